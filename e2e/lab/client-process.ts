@@ -1,0 +1,46 @@
+/**
+ * Asks for a URL at a steady rate, each time on a new TLS connection, and prints each result as a line of JSON.
+ * Argument 1: a `ClientTask` as JSON.
+ */
+import { readFileSync } from 'node:fs';
+import { request } from 'node:https';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import type { ClientTask } from './client.ts';
+import type { Attempt } from './outages.ts';
+
+/** Bounds what a black hole can pile up; with the lab's interval and timeout, the rate never suffers from it. */
+const MAX_IN_FLIGHT = 20;
+
+const { url, caFile, intervalMs, timeoutMs } = JSON.parse(process.argv[2] ?? '') as ClientTask;
+const options = { ca: readFileSync(caFile), agent: false, headers: { connection: 'close' } };
+let inFlight = 0;
+
+function attempt(): void {
+  const startMs = monotonicMs();
+  let isDone = false;
+  inFlight += 1;
+  const done = (ok: boolean, detail: string): void => {
+    if (isDone) return;
+    isDone = true;
+    inFlight -= 1;
+    clearTimeout(timer);
+    console.log(JSON.stringify({ startMs, endMs: monotonicMs(), ok, detail } satisfies Attempt));
+  };
+  const asked = request(url, options, (response) => {
+    response.resume();
+    const node = String(response.headers['x-node'] ?? 'unknown');
+    response.on('end', () => done(response.statusCode === 200, node));
+    response.on('close', () => done(false, 'closed'));
+  });
+  const timer = setTimeout(() => {
+    done(false, 'timeout');
+    asked.destroy();
+  }, timeoutMs);
+  asked.on('error', (error: NodeJS.ErrnoException) => done(false, error.code ?? error.message));
+  asked.end();
+}
+
+setInterval(() => {
+  if (inFlight < MAX_IN_FLIGHT) attempt();
+}, intervalMs);

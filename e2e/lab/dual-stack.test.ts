@@ -1,0 +1,73 @@
+/** IPv6, alone and beside IPv4. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { describeDisruption } from './client.ts';
+import { Cluster } from './cluster.ts';
+import { assertNoTwoHolders, FENCE_MS, vipGone } from './expectations.ts';
+import { HOST_INTERFACE, type Host } from './host.ts';
+import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+const OUTAGE_MS = 1000;
+
+/** An IPv6 VIP is a /128, deprecated from the start, and without duplicate address detection, which takes a second. */
+async function assertUsableAtOnce(holder: Host): Promise<void> {
+  const { stdout } = await holder.exec('ip', '-6', '-o', 'addr', 'show', 'dev', HOST_INTERFACE);
+  const line = stdout.split('\n').find((text) => text.includes(`${VIP_IPV6}/128`)) ?? '';
+  assert.match(line, /deprecated/);
+  assert.match(line, /preferred_lft 0sec/);
+  assert.match(line, /nodad/);
+  assert.doesNotMatch(line, /tentative|dadfailed/);
+}
+
+describe('dual stack and IPv6', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => (lab = await createLab({ hosts: 3, clients: 1, ipv6: true })));
+  afterEach(async () => cluster.stop());
+  after(async () => lab.remove());
+
+  for (const vips of [[VIP_IPV4, VIP_IPV6], [VIP_IPV6]] as const) {
+    const name = vips.length === 2 ? 'dual stack' : 'IPv6 only';
+    test(`${name}: each VIP has one holder and is served, after a cut link and after kill -9, too`, async (t) => {
+      const fromMs = monotonicMs();
+      cluster = await Cluster.start(lab, { vips });
+      const holder = cluster.holder(vips[0]);
+      for (const vip of vips) cluster.client(vip);
+      await assertUsableAtOnce(cluster.holder(VIP_IPV6));
+
+      await holder.linkDown();
+      for (const vip of vips) await cluster.oneHolder((host) => host !== holder, { vip });
+      for (const vip of vips) {
+        await cluster.client(vip).steady();
+        const disruption = cluster.client(vip).disruption(fromMs);
+        t.diagnostic(`${name}, ${vip}, link cut: ${describeDisruption(disruption)}`);
+        assert.ok(disruption.outageMs <= OUTAGE_MS, cluster.describe(fromMs));
+      }
+      await holder.linkUp();
+      await cluster.settled();
+      for (const vip of vips) assertNoTwoHolders(cluster, fromMs, vip);
+
+      const second = cluster.holder(vips[0]);
+      const killedAtMs = monotonicMs();
+      await cluster.daemon(second).kill();
+      for (const vip of vips) {
+        const goneMs = await vipGone(cluster, second, killedAtMs, vip);
+        t.diagnostic(`${name}, ${vip}, kill -9: gone after ${goneMs.toFixed(0)} ms`);
+        assert.ok(goneMs <= FENCE_MS, cluster.describe(killedAtMs));
+        await cluster.oneHolder((host) => host !== second, { vip });
+        await cluster.client(vip).steady();
+        const disruption = cluster.client(vip).disruption(killedAtMs);
+        t.diagnostic(`${name}, ${vip}, kill -9: ${describeDisruption(disruption)}`);
+        assert.ok(disruption.outageMs <= OUTAGE_MS, cluster.describe(killedAtMs));
+      }
+      cluster.startDaemon(second);
+      await cluster.settled();
+    });
+  }
+});

@@ -1,0 +1,44 @@
+/** Waiting for a condition: never a fixed sleep. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+
+const POLL_MS = 10;
+const DEFAULT_DEADLINE_MS = 15_000;
+
+export type Waiting = {
+  /** What is waited for, as the end of "timed out waiting for ...". */
+  readonly what: string;
+  /** Default: generous, 15 s. */
+  readonly deadlineMs?: number;
+  /** Printed below the message when time runs out: what the lab looks like instead. */
+  readonly otherwise?: () => string;
+};
+
+/**
+ * Resolves with the first value of `look` that is not null, undefined or false. Throws when the deadline passes. An
+ * error that `look` throws counts as "not yet", and is in the message at the end.
+ */
+export async function eventually<Value>(
+  look: () => Value | Promise<Value>,
+  { what, deadlineMs = DEFAULT_DEADLINE_MS, otherwise }: Waiting,
+): Promise<NonNullable<Exclude<Value, false>>> {
+  const deadlineAtMs = monotonicMs() + deadlineMs;
+  let problem = '';
+  for (;;) {
+    try {
+      const value = await look();
+      if (value !== null && value !== undefined && value !== false) {
+        return value as NonNullable<Exclude<Value, false>>;
+      }
+      problem = '';
+    } catch (error) {
+      problem = `; the last look failed: ${(error as Error).message}`;
+    }
+    if (monotonicMs() >= deadlineAtMs) {
+      const instead = otherwise === undefined ? '' : `\n${otherwise()}`;
+      throw new Error(`timed out after ${deadlineMs} ms waiting for ${what}${problem}${instead}`);
+    }
+    await delay(POLL_MS);
+  }
+}

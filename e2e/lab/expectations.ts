@@ -1,0 +1,46 @@
+/** What scenarios assert again and again about the holders of a VIP. */
+import assert from 'node:assert/strict';
+
+import type { Cluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import type { Host } from './host.ts';
+import { VIP_IPV4 } from './lab.ts';
+
+/** DESIGN.md: the kernel takes the VIP from a daemon that is dead or stopped within 2.5 s. */
+export const FENCE_MS = 2500;
+
+/** A handover may show both holders for as long as it takes to tell the other, and no longer. */
+const OVERLAP_MS = 100;
+
+/** At no time since `fromMs` did two hosts have the VIP for more than 100 ms. */
+export function assertNoTwoHolders(
+  cluster: Cluster,
+  fromMs: number,
+  vip = VIP_IPV4,
+  overlapMs = OVERLAP_MS,
+): void {
+  const longestMs = cluster.lab.timeline.longestOverlapMs(vip, fromMs);
+  assert.ok(
+    longestMs <= overlapMs,
+    `two holders for ${longestMs.toFixed(0)} ms\n${cluster.describe(fromMs)}`,
+  );
+}
+
+/** At every moment since `fromMs`, exactly this host had the VIP: it did not move, and nobody else had it. */
+export function assertVipStayed(cluster: Cluster, holder: Host, fromMs: number, vip = VIP_IPV4): void {
+  const spans = cluster.lab.timeline.spans(vip, fromMs);
+  const stayed = spans.length === 1 && spans[0]?.holders.join() === holder.name;
+  assert.ok(stayed, `the VIP moved from ${holder.name}\n${cluster.describe(fromMs)}`);
+}
+
+/** Waits until a host's kernel has lost the VIP and returns how long after `fromMs` that was, ms. */
+export async function vipGone(cluster: Cluster, host: Host, fromMs: number, vip = VIP_IPV4): Promise<number> {
+  const { timeline } = cluster.lab;
+  await cluster.lab.lookAgain();
+  const left = await eventually(
+    () => !timeline.holders(vip).includes(host.name) && timeline.spans(vip, fromMs),
+    { what: `${vip} to leave ${host.name}`, otherwise: () => cluster.describe(fromMs) },
+  );
+  const last = left.findLast(({ holders }) => holders.includes(host.name));
+  return last === undefined ? 0 : last.toMs - fromMs;
+}

@@ -1,0 +1,109 @@
+/** A host that sends VRRP packets nobody configured: forged, malformed or plain rubbish. IPv4, version 3. */
+import { join } from 'node:path';
+
+import { parseIp } from '../../src/ip/address.ts';
+import { eventually } from './eventually.ts';
+import { HOST_INTERFACE, type Host } from './host.ts';
+import type { LabProcess } from './lab-process.ts';
+
+const VRRP_PROTOCOL = 112;
+
+/** An advertisement and what is wrong with it. The defaults make a valid one. */
+export type Forgery = {
+  readonly version?: number;
+  readonly type?: number;
+  readonly vrid?: number;
+  readonly priority?: number;
+  readonly intervalCs?: number;
+  readonly addresses?: readonly string[];
+  /** Default: the number of `addresses`. */
+  readonly count?: number;
+  readonly ttl?: number;
+  readonly source?: string;
+  readonly destination?: string;
+  /** Added to the right checksum. */
+  readonly checksumError?: number;
+  /** Octets of the message that are sent; the checksum is right for them. */
+  readonly length?: number;
+  /** In place of the whole VRRP message. */
+  readonly payload?: Uint8Array;
+};
+
+function octets(address: string): Uint8Array {
+  const parsed = parseIp(address);
+  if (parsed === null) throw new Error(`${address} is not an address`);
+  return parsed.octets;
+}
+
+/** The internet checksum (RFC 1071) of some octets. */
+function checksum(data: Buffer): number {
+  let sum = 0;
+  for (let at = 0; at < data.length; at += 2) sum += ((data[at] ?? 0) << 8) | (data[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+/** RFC 9568 5.1, written a second time on purpose: the lab does not trust the daemon's own codec. */
+function message(forgery: Required<Pick<Forgery, 'source' | 'destination'>> & Forgery): Buffer {
+  const { version = 3, type = 1, vrid = 51, priority = 255, intervalCs = 10, checksumError = 0 } = forgery;
+  const addresses = forgery.addresses ?? ['192.168.100.10'];
+  const head = [(version << 4) | type, vrid, priority, forgery.count ?? addresses.length];
+  const whole = Buffer.from([
+    ...head,
+    intervalCs >> 8,
+    intervalCs & 0xff,
+    0,
+    0,
+    ...addresses.flatMap((a) => [...octets(a)]),
+  ]);
+  const sent = whole.subarray(0, forgery.length ?? whole.length);
+  if (sent.length < 8) return sent;
+  const pseudoHeader = [
+    ...octets(forgery.source),
+    ...octets(forgery.destination),
+    0,
+    VRRP_PROTOCOL,
+    0,
+    sent.length,
+  ];
+  sent.writeUInt16BE((checksum(Buffer.from([...pseudoHeader, ...sent])) + checksumError) & 0xffff, 6);
+  return sent;
+}
+
+/** The packet with its IPv4 header; the kernel fills in length and checksum. */
+function packet(source: string, forgery: Forgery): Buffer {
+  const whole = { source, destination: '224.0.0.18', ttl: 255, ...forgery };
+  const header = [0x45, 0xc0, 0, 0, 0, 0, 0, 0, whole.ttl, VRRP_PROTOCOL, 0, 0];
+  const payload = forgery.payload ?? message(whole);
+  return Buffer.from([...header, ...octets(whole.source), ...octets(whole.destination), ...payload]);
+}
+
+export class Forger {
+  readonly #host: Host;
+  readonly #process: LabProcess;
+  #sent = 0;
+  #asked = 0;
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#process = host.spawn({
+      command: ['python3', join(import.meta.dirname, 'forge.py'), HOST_INTERFACE],
+      onLine: () => (this.#sent += 1),
+    });
+  }
+
+  /** Sends the forgery so many times and waits until the kernel has taken the last one. */
+  async send(forgery: Forgery, times = 1): Promise<void> {
+    const line = packet(this.#host.ipv4, forgery).toString('hex');
+    for (let count = 0; count < times; count += 1) this.#process.writeLine(line);
+    this.#asked += times;
+    await eventually(() => this.#sent >= this.#asked, {
+      what: 'the forger to send',
+      otherwise: () => this.#process.stderr,
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.kill();
+  }
+}

@@ -1,0 +1,91 @@
+/** Who has had a VIP in the kernel, and when: a line of time, so that tests can speak about all of it. */
+
+export type SamplerTask = {
+  readonly intervalMs: number;
+  readonly hosts: readonly { readonly name: string; readonly pid: number }[];
+  /** `ipv6Hex` is the address as /proc/net/if_inet6 writes it, or null for IPv4. */
+  readonly addresses: readonly { readonly text: string; readonly ipv6Hex: string | null }[];
+};
+
+/** One line of the sampler: `holders` only where something changed. Times are CLOCK_MONOTONIC. */
+export type Sample = {
+  readonly atMs: number;
+  readonly holders?: Readonly<Record<string, readonly string[]>>;
+};
+
+export type HolderSpan = {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly holders: readonly string[];
+};
+
+export class HolderTimeline {
+  readonly #changes: { atMs: number; holders: Readonly<Record<string, readonly string[]>> }[] = [];
+  #lastAtMs = 0;
+
+  record({ atMs, holders }: Sample): void {
+    this.#lastAtMs = atMs;
+    if (holders !== undefined) this.#changes.push({ atMs, holders });
+  }
+
+  /** Time of the latest look. */
+  get lastAtMs(): number {
+    return this.#lastAtMs;
+  }
+
+  /** Names of the hosts that have the VIP as of the latest look. */
+  holders(vip: string): readonly string[] {
+    return this.#changes.at(-1)?.holders[vip] ?? [];
+  }
+
+  /** The spans of unchanged holders of one VIP from `fromMs` until the latest look. */
+  spans(vip: string, fromMs = 0): HolderSpan[] {
+    const spans: HolderSpan[] = [];
+    for (const [index, { atMs, holders }] of this.#changes.entries()) {
+      const toMs = this.#changes[index + 1]?.atMs ?? this.#lastAtMs;
+      const own = holders[vip] ?? [];
+      const previous = spans.at(-1);
+      if (toMs < fromMs) continue;
+      if (previous !== undefined && previous.holders.join() === own.join()) {
+        spans[spans.length - 1] = { ...previous, toMs };
+      } else {
+        spans.push({ fromMs: Math.max(atMs, fromMs), toMs, holders: own });
+      }
+    }
+    return spans;
+  }
+
+  /** The longest time in one piece with two holders or more, ms. One look sees it as at least its own instant. */
+  longestOverlapMs(vip: string, fromMs = 0): number {
+    return this.#longestMs(vip, fromMs, (count) => count > 1);
+  }
+
+  /** The longest time in one piece without any holder, ms. */
+  longestVacancyMs(vip: string, fromMs = 0): number {
+    return this.#longestMs(vip, fromMs, (count) => count === 0);
+  }
+
+  /** The whole history for people: who held the VIP and for how long. */
+  describe(vip: string, fromMs = 0): string {
+    const lines = this.spans(vip, fromMs).map(({ fromMs: startMs, toMs, holders }) => {
+      const who = holders.length === 0 ? 'nobody' : holders.join(' and ');
+      return `  ${(startMs - fromMs).toFixed(0).padStart(7)} ms  ${who} for ${(toMs - startMs).toFixed(0)} ms`;
+    });
+    return [`holders of ${vip}:`, ...lines].join('\n');
+  }
+
+  /** Overlaps through several pictures (A+B, then A+B+C) count as one piece. */
+  #longestMs(vip: string, fromMs: number, matches: (count: number) => boolean): number {
+    let longestMs = 0;
+    let pieceFromMs: number | null = null;
+    for (const { fromMs: startMs, toMs, holders } of this.spans(vip, fromMs)) {
+      if (!matches(holders.length)) {
+        pieceFromMs = null;
+        continue;
+      }
+      pieceFromMs ??= startMs;
+      longestMs = Math.max(longestMs, toMs - pieceFromMs, Number.MIN_VALUE);
+    }
+    return longestMs;
+  }
+}

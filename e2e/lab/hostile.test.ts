@@ -1,0 +1,133 @@
+/** Packets from a host that is not in the cluster: each costs a counter with its reason, and none moves the VIP. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { Cluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
+import { Forger, type Forgery } from './forger.ts';
+import type { Host } from './host.ts';
+import { createLab, VIP_IPV4, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+const TIMES = 20;
+
+/** What the receive ladder of RFC 9568 7.1 must turn away, each of another kind. All would win if they were believed. */
+const FORGERIES: readonly { readonly what: string; readonly forgery: Forgery }[] = [
+  { what: 'a TTL other than 255', forgery: { ttl: 254 } },
+  { what: 'an unknown version', forgery: { version: 7 } },
+  { what: 'an unknown type', forgery: { type: 2 } },
+  { what: 'a wrong checksum', forgery: { checksumError: 1 } },
+  { what: 'fewer octets than a header', forgery: { length: 6 } },
+  { what: 'fewer addresses than it says', forgery: { count: 9 } },
+  { what: 'no address', forgery: { addresses: [] } },
+  { what: 'an interval of zero', forgery: { intervalCs: 0 } },
+  { what: 'another virtual router', forgery: { vrid: 52 } },
+  { what: 'version 2 where 3 is configured', forgery: { version: 2 } },
+  { what: 'nothing wrong, but from a host that is not a peer', forgery: {} },
+  { what: 'nothing', forgery: { payload: new Uint8Array(0) } },
+  { what: 'rubbish', forgery: { payload: new Uint8Array(1400).fill(0xa5) } },
+];
+
+describe('hostile packets', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+  let forger: Forger;
+
+  before(async () => {
+    lab = await createLab({ hosts: 4, clients: 1, ipv6: false });
+    cluster = await Cluster.start(lab, { hosts: lab.hosts.slice(0, 3) });
+    forger = new Forger(lab.hosts[3]!);
+  });
+  beforeEach(async () => cluster.repair());
+  after(async () => lab.remove());
+
+  /** All that a node has turned away, by reason. */
+  async function rejected(host: Host): Promise<Map<string, number>> {
+    const metrics = await cluster.daemon(host).metrics();
+    const counters = metrics.filter(
+      ({ name, labels }) => /reject/.test(name) && labels['reason'] !== undefined,
+    );
+    return new Map(counters.map(({ labels, value }) => [labels['reason'] ?? '', value]));
+  }
+
+  function total(counts: ReadonlyMap<string, number>): number {
+    return [...counts.values()].reduce((sum, value) => sum + value, 0);
+  }
+
+  test('each is counted on every node, under its reason, and the VIP does not move', async (t) => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    const earlier = await Promise.all(cluster.hosts.map(rejected));
+    for (const { forgery } of FORGERIES) await forger.send(forgery, TIMES);
+    for (const [index, host] of cluster.hosts.entries()) {
+      const old = earlier[index] ?? new Map<string, number>();
+      const counts = await eventually(
+        async () => {
+          const now = await rejected(host);
+          return total(now) - total(old) >= TIMES * FORGERIES.length && now;
+        },
+        { what: `${host.name} to count every packet`, otherwise: () => cluster.describe(fromMs) },
+      );
+      const grown = [...counts].filter(([reason, value]) => value > (old.get(reason) ?? 0));
+      t.diagnostic(`${host.name}: ${grown.map(([reason, value]) => `${reason} ${value}`).join(', ')}`);
+      assert.equal(total(counts) - total(old), TIMES * FORGERIES.length);
+      assert.ok(grown.length >= 7, 'too many kinds share a reason');
+    }
+    assertVipStayed(cluster, holder, fromMs);
+    assert.equal(await cluster.settled(), holder);
+  });
+
+  test('a flood of rubbish: clients are served, and the log stays short', async (t) => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    const earlier = total(await rejected(holder));
+    for (let round = 0; round < 10; round += 1) {
+      for (const { forgery } of FORGERIES) await forger.send(forgery, 50);
+    }
+    await cluster.client().steady();
+    const counted = total(await rejected(holder)) - earlier;
+    const lines = Math.max(...cluster.hosts.map((host) => cluster.daemon(host).log(fromMs).length));
+    const { failed, requests } = cluster.client().disruption(fromMs);
+    t.diagnostic(
+      `6000 packets in ${(monotonicMs() - fromMs).toFixed(0)} ms: ${counted} counted, ${lines} log lines`,
+    );
+    assert.ok(counted > 0);
+    assert.ok(lines <= 2 * FORGERIES.length, cluster.describe(fromMs));
+    // The forger, three daemons that count and the client share the machine: a request now and then may be late.
+    assert.ok(failed <= requests / 10, cluster.describe(fromMs));
+    assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test('advertisements in the name of a peer, with another address: counted, and the Active goes on', async () => {
+    const holder = await cluster.settled();
+    const [peer] = cluster.others(holder) as [Host];
+    const fromMs = monotonicMs();
+    // Lower than anyone here: the Active answers it and stays (RFC 9568 6.4.3).
+    await forger.send({ source: peer.ipv4, priority: 1, addresses: ['192.168.100.77'] }, TIMES);
+    await eventually(
+      async () => {
+        const metrics = await cluster.daemon(holder).metrics();
+        return metrics.some(({ name, value }) => /mismatch/.test(name) && value >= TIMES);
+      },
+      { what: 'the mismatch to be counted', otherwise: () => cluster.describe(fromMs) },
+    );
+    assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test('a valid advertisement of the highest priority in the name of a peer: VRRP must believe it, not for long', async () => {
+    const holder = await cluster.settled();
+    const [peer] = cluster.others(holder) as [Host];
+    const fromMs = monotonicMs();
+    await forger.send({ source: peer.ipv4, priority: 254 });
+    await cluster.oneHolder();
+    await cluster.client().steady();
+    assert.ok(cluster.client().disruption(fromMs).outageMs <= 1000, cluster.describe(fromMs));
+    assert.ok(lab.timeline.longestVacancyMs(VIP_IPV4, fromMs) <= 1000, cluster.describe(fromMs));
+    assertNoTwoHolders(cluster, fromMs);
+    await cluster.settled();
+  });
+});

@@ -1,0 +1,103 @@
+/** Somebody else changes the addresses and links that the daemon lives on. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { describeDisruption } from './client.ts';
+import { Cluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { assertNoTwoHolders, assertVipStayed, vipGone } from './expectations.ts';
+import { HOST_INTERFACE } from './host.ts';
+import { createLab, VIP_IPV4, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+/** How long nobody may have a VIP that was removed from outside: repaired, or given up to another node. */
+const REPAIR_MS = 1000;
+
+describe('interference from outside', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+    // Named, so that it can be missing.
+    cluster = await Cluster.start(lab, { config: { interface: HOST_INTERFACE } });
+  });
+  beforeEach(async () => cluster.repair());
+  after(async () => lab.remove());
+
+  test('the VIP removed with `ip addr del` is back somewhere within a second', async (t) => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    const disruption = await cluster.disrupt(
+      () => holder.ip(`addr del ${VIP_IPV4}/32 dev ${HOST_INTERFACE}`),
+      () => cluster.oneHolder(),
+    );
+    const vacancyMs = lab.timeline.longestVacancyMs(VIP_IPV4, fromMs);
+    t.diagnostic(
+      `VIP removed: nobody had it for ${vacancyMs.toFixed(0)} ms; ${describeDisruption(disruption)}`,
+    );
+    assert.ok(vacancyMs <= REPAIR_MS, cluster.describe(fromMs));
+    assertNoTwoHolders(cluster, fromMs);
+    await cluster.settled();
+  });
+
+  test('removed again and again, it comes back each time and never in two places', async () => {
+    const fromMs = monotonicMs();
+    for (let round = 0; round < 5; round += 1) {
+      const holder = await cluster.oneHolder();
+      const removedAtMs = monotonicMs();
+      await holder.ip(`addr del ${VIP_IPV4}/32 dev ${HOST_INTERFACE}`);
+      await cluster.oneHolder();
+      const vacancyMs = lab.timeline.longestVacancyMs(VIP_IPV4, removedAtMs);
+      assert.ok(vacancyMs <= REPAIR_MS, `round ${round}\n${cluster.describe(removedAtMs)}`);
+    }
+    assertNoTwoHolders(cluster, fromMs);
+    await cluster.settled();
+  });
+
+  test('all addresses flushed from the holder: another node takes over, and the holder comes back with its address', async () => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    await holder.ip(`addr flush dev ${HOST_INTERFACE}`);
+    const successor = await cluster.oneHolder((host) => host !== holder);
+    assertNoTwoHolders(cluster, fromMs);
+    await holder.ip(`addr add ${holder.ipv4}/24 dev ${HOST_INTERFACE}`);
+    assert.equal(await cluster.settled(), successor);
+    assertNoTwoHolders(cluster, fromMs);
+  });
+
+  test('the interface of the holder is removed and made again: the daemon stays up and joins again', async () => {
+    const holder = await cluster.settled();
+    const daemon = cluster.daemon(holder);
+    const fromMs = monotonicMs();
+    await holder.removeInterface();
+    const successor = await cluster.oneHolder((host) => host !== holder);
+    assertNoTwoHolders(cluster, fromMs);
+    assert.equal(daemon.exit, null, daemon.describe());
+    const backAtMs = monotonicMs();
+    await holder.createInterface();
+    assert.equal(await cluster.settled(), successor);
+    assertVipStayed(cluster, successor, backAtMs);
+  });
+
+  test('an interface that is missing at the start is waited for, with a log line, and then the node joins', async () => {
+    const holder = await cluster.settled();
+    const [late] = cluster.others(holder) as [typeof holder];
+    await cluster.daemon(late).kill();
+    await vipGone(cluster, late, monotonicMs());
+    await late.removeInterface();
+    const daemon = cluster.startDaemon(late);
+    await daemon.logged(`that it waits for ${HOST_INTERFACE}`, ({ msg }) => msg.includes(HOST_INTERFACE));
+    assert.equal((await eventually(() => late.get('/readyz'), { what: '/readyz to answer' })).status, 503);
+    assert.equal(daemon.exit, null, daemon.describe());
+    const joinedAtMs = monotonicMs();
+    await late.createInterface();
+    await daemon.logged('that it is a Backup', ({ fields }) => fields['to'] === 'Backup');
+    assert.equal(await cluster.settled(), holder);
+    assertVipStayed(cluster, holder, joinedAtMs);
+    assert.equal((await late.get('/readyz')).status, 200);
+  });
+});

@@ -1,0 +1,195 @@
+/** What an operator sees: endpoints, commands, and what one daemon costs. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { Cluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { assertVipStayed } from './expectations.ts';
+import type { Host } from './host.ts';
+import { createLab, VIP_IPV4, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+const COST_WINDOW_MS = 10_000;
+/** Targets: 2 % of a core and 120 MiB. Loose here, since the machine is busy with the lab as well. */
+const CPU_LIMIT_PERCENT = 4;
+const MEMORY_LIMIT_MIB = 150;
+/** USER_HZ, which is 100 on every Linux that Node runs on (proc(5)). */
+const TICK_MS = 10;
+
+/** CPU time of a process, all threads, ms. */
+function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+}
+
+function residentMib(pid: number): number {
+  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) / 1024;
+}
+
+describe('operation', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 4, clients: 1, ipv6: false });
+    cluster = await Cluster.prepare(lab, { hosts: lab.hosts.slice(0, 3) });
+  });
+  after(async () => lab.remove());
+
+  /** Waits until a Backup says who is Active: what it tells may be a second old. */
+  async function knowsActive(backup: Host, holder: Host): Promise<void> {
+    await eventually(
+      async () => (await cluster.daemon(backup).status()).virtualRouters[0]?.active?.address === holder.ipv4,
+      { what: `${backup.name} to name ${holder.ipv4} as the Active`, deadlineMs: 5000 },
+    );
+  }
+
+  test('check passes on a node that is ready for the first start', async () => {
+    const [host] = cluster.hosts as [Host];
+    const { exitCode, stdout, stderr } = await cluster.runCommand(host, 'check');
+    assert.equal(exitCode, 0, stdout + stderr);
+    assert.match(stdout, /192\.168\.100\.10/);
+  });
+
+  test('check fails when somebody else answers for the VIP, and says who', async () => {
+    const [host] = cluster.hosts as [Host];
+    const stranger = lab.hosts[3]!;
+    await stranger.ip(`addr add ${VIP_IPV4}/32 dev eth0`);
+    const mac = (await stranger.exec('cat', '/sys/class/net/eth0/address')).stdout.trim();
+    const { exitCode, stdout, stderr } = await cluster.runCommand(host, 'check');
+    await stranger.ip(`addr del ${VIP_IPV4}/32 dev eth0`);
+    assert.equal(exitCode, 1, stdout + stderr);
+    assert.ok((stdout + stderr).includes(mac), stdout + stderr);
+  });
+
+  test('admin endpoints: alive, ready, status and metrics tell the same story on every node', async () => {
+    for (const host of cluster.hosts) cluster.startDaemon(host);
+    const holder = await cluster.settled();
+    for (const host of cluster.hosts) {
+      const daemon = cluster.daemon(host);
+      assert.equal((await host.get('/livez')).status, 200);
+      assert.equal((await host.get('/readyz')).status, 200);
+      assert.equal((await host.get('/nonsense')).status, 404);
+
+      const status = await daemon.status();
+      const [router] = status.virtualRouters;
+      const isHolder = host === holder;
+      assert.equal(status.pid, daemon.pid);
+      assert.equal(status.interface, 'eth0');
+      assert.equal(status.class, 'A');
+      assert.equal(status.drained, false);
+      assert.equal(status.virtualRouters.length, 1);
+      assert.equal(router?.vip, VIP_IPV4);
+      assert.equal(router.state, isHolder ? 'Active' : 'Backup');
+      assert.equal(router.bound, isHolder);
+      if (!isHolder) await knowsActive(host, holder);
+      assert.equal(status.backends.length, 3);
+      assert.deepEqual(
+        status.backends.filter(({ local }) => local).map(({ id }) => id),
+        [`${host.ipv4}:6443`],
+      );
+
+      const text = (await host.get('/metrics')).body;
+      for (const subject of [
+        'state',
+        'transitions',
+        'packets',
+        'lease',
+        'backend',
+        'connections',
+        'event_loop_delay',
+      ]) {
+        assert.match(
+          text,
+          new RegExp(`^kube_vrrp_\\w*${subject}\\w*(\\{| )`, 'm'),
+          `no metric about ${subject}`,
+        );
+      }
+      const metrics = await daemon.metrics();
+      const threads = metrics
+        .filter(({ name }) => /event_loop_delay/.test(name))
+        .map(({ labels }) => labels['thread']);
+      assert.ok(new Set(threads).size >= 3, `event-loop delay of threads ${threads.join()}`);
+      const causes = metrics.filter(
+        ({ name, labels }) => /transitions/.test(name) && labels['cause'] !== undefined,
+      );
+      assert.ok(causes.some(({ value }) => value > 0));
+    }
+  });
+
+  test('the lease is renewed, and the counter of renewals tells so', async () => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    const renewals = async (): Promise<number> => {
+      const metrics = await cluster.daemon(holder).metrics();
+      return metrics.find(({ name }) => /lease_renewals/.test(name))?.value ?? Number.NaN;
+    };
+    const earlier = await renewals();
+    await eventually(async () => (await renewals()) >= earlier + 3, {
+      what: 'three renewals',
+      deadlineMs: 10_000,
+    });
+    assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test('status prints who holds the VIP, for people and for scripts', async () => {
+    const holder = await cluster.settled();
+    const [backup] = cluster.others(holder) as [Host];
+    const forPeople = await cluster.daemon(backup).command('status');
+    assert.equal(forPeople.exitCode, 0, forPeople.stderr);
+    assert.match(forPeople.stdout, /Backup/);
+    assert.ok(forPeople.stdout.includes(holder.ipv4), forPeople.stdout);
+    const forScripts = await cluster.daemon(holder).command('status', '--json');
+    assert.equal(forScripts.exitCode, 0, forScripts.stderr);
+    const { virtualRouters } = JSON.parse(forScripts.stdout) as { virtualRouters: { state: string }[] };
+    assert.equal(virtualRouters[0]?.state, 'Active');
+  });
+
+  test('a transition is one log line with its cause', async () => {
+    const holder = await cluster.settled();
+    const lines = cluster.daemon(holder).transitions();
+    for (const { msg, fields } of lines) {
+      assert.equal(msg.startsWith(`${String(fields['from'])} -> ${String(fields['to'])}: `), true, msg);
+      for (const key of ['cause', 'vrid', 'family', 'vip'])
+        assert.ok(key in fields, `${key} is not in ${msg}`);
+    }
+    assert.deepEqual(cluster.daemon(holder).complaints, '', 'something was said outside the log');
+  });
+
+  test('check passes on the holder and on a Backup of a running cluster', async () => {
+    const holder = await cluster.settled();
+    const [backup] = cluster.others(holder) as [Host];
+    const fromMs = monotonicMs();
+    const results = await Promise.all([holder, backup].map((host) => cluster.runCommand(host, 'check')));
+    for (const { exitCode, stdout, stderr } of results) assert.equal(exitCode, 0, stdout + stderr);
+    assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test('a steady daemon costs little', async (t) => {
+    const holder = await cluster.settled();
+    const [backup] = cluster.others(holder) as [Host];
+    // Nobody is served: that would be measured with it.
+    await cluster.stopClients();
+    const pids = [holder, backup].map((host) => cluster.daemon(host).pid);
+    const fromMs = monotonicMs();
+    const earlierMs = pids.map(cpuMs);
+    await eventually(() => monotonicMs() >= fromMs + COST_WINDOW_MS, { what: 'the window to pass' });
+    const percents = pids.map(
+      (pid, index) => ((cpuMs(pid) - (earlierMs[index] ?? 0)) / (monotonicMs() - fromMs)) * 100,
+    );
+    const mebibytes = pids.map(residentMib);
+    for (const [index, role] of ['holder', 'Backup'].entries()) {
+      t.diagnostic(
+        `${role}: ${percents[index]?.toFixed(1)} % of a core, ${mebibytes[index]?.toFixed(0)} MiB; targets 2 %, 120 MiB`,
+      );
+    }
+    assert.ok(Math.max(...percents) <= CPU_LIMIT_PERCENT, `${percents.join(' %, ')} %`);
+    assert.ok(Math.max(...mebibytes) <= MEMORY_LIMIT_MIB, `${mebibytes.join(', ')} MiB`);
+  });
+});

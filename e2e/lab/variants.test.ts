@@ -1,0 +1,134 @@
+/** Configurations other than the default, each in a cluster of its own. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { Capture, isAdvertisement } from './capture.ts';
+import { describeDisruption } from './client.ts';
+import { Cluster, type ClusterOptions } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
+import type { Host } from './host.ts';
+import { createLab, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+type Variant = {
+  readonly name: string;
+  readonly options: ClusterOptions;
+  /** Three intervals, the skew, and room for a busy machine. */
+  readonly outageMs: number;
+  /** Two holders may be as long as the slowest timer leaves them. */
+  readonly destination: RegExp;
+  readonly version: 2 | 3;
+};
+
+const VARIANTS: readonly Variant[] = [
+  {
+    name: 'unicast',
+    options: { config: { vrrp: { transport: 'unicast' } } },
+    outageMs: 1000,
+    destination: /^192\.168\.100\.[123]$/,
+    version: 3,
+  },
+  {
+    name: 'version 2 with a password and 1 s advertisements',
+    options: { config: { vrrp: { version: 2, authPass: 'lab' } } },
+    outageMs: 5000,
+    destination: /^224\.0\.0\.18$/,
+    version: 2,
+  },
+  {
+    name: '10 ms advertisements',
+    options: { config: { vrrp: { advertisementInterval: '10ms' } } },
+    outageMs: 500,
+    destination: /^224\.0\.0\.18$/,
+    version: 3,
+  },
+];
+
+/** Different on each node, and the first host's is the highest. */
+function numberedPriorities(host: Host): ClusterOptions['config'] & object {
+  const priorities: Record<string, number> = { 'host-1': 200, 'host-2': 150, 'host-3': 100 };
+  return { vrrp: { priority: priorities[host.name] } };
+}
+
+describe('variants of the configuration', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => (lab = await createLab({ hosts: 3, clients: 1, ipv6: false })));
+  afterEach(async () => cluster.stop());
+  after(async () => lab.remove());
+
+  for (const { name, options, outageMs, destination, version } of VARIANTS) {
+    test(`${name}: one holder, and another one when its link is cut`, async (t) => {
+      const fromMs = monotonicMs();
+      cluster = await Cluster.start(lab, options);
+      const holder = cluster.holder();
+
+      const capture = await Capture.start(lab);
+      const seen = await eventually(() => capture.sentBy(holder, 0).find(isAdvertisement), {
+        what: 'an advertisement',
+      });
+      await capture.stop();
+      assert.ok(
+        seen.kind === 'vrrp' && seen.version === version && destination.test(seen.destination),
+        JSON.stringify(seen),
+      );
+
+      const disruption = await cluster.disrupt(
+        () => holder.linkDown(),
+        () => cluster.oneHolder((host) => host !== holder),
+      );
+      t.diagnostic(`${name}, link cut: ${describeDisruption(disruption)}`);
+      assert.ok(disruption.outageMs <= outageMs, cluster.describe(fromMs));
+      const successor = cluster.holder();
+      await holder.linkUp();
+      assert.equal(await cluster.settled(), successor);
+      assertNoTwoHolders(cluster, fromMs);
+    });
+  }
+
+  test('preempt always: the VIP goes back to the highest priority', async (t) => {
+    const fromMs = monotonicMs();
+    cluster = await Cluster.start(lab, {
+      config: { vrrp: { preempt: 'always' } },
+      configOf: numberedPriorities,
+    });
+    const [first] = lab.hosts as [Host];
+    await cluster.oneHolder((host) => host === first);
+    await first.linkDown();
+    assert.equal((await cluster.oneHolder((host) => host !== first)).name, 'host-2');
+    const disruption = await cluster.disrupt(
+      () => first.linkUp(),
+      () => cluster.oneHolder((host) => host === first),
+    );
+    t.diagnostic(`preempted: ${describeDisruption(disruption)}`);
+    assert.equal(await cluster.settled(), first);
+    assertNoTwoHolders(cluster, fromMs);
+  });
+
+  test('preempt never: the VIP stays where it is', async () => {
+    const fromMs = monotonicMs();
+    cluster = await Cluster.start(lab, {
+      config: { vrrp: { preempt: 'never' } },
+      configOf: numberedPriorities,
+    });
+    const holder = cluster.holder();
+    await holder.linkDown();
+    const successor = await cluster.oneHolder((host) => host !== holder);
+    const backAtMs = monotonicMs();
+    await holder.linkUp();
+    assert.equal(await cluster.settled(), successor);
+    assertVipStayed(cluster, successor, backAtMs);
+    await cluster.daemon(successor).kill();
+    const third = await cluster.oneHolder((host) => host !== successor);
+    const restartedAtMs = monotonicMs();
+    cluster.startDaemon(successor);
+    assert.equal(await cluster.settled(), third);
+    assertVipStayed(cluster, third, restartedAtMs);
+    assertNoTwoHolders(cluster, fromMs, undefined, 2500);
+  });
+});

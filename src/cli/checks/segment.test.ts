@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Config } from '../../config/config.ts';
+import { parseConfig } from '../../config/parse.ts';
+import { parseIp } from '../../ip/address.ts';
+import type { Advertisement } from '../../vrrp/advertisement.ts';
+import type { CheckResult } from './result.ts';
+import { judgeVip, judgeVrid, listenMs, type HeardRouter, type VipSighting } from './segment.ts';
+
+function config(rest: Record<string, string> = {}): Config {
+  const given = { vip: '10.0.0.10', peers: '10.0.0.1,10.0.0.2', ...rest };
+  const flags = Object.entries(given).map(([name, value]) => ({ name, value }));
+  const parsed = parseConfig({ file: null, env: {}, flags });
+  assert.ok(parsed.ok);
+  return parsed.value;
+}
+
+function heard(source: string, addresses: string, rest: Partial<Advertisement> = {}): HeardRouter {
+  const from = parseIp(source)!;
+  const advertisement = {
+    version: 3 as const,
+    vrid: 51,
+    priority: 100,
+    advertisementIntervalMs: 100,
+    addresses: addresses.split(',').map((text) => parseIp(text)!),
+    authentication: { type: 'none' as const },
+    ...rest,
+  };
+  return { family: from.family, source: from, advertisement };
+}
+
+function tell({ level, message, fix }: CheckResult): string {
+  return `${level}: ${message}${fix === null ? '' : ` -> ${fix}`}`;
+}
+
+function vridOf(routers: readonly HeardRouter[], from = config()): string[] {
+  return judgeVrid(from, 'eth0', routers).map(tell);
+}
+
+test('a silent segment is good, and the ids that others use are named', () => {
+  assert.deepEqual(vridOf([]), ['ok: nobody else was heard using vrid 51 on eth0 in 3.5 s']);
+  const others = [heard('10.0.0.9', '10.0.0.99', { vrid: 70 }), heard('10.0.0.8', '10.0.0.98', { vrid: 7 })];
+  assert.deepEqual(vridOf(others), [
+    'ok: nobody else was heard using vrid 51 on eth0 in 3.5 s; in use are 7, 70',
+  ]);
+});
+
+test('a peer that advertises our VIP with our id is as it should be', () => {
+  assert.deepEqual(vridOf([heard('10.0.0.2', '10.0.0.10')]), [
+    'ok: 10.0.0.2 advertises 10.0.0.10 with vrid 51, as a node of this cluster should',
+  ]);
+});
+
+test('another VIP under our id fails, with an id that is free', () => {
+  const routers = [heard('10.0.0.9', '10.0.0.99'), heard('10.0.0.8', '10.0.0.98', { vrid: 52 })];
+  assert.deepEqual(vridOf(routers), [
+    'fail: vrid 51 is in use on eth0 by 10.0.0.9 for 10.0.0.99 -> set vrrp.vrid to one that is free, such as 53, on all nodes',
+  ]);
+  const [last = ''] = vridOf([heard('10.0.0.9', '10.0.0.99', { vrid: 255 })], config({ 'vrrp-vrid': '255' }));
+  assert.match(last, /such as 1, on all nodes$/);
+  assert.match(
+    vridOf([heard('10.0.0.2', '10.0.0.10,10.0.0.11')])[0] ?? '',
+    /^fail/,
+    'more addresses than ours',
+  );
+});
+
+test('our VIP and id from a stranger, in another version or at another interval', () => {
+  assert.match(
+    vridOf([heard('10.0.0.9', '10.0.0.10')])[0] ?? '',
+    /^fail: .* is not in peers -> add it to peers/,
+  );
+  assert.match(
+    vridOf([heard('10.0.0.2', '10.0.0.10', { version: 2 })])[0] ?? '',
+    /^fail: .* in VRRP version 2/,
+  );
+  const slow = heard('10.0.0.2', '10.0.0.10', { advertisementIntervalMs: 2000 });
+  assert.match(vridOf([slow])[0] ?? '', /^warn: .* each 2000 ms, and here it is 100 ms/);
+  const slow2 = heard('10.0.0.2', '10.0.0.10', { advertisementIntervalMs: 2000, version: 2 });
+  assert.match(vridOf([slow2], config({ 'vrrp-version': '2' }))[0] ?? '', /^fail: .* each 2000 ms/);
+});
+
+test('over IPv6 the sender is link-local, and so may be the first address', () => {
+  const dual = config({ vip: '10.0.0.10,fd00::10' });
+  assert.match(vridOf([heard('fe80::2', 'fd00::10')], dual)[0] ?? '', /^ok/);
+  assert.match(vridOf([heard('fe80::2', 'fe80::100,fd00::10')], dual)[0] ?? '', /^ok/);
+  assert.match(vridOf([heard('fe80::2', 'fd00::99')], dual)[0] ?? '', /^fail/);
+});
+
+function vipOf(sighting: Partial<VipSighting>, routers: readonly HeardRouter[] = []): string {
+  return tell(
+    judgeVip(parseIp('10.0.0.10')!, config(), { bound: null, answeredBy: null, ...sighting }, routers),
+  );
+}
+
+test('a VIP may be free, leased here, or held by who advertises it; everything else is somebody else', () => {
+  const mac = '02:00:00:00:00:09';
+  const address = { linkIndex: 2, address: parseIp('10.0.0.10')!, prefixLength: 32, tentative: false };
+  assert.equal(vipOf({}), 'ok: nobody answers for 10.0.0.10');
+  assert.equal(
+    vipOf({ answeredBy: mac }, [heard('10.0.0.2', '10.0.0.10')]),
+    `ok: 10.0.0.10 is held by 10.0.0.2 (${mac}), which advertises it with vrid 51`,
+  );
+  assert.match(
+    vipOf({ answeredBy: mac }),
+    /^fail: 10\.0\.0\.10 is answered for by 02:00:00:00:00:09, which does not/,
+  );
+  assert.match(vipOf({ answeredBy: mac }, [heard('10.0.0.2', '10.0.0.10', { vrid: 9 })]), /^fail/);
+  assert.match(
+    vipOf({}, [heard('10.0.0.2', '10.0.0.10')]),
+    /^warn: 10\.0\.0\.2 advertises 10\.0\.0\.10, but nobody/,
+  );
+  assert.equal(
+    vipOf({ bound: { linkName: 'eth0', address: { ...address, validSeconds: 2 } } }),
+    'ok: 10.0.0.10 is bound on eth0 of this node, as a lease of kube-vrrp',
+  );
+  assert.match(
+    vipOf({ bound: { linkName: 'eth0', address: { ...address, validSeconds: null } } }),
+    /^fail: .* for ever, so not by kube-vrrp -> stop .* "ip address del 10\.0\.0\.10\/32 dev eth0"$/,
+  );
+});
+
+test('listening is long enough for three intervals, and has an end', () => {
+  assert.equal(listenMs(config()), 3500);
+  assert.equal(listenMs(config({ 'vrrp-advertisement-interval': '5s' })), 15_000);
+  assert.equal(listenMs(config({ 'vrrp-advertisement-interval': '40s' })), 30_000);
+});

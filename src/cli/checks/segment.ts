@@ -1,0 +1,267 @@
+/** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
+import type { Config } from '../../config/config.ts';
+import { isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
+import { hasCapability } from '../../net/process.ts';
+import { probeAddress } from '../../net/probe.ts';
+import type { InterfaceAddress, Link } from '../../net/rtnetlink.ts';
+import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
+import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
+import { errorText } from '../system-errors.ts';
+import { fail, ok, warn, type CheckResult } from './result.ts';
+
+/** What a router on the segment advertised last. */
+export type HeardRouter = {
+  readonly family: Family;
+  readonly source: IpAddress;
+  readonly advertisement: Advertisement;
+};
+
+/** The interface as the checks of the segment need it. */
+export type Segment = {
+  readonly link: Link;
+  readonly sourceByFamily: Readonly<Record<Family, IpAddress | null>>;
+};
+
+const PROBE_MS = 2000;
+/** A segment with more routers than this is strange, and the list has served its purpose. */
+const HEARD_MAX = 256;
+/** Three intervals of the slowest default there is, 1 s, and a margin. */
+const LISTEN_MIN_MS = 3500;
+const LISTEN_MAX_MS = 30_000;
+
+/** How long to listen so that an Active of this configuration cannot go unheard. */
+export function listenMs(config: Config): number {
+  return Math.min(LISTEN_MAX_MS, Math.max(LISTEN_MIN_MS, 3 * config.vrrp.advertisementIntervalMs));
+}
+
+function familiesOf(config: Config): Family[] {
+  return [...new Set(config.vips.map(({ family }) => family))];
+}
+
+/** Listens for the advertisements of one family. Throws NetError. */
+async function listenFor(
+  family: Family,
+  config: Config,
+  { link, sourceByFamily }: Segment,
+): Promise<HeardRouter[]> {
+  const source = sourceByFamily[family];
+  if (source === null) return [];
+  const multicast = config.vrrp.transport === 'multicast';
+  const heard = new Map<string, HeardRouter>();
+  let failure: Error | null = null;
+  const onDatagram = (datagram: VrrpDatagram): void => {
+    const result = decodeAdvertisement(datagram.payload, {
+      family,
+      source: datagram.source,
+      destination: datagram.destination,
+      ttl: datagram.ttl,
+    });
+    if (!result.ok) return;
+    const key = `${datagram.source.text} ${result.advertisement.vrid}`;
+    if (heard.size < HEARD_MAX || heard.has(key)) {
+      heard.set(key, { family, source: datagram.source, advertisement: result.advertisement });
+    }
+  };
+  const socket = openVrrpSocket({
+    family,
+    link,
+    source,
+    multicast,
+    onDatagram,
+    onError: (error) => {
+      failure ??= error;
+    },
+  });
+  try {
+    await new Promise((resolve) => {
+      setTimeout(resolve, listenMs(config));
+    });
+  } finally {
+    socket.close();
+  }
+  if (failure !== null) throw failure;
+  return [...heard.values()];
+}
+
+/** All routers heard in the time, of all families of the VIPs. Throws NetError. */
+async function listen(config: Config, segment: Segment): Promise<HeardRouter[]> {
+  const lists = await Promise.all(familiesOf(config).map((family) => listenFor(family, config, segment)));
+  return lists.flat();
+}
+
+function addressTexts(addresses: readonly IpAddress[]): string[] {
+  // Over IPv6 the first address is the link-local one of the virtual router (RFC 9568 5.2.9), which is nobody's VIP.
+  return addresses.filter((address) => !isLinkLocal(address)).map(({ text }) => text);
+}
+
+/** The virtual router ID nearest above `vrid` that was not heard; null when all are taken. */
+function freeVrid(vrid: number, heard: readonly HeardRouter[]): number | null {
+  const taken = new Set(heard.map(({ advertisement }) => advertisement.vrid));
+  for (let step = 1; step < 255; step += 1) {
+    const candidate = ((vrid - 1 + step) % 255) + 1;
+    if (!taken.has(candidate)) return candidate;
+  }
+  return null;
+}
+
+/** Judges a router that uses our virtual router ID for our VIP: a node of this cluster, if all is well. */
+function judgeFellow(config: Config, { family, source, advertisement }: HeardRouter): CheckResult {
+  const { vrrp, peers } = config;
+  const who = `${source.text} advertises ${addressTexts(advertisement.addresses).join(', ')} with vrid ${vrrp.vrid}`;
+  if (advertisement.version !== vrrp.version) {
+    const fix = 'set the same vrrp.version on all nodes';
+    return fail(
+      'vrid',
+      `${who} in VRRP version ${advertisement.version}, and vrrp.version here is ${vrrp.version}`,
+      fix,
+    );
+  }
+  // Over IPv6 the sender is a link-local address, which peers does not list.
+  if (family === 'IPv4' && !peers.some(({ text }) => text === source.text)) {
+    const fix =
+      'add it to peers on every node if it is one of them; else stop VRRP there, or choose another vip and vrid';
+    return fail('vrid', `${who}, and is not in peers`, fix);
+  }
+  if (advertisement.advertisementIntervalMs !== vrrp.advertisementIntervalMs) {
+    const message = `${who} each ${advertisement.advertisementIntervalMs} ms, and here it is ${vrrp.advertisementIntervalMs} ms`;
+    const fix = 'set the same vrrp.advertisementInterval on all nodes';
+    // Version 2 discards what differs (RFC 3768 7.1); version 3 follows the Active (RFC 9568 7.1).
+    return vrrp.version === 2 ? fail('vrid', message, fix) : warn('vrid', message, fix);
+  }
+  return ok('vrid', `${who}, as a node of this cluster should`);
+}
+
+/** Judges who else uses the virtual router ID on the segment. */
+export function judgeVrid(config: Config, linkName: string, heard: readonly HeardRouter[]): CheckResult[] {
+  const { vrid } = config.vrrp;
+  const same = heard.filter(({ advertisement }) => advertisement.vrid === vrid);
+  if (same.length === 0) {
+    const others = [...new Set(heard.map(({ advertisement }) => advertisement.vrid))].toSorted(
+      (a, b) => a - b,
+    );
+    const also = others.length === 0 ? '' : `; in use are ${others.join(', ')}`;
+    return [
+      ok(
+        'vrid',
+        `nobody else was heard using vrid ${vrid} on ${linkName} in ${listenMs(config) / 1000} s${also}`,
+      ),
+    ];
+  }
+  return same.map((router) => {
+    const { family, source, advertisement } = router;
+    const theirs = addressTexts(advertisement.addresses);
+    const ours = config.vips.filter((vip) => vip.family === family).map(({ text }) => text);
+    if (theirs.length === ours.length && theirs.every((text) => ours.includes(text)))
+      return judgeFellow(config, router);
+    const free = freeVrid(vrid, heard);
+    const fix =
+      free === null
+        ? 'free a vrid on this segment'
+        : `set vrrp.vrid to one that is free, such as ${free}, on all nodes`;
+    return fail(
+      'vrid',
+      `vrid ${vrid} is in use on ${linkName} by ${source.text} for ${theirs.join(', ')}`,
+      fix,
+    );
+  });
+}
+
+/** What is known about one VIP. */
+export type VipSighting = {
+  /** Where this host itself has it; null where it has not. */
+  readonly bound: { readonly linkName: string; readonly address: InterfaceAddress } | null;
+  /** The hardware address of another host that answers for it. */
+  readonly answeredBy: string | null;
+};
+
+/** Judges whether a VIP is free, or held by whom it should be. */
+export function judgeVip(
+  vip: IpAddress,
+  config: Config,
+  sighting: VipSighting,
+  heard: readonly HeardRouter[],
+): CheckResult {
+  const { bound, answeredBy } = sighting;
+  const holder = heard.find(
+    ({ advertisement }) =>
+      advertisement.vrid === config.vrrp.vrid &&
+      advertisement.addresses.some(({ text }) => text === vip.text),
+  );
+  if (bound !== null && bound.address.validSeconds === null) {
+    const { linkName, address } = bound;
+    const fix = `stop what puts it there (keepalived, a network configuration), and "ip address del ${vip.text}/${address.prefixLength} dev ${linkName}"`;
+    return fail(
+      'vip',
+      `${vip.text} is configured on ${linkName} of this node for ever, so not by kube-vrrp`,
+      fix,
+    );
+  }
+  if (bound !== null)
+    return ok('vip', `${vip.text} is bound on ${bound.linkName} of this node, as a lease of kube-vrrp`);
+  if (answeredBy === null) {
+    return holder === undefined
+      ? ok('vip', `nobody answers for ${vip.text}`)
+      : warn(
+          'vip',
+          `${holder.source.text} advertises ${vip.text}, but nobody answers for it`,
+          'see "kube-vrrp status" there',
+        );
+  }
+  if (holder !== undefined) {
+    return ok(
+      'vip',
+      `${vip.text} is held by ${holder.source.text} (${answeredBy}), which advertises it with vrid ${config.vrrp.vrid}`,
+    );
+  }
+  const fix = 'choose an address that is free (and outside every DHCP range), or take it from that host';
+  return fail(
+    'vip',
+    `${vip.text} is answered for by ${answeredBy}, which does not advertise it with vrid ${config.vrrp.vrid}`,
+    fix,
+  );
+}
+
+/** Asks the segment who has a VIP that this host has not. Throws NetError. */
+async function sightVip(
+  vip: IpAddress,
+  segment: Segment,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+): Promise<VipSighting> {
+  const address = addresses.find((candidate) => candidate.address.text === vip.text);
+  if (address !== undefined) {
+    const linkName =
+      links.find(({ index }) => index === address.linkIndex)?.name ?? `link ${address.linkIndex}`;
+    return { bound: { linkName, address }, answeredBy: null };
+  }
+  return { bound: null, answeredBy: await probeAddress(segment.link, null, vip, PROBE_MS) };
+}
+
+/** Listens and asks at once, then judges. Takes `listenMs(config)`. */
+export async function checkSegment(
+  config: Config,
+  segment: Segment,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+): Promise<CheckResult[]> {
+  const { name: linkName, up } = segment.link;
+  if (!up) return [notLookedFor(linkName, 'it is down', 'mend the interface')];
+  if (!hasCapability('NET_RAW')) return [notLookedFor(linkName, 'NET_RAW is missing', 'get NET_RAW')];
+  try {
+    const [heard, sightings] = await Promise.all([
+      listen(config, segment),
+      Promise.all(config.vips.map((vip) => sightVip(vip, segment, links, addresses))),
+    ]);
+    const vipResults = config.vips.map((vip, index) =>
+      judgeVip(vip, config, sightings[index] ?? { bound: null, answeredBy: null }, heard),
+    );
+    return [...vipResults, ...judgeVrid(config, linkName, heard)];
+  } catch (error) {
+    return [notLookedFor(linkName, errorText(error), 'see that this process may use raw and packet sockets')];
+  }
+}
+
+function notLookedFor(linkName: string, why: string, fix: string): CheckResult {
+  const message = `whether others use the VIP or the vrid on ${linkName} was not looked for: ${why}`;
+  return warn('vip', message, `${fix}, then check again`);
+}

@@ -1,0 +1,72 @@
+/** Brings file, variables and flags together for a command, and tells what is wrong with them. */
+import { readFile, stat } from 'node:fs/promises';
+
+import type { Config } from '../config/config.ts';
+import type { ConfigFile } from '../config/file.ts';
+import {
+  CONFIG_FILE_ENV,
+  parseAdminConfig,
+  parseConfig,
+  type ConfigSources,
+  type Parsed,
+} from '../config/parse.ts';
+import { formatProblem, quoteValue, type ConfigProblem } from '../config/problem.ts';
+import type { Invocation } from './arguments.ts';
+import { describeFileError } from './system-errors.ts';
+import { printError } from './terminal.ts';
+
+/** Exit code for bad usage or configuration. */
+const BAD_USAGE = 2;
+
+const FILE_MAX_BYTES = 1_048_576;
+
+async function readText(path: string): Promise<{ text: string } | { refusal: string }> {
+  try {
+    const { size } = await stat(path);
+    if (size > FILE_MAX_BYTES)
+      return { refusal: `cannot be used: it is larger than ${FILE_MAX_BYTES} bytes` };
+    return { text: await readFile(path, 'utf8') };
+  } catch (error) {
+    return { refusal: `cannot be read: ${describeFileError(error)}` };
+  }
+}
+
+async function load<Value>(
+  { options, configFlags, problems }: Invocation,
+  parse: (sources: ConfigSources) => Parsed<Value>,
+): Promise<Parsed<Value>> {
+  const flag = options.get('config');
+  const path = typeof flag === 'string' ? flag : process.env[CONFIG_FILE_ENV];
+  let file: ConfigFile | null = null;
+  if (path !== undefined) {
+    const read = await readText(path);
+    if ('refusal' in read) {
+      const name = flag === undefined ? CONFIG_FILE_ENV : '--config';
+      const unreadable = { path: name, value: quoteValue(path), message: read.refusal, where: null };
+      return { ok: false, problems: [...problems, unreadable] };
+    }
+    file = { name: path, text: read.text };
+  }
+  const parsed = parse({ file, env: process.env, flags: configFlags });
+  const all = [...problems, ...(parsed.ok ? [] : parsed.problems)];
+  return all.length > 0 ? { ok: false, problems: all } : parsed;
+}
+
+/** The whole configuration of an invocation, or all that is wrong with its arguments, variables and file. */
+export function loadConfig(invocation: Invocation): Promise<Parsed<Config>> {
+  return load(invocation, parseConfig);
+}
+
+/** The `admin` group alone, for commands that talk to a running daemon. */
+export function loadAdminConfig(invocation: Invocation): Promise<Parsed<Config['admin']>> {
+  return load(invocation, parseAdminConfig);
+}
+
+/** Prints problems to standard error, one a line, and returns the exit code for them. */
+export function reportProblems(command: string, problems: readonly ConfigProblem[]): number {
+  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+  printError(`kube-vrrp ${command}: ${count} in the configuration or the arguments:`);
+  for (const problem of problems) printError(`  ${formatProblem(problem)}`);
+  printError(`"kube-vrrp ${command} --help" lists what can be given.`);
+  return BAD_USAGE;
+}

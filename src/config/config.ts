@@ -1,0 +1,50 @@
+/** The configuration as the rest of the program sees it: parsed once, typed, every default filled in. Pure. */
+import type { IpAddress } from '../ip/address.ts';
+
+export type Config = {
+  /** One address, or two of different families. */
+  readonly vips: readonly IpAddress[];
+  /** Null: found from the VIP's subnet, else from the default route. */
+  readonly interface: string | null;
+  /** At least one, distinct, none of them a VIP; this node is one of them. */
+  readonly peers: readonly IpAddress[];
+  readonly vrrp: {
+    readonly vrid: number;
+    readonly version: 2 | 3;
+    readonly priority: 'auto' | number;
+    /** Version 3: 10-40950 in whole centiseconds; version 2: whole seconds, 1000-255000. */
+    readonly advertisementIntervalMs: number;
+    readonly preempt: 'never' | 'unhealthy' | 'always';
+    readonly preemptDelayMs: number;
+    readonly transport: 'multicast' | 'unicast';
+    /** How version 3 over IPv4 is sent; IPv6 always has the pseudo-header and version 2 never. */
+    readonly checksum: 'pseudo-header' | 'message';
+    /** Version 2 only: 1-8 printable ASCII characters. */
+    readonly authPass: string | null;
+  };
+  readonly proxy: { readonly port: number; readonly backendPort: number; readonly workers: number };
+  readonly health: {
+    readonly path: string;
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+    readonly rise: number;
+    readonly fall: number;
+    readonly caFile: string;
+  };
+  readonly admin: {
+    /** Null: off. */
+    readonly listen: { readonly address: IpAddress; readonly port: number } | null;
+    /** Path of the control socket; null: off. */
+    readonly socket: string | null;
+  };
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'json' | 'text';
+  };
+};
+
+/** The peers whose API servers are proxied to: those of the first VIP's family, or all where there are none of it. */
+export function backendPeers({ vips, peers }: Config): readonly IpAddress[] {
+  const sameFamily = peers.filter(({ family }) => family === vips[0]?.family);
+  return sameFamily.length > 0 ? sameFamily : peers;
+}

@@ -1,0 +1,82 @@
+/** Rules that join two or more fields. Each looks only at values that are valid by themselves. Pure. */
+import { MAX_AUTO_PEERS } from '../vrrp/priority.ts';
+import type { ConfigValues } from './schema.ts';
+
+type Group = 'vrrp' | 'proxy' | 'health' | 'admin' | 'log';
+
+/** The values that are valid so far: any of them may be missing. */
+export type ConfigDraft = {
+  readonly [Key in Exclude<keyof ConfigValues, Group>]?: ConfigValues[Key] | undefined;
+} & {
+  readonly [Key in Group]: {
+    readonly [Name in keyof ConfigValues[Key]]?: ConfigValues[Key][Name] | undefined;
+  };
+};
+
+export type BrokenRule = { readonly path: string; readonly message: string };
+
+const V3_INTERVAL_MAX_MS = 40_950;
+const V2_INTERVAL_MIN_MS = 1000;
+
+function* versionRules({ vip, vrrp }: ConfigDraft): Generator<BrokenRule> {
+  if (vrrp.version === 2) {
+    const index = vip?.findIndex(({ family }) => family === 'IPv6') ?? -1;
+    const message = 'expected IPv4 only, as vrrp.version is 2; version 3 has IPv6 too';
+    if (index >= 0) yield { path: `vip[${index}]`, message };
+  } else if (vrrp.version === 3 && vrrp.authPass !== undefined) {
+    const message = 'expected to be left out, as vrrp.version is 3, which has no authentication';
+    yield { path: 'vrrp.authPass', message };
+  }
+}
+
+function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
+  if (peers === undefined) return;
+  for (const [index, peer] of peers.entries()) {
+    if (vip?.some(({ text }) => text === peer.text) !== true) continue;
+    const message = 'expected the address of a node; this is the VIP, which belongs to no node';
+    yield { path: `peers[${index}]`, message };
+  }
+  if (vrrp.priority === 'auto' && peers.length > MAX_AUTO_PEERS) {
+    const message = `expected at most ${MAX_AUTO_PEERS} addresses, as vrrp.priority is auto; there are ${peers.length}`;
+    yield { path: 'peers', message };
+  }
+  if (vrrp.transport !== 'unicast') return;
+  for (const { family, text } of vip ?? []) {
+    if (peers.some((peer) => peer.family === family)) continue;
+    const message = `expected ${family} addresses too, as vrrp.transport is unicast and vip has ${text}`;
+    yield { path: 'peers', message };
+  }
+}
+
+function* intervalRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
+  const { version, advertisementInterval: intervalMs } = vrrp;
+  if (version === undefined || intervalMs === undefined) return;
+  const fits =
+    version === 3
+      ? intervalMs <= V3_INTERVAL_MAX_MS && intervalMs % 10 === 0
+      : intervalMs >= V2_INTERVAL_MIN_MS && intervalMs % 1000 === 0;
+  if (fits) return;
+  const range = version === 3 ? '10ms to 40.95s in steps of 10ms' : '1s to 255s in whole seconds';
+  const message = `expected ${range}, as vrrp.version is ${version}`;
+  yield { path: 'vrrp.advertisementInterval', message };
+}
+
+/** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
+function* portRules({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
+  const adminPort = admin.address?.port;
+  if (proxy.port !== undefined && proxy.port === proxy.backendPort) {
+    const message =
+      'expected another port than proxy.backendPort, which the API server of this node listens on';
+    yield { path: 'proxy.port', message };
+  }
+  if (adminPort !== undefined && adminPort === proxy.port) {
+    yield { path: 'admin.address', message: 'expected another port than proxy.port' };
+  } else if (adminPort !== undefined && adminPort === proxy.backendPort) {
+    yield { path: 'admin.address', message: 'expected another port than proxy.backendPort' };
+  }
+}
+
+/** All rules that are broken by values that are valid by themselves. */
+export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
+  return [...versionRules(draft), ...peerRules(draft), ...intervalRule(draft), ...portRules(draft)];
+}

@@ -1,0 +1,153 @@
+/** The admin endpoint: probes, status and metrics over TCP for anybody; drain over a unix socket for root only. */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { dirname } from 'node:path';
+import { formatHostPort } from '../ip/address.ts';
+import type { Config } from '../config/config.ts';
+import { Metrics } from './metrics.ts';
+import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
+
+export type AdminOptions = {
+  readonly listen: Config['admin']['listen'];
+  readonly socket: Config['admin']['socket'];
+  readonly observe: () => Observation;
+  /** Null: the drain has begun; else why it is refused. */
+  readonly drain: (force: boolean) => string | null;
+  readonly undrain: () => void;
+};
+
+type Reply = { readonly status: number; readonly contentType: string; readonly body: string };
+type Route = (request: { readonly force: boolean }) => Reply | Promise<Reply>;
+
+/** Clients are few (kubelet, a scraper, an operator): a bound on what strangers can hold open. */
+const MAX_CONNECTIONS = 64;
+const REQUEST_TIMEOUT_MS = 5000;
+
+const json = (status: number, value: unknown): Reply => ({
+  status,
+  contentType: 'application/json',
+  body: `${JSON.stringify(value)}\n`,
+});
+
+const verdict = (problems: readonly string[]): Reply => ({
+  status: problems.length === 0 ? 200 : 503,
+  contentType: 'text/plain',
+  body: problems.length === 0 ? 'ok\n' : `${problems.join('\n')}\n`,
+});
+
+/** Serves until `close`. */
+export class Admin {
+  private readonly options: AdminOptions;
+  private readonly metrics = new Metrics();
+  private readonly servers: Server[] = [];
+
+  constructor(options: AdminOptions) {
+    this.options = options;
+  }
+
+  /** Rejects with one sentence when an endpoint cannot be opened. */
+  async listen(): Promise<void> {
+    const { listen, socket } = this.options;
+    if (listen !== null) {
+      const where = formatHostPort(listen.address, listen.port);
+      const remedy = 'set admin.address to a free one, or to "" to turn it off';
+      await this.open(this.readRoutes(), { host: listen.address.text, port: listen.port }, where, remedy);
+    }
+    if (socket === null) return;
+    const remedy = 'set admin.socket to a path that can be written, or to "" to turn it off';
+    await this.open(
+      { ...this.readRoutes(), ...this.controlRoutes() },
+      { path: prepareSocket(socket) },
+      socket,
+      remedy,
+    );
+    chmodSync(socket, 0o600);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(
+      this.servers.map((server) => {
+        server.closeAllConnections();
+        return new Promise<void>((resolve) => {
+          server.close(() => resolve());
+        });
+      }),
+    );
+  }
+
+  private readRoutes(): Record<string, Route> {
+    const { observe } = this.options;
+    return {
+      'GET /livez': () => verdict(livenessProblems(observe())),
+      'GET /readyz': () => verdict(readinessProblems(observe())),
+      'GET /status': () => json(200, buildStatus(observe())),
+      'GET /metrics': async () => ({
+        status: 200,
+        contentType: this.metrics.contentType,
+        body: await this.metrics.render(observe()),
+      }),
+    };
+  }
+
+  private controlRoutes(): Record<string, Route> {
+    return {
+      'POST /drain': ({ force }) => {
+        const refusal = this.options.drain(force);
+        return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });
+      },
+      'POST /undrain': () => {
+        this.options.undrain();
+        return json(200, { draining: false });
+      },
+    };
+  }
+
+  private async open(
+    routes: Readonly<Record<string, Route>>,
+    where: { readonly host: string; readonly port: number } | { readonly path: string },
+    name: string,
+    remedy: string,
+  ): Promise<void> {
+    const server = createServer((request, response) => void answer(routes, request, response));
+    server.maxConnections = MAX_CONNECTIONS;
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.headersTimeout = REQUEST_TIMEOUT_MS;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(
+          new Error(
+            `the admin endpoint cannot listen on ${name} (${error.code ?? error.message}): ${remedy}`,
+          ),
+        );
+      });
+      server.listen(where, resolve);
+    });
+    this.servers.push(server);
+  }
+}
+
+/** Makes room for the socket: its folder, and no leftover of an earlier run. */
+function prepareSocket(path: string): string {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    rmSync(path, { force: true });
+  } catch {
+    // The listen that follows fails for the same reason, and says so.
+  }
+  return path;
+}
+
+async function answer(
+  routes: Readonly<Record<string, Route>>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://admin');
+  const route = routes[`${request.method} ${url.pathname}`];
+  const reply =
+    route === undefined
+      ? json(404, { error: `there is no ${request.method} ${url.pathname}`, known: Object.keys(routes) })
+      : await route({ force: url.searchParams.get('force') === 'true' });
+  response.writeHead(reply.status, { 'content-type': reply.contentType, 'cache-control': 'no-store' });
+  response.end(reply.body);
+}

@@ -1,0 +1,254 @@
+/** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
+import type { Config } from '../config/config.ts';
+import type { Family, IpAddress } from '../ip/address.ts';
+import type { Log } from '../log/log.ts';
+import { monotonicMs } from '../net/clock.ts';
+import { type NetlinkChange, RtNetlink } from '../net/rtnetlink.ts';
+import type { Authentication } from '../vrrp/advertisement.ts';
+import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
+import { type HealthClass, autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
+import { InterfaceTable, findRouterLink } from './interfaces.ts';
+
+export type ElectionOptions = {
+  readonly config: Config;
+  readonly log: Log;
+  /** This address is about to leave the kernel; see RouterOptions. */
+  readonly beforeUnbind: (vip: IpAddress) => Promise<void>;
+  /** Anything that /status shows has changed. */
+  readonly onChange: () => void;
+};
+
+/** Where this node stands, once that is known. */
+export type Place = { readonly interfaceName: string; readonly self: IpAddress };
+
+/** After the kernel dropped notifications, everything is read again, but not more often than this. */
+const REREAD_MS = 1000;
+/** A router whose deadline is overdue by this much is not being served. */
+const OVERDUE_MS = 3000;
+
+export class Election {
+  readonly interfaces = new InterfaceTable();
+  private readonly options: ElectionOptions;
+  private readonly netlink: RtNetlink;
+  private routers: readonly Router[] = [];
+  private place: Place | null = null;
+  private lastReasons = new Map<Family, string>();
+  private rereadTimer: NodeJS.Timeout | null = null;
+  private whenChanged: (() => void) | null = null;
+
+  private constructor(options: ElectionOptions) {
+    this.options = options;
+    this.netlink = RtNetlink.open(
+      (change) => this.onNetlink(change),
+      (error) => this.onNetlinkError(error),
+    );
+  }
+
+  /** Opens rtnetlink and reads what there is. Throws NetlinkError. */
+  static async open(options: ElectionOptions): Promise<Election> {
+    const election = new Election(options);
+    await election.reread();
+    return election;
+  }
+
+  get defaultRouteLinkIndex(): (family: Family) => Promise<number | null> {
+    return (family) => this.netlink.defaultRouteLinkIndex(family);
+  }
+
+  /** Resolves at the next change of links or addresses. */
+  interfacesChanged(): Promise<void> {
+    return new Promise((resolve) => {
+      this.whenChanged = resolve;
+    });
+  }
+
+  /**
+   * Removes VIPs that an earlier run, or another program, left on any interface: nobody may hold one before an
+   * election. Returns what was removed, as text for the log.
+   */
+  async sweep(): Promise<string[]> {
+    const removed: string[] = [];
+    for (const { address, linkIndex, prefixLength } of this.interfaces.allAddresses()) {
+      if (!this.isVip(address)) continue;
+      const linkName =
+        this.interfaces.allLinks().find((link) => link.index === linkIndex)?.name ?? `link ${linkIndex}`;
+      if (await this.netlink.removeAddress(linkIndex, address))
+        removed.push(`${address.text}/${prefixLength} on ${linkName}`);
+    }
+    return removed;
+  }
+
+  /** Takes part from now on, whenever the interface can be used. */
+  start(place: Place): void {
+    this.place = place;
+    this.routers = this.options.config.vips.map((vip) => this.createRouter(vip, place.self));
+    this.attachAll();
+    for (const router of this.routers) router.give({ type: 'startup' });
+  }
+
+  setHealth(healthClass: HealthClass, confirmedAtMs: number): void {
+    for (const router of this.routers) router.give({ type: 'health', class: healthClass, confirmedAtMs });
+  }
+
+  drain(force: boolean): void {
+    for (const router of this.routers) router.give({ type: 'drain', force });
+    this.options.onChange();
+  }
+
+  undrain(): void {
+    for (const router of this.routers) router.give({ type: 'undrain' });
+    this.options.onChange();
+  }
+
+  /** Hands over and leaves; resolves when no router is Active any more. */
+  async stop(handover: boolean, text: string): Promise<void> {
+    await Promise.all(this.routers.map((router) => router.shutdown(handover, text)));
+    // What happens to the interface from here on is no longer ours.
+    this.place = null;
+  }
+
+  close(): void {
+    if (this.rereadTimer !== null) clearTimeout(this.rereadTimer);
+    this.netlink.close();
+  }
+
+  /** Whether deadlines are being served: false means that the election is wedged though its thread turns. */
+  works(): boolean {
+    return this.routers.every((router) => monotonicMs() - router.deadlineMs < OVERDUE_MS);
+  }
+
+  snapshots(): RouterSnapshot[] {
+    return this.routers.map((router) => router.snapshot());
+  }
+
+  private createRouter(vip: IpAddress, self: IpAddress): Router {
+    const { config, log } = this.options;
+    const { vrrp } = config;
+    const peers = config.peers.filter((peer) => peer.family === vip.family);
+    const authentication: Authentication =
+      vrrp.authPass === null ? { type: 'none' } : { type: 'pass', password: vrrp.authPass };
+    return new Router({
+      vrid: vrrp.vrid,
+      vip,
+      core: {
+        version: vrrp.version,
+        priorities: prioritiesOf(config, self),
+        advertisementIntervalMs: vrrp.advertisementIntervalMs,
+        preempt: vrrp.preempt,
+        preemptDelayMs: vrrp.preemptDelayMs,
+        outageGraceMs: outageGraceMs(config.health),
+      },
+      authentication,
+      checksumForm: vrrp.checksum,
+      peers,
+      unicast: vrrp.transport === 'unicast',
+      netlink: this.netlink,
+      log,
+      beforeUnbind: this.options.beforeUnbind,
+      onChange: this.options.onChange,
+    });
+  }
+
+  private onNetlink(change: NetlinkChange): void {
+    this.interfaces.apply(change);
+    // Each renewal of the own lease comes back as a notification, and says nothing about the interface.
+    if (change.kind === 'addressAdded' && this.isVip(change.address.address)) return;
+    if (change.kind === 'addressRemoved') {
+      for (const router of this.routers)
+        router.onAddressRemoved(change.address.linkIndex, change.address.address);
+    }
+    this.attachAll();
+    this.whenChanged?.();
+  }
+
+  private isVip(address: IpAddress): boolean {
+    return this.options.config.vips.some((vip) => vip.text === address.text);
+  }
+
+  private attachAll(): void {
+    for (const router of this.routers) this.attachOne(router);
+  }
+
+  /** Brings a router together with the interface as it is now, or apart from it. */
+  private attachOne(router: Router): void {
+    if (this.place === null) return;
+    const { interfaceName } = this.place;
+    const { family } = router.options.vip;
+    const verdict = findRouterLink(this.interfaces, interfaceName, family, this.options.config);
+    if (!verdict.usable) {
+      this.onUnusable(router, verdict.reason);
+      return;
+    }
+    if (router.link !== null && sameLink(router.link, verdict.link)) return;
+    if (router.link !== null) router.detach(`${interfaceName} has changed`);
+    this.lastReasons.delete(family);
+    router.attach(verdict.link);
+    this.options.onChange();
+  }
+
+  private onUnusable(router: Router, reason: string): void {
+    const { family, vip } = { family: router.options.vip.family, vip: router.options.vip.text };
+    router.detach(reason);
+    if (this.lastReasons.get(family) === reason) return;
+    this.lastReasons.set(family, reason);
+    this.options.log('warn', `out of the election for ${vip}: ${reason}`, {
+      event: 'interface',
+      family,
+      vip,
+    });
+    this.options.onChange();
+  }
+
+  private onNetlinkError(error: Error): void {
+    this.options.log('warn', `rtnetlink: ${error.message}; reading links and addresses again`, {
+      event: 'netlink',
+    });
+    this.rereadTimer ??= setTimeout(() => void this.rereadAgain(), REREAD_MS);
+  }
+
+  private async rereadAgain(): Promise<void> {
+    this.rereadTimer = null;
+    try {
+      await this.reread();
+      this.attachAll();
+    } catch (error) {
+      this.onNetlinkError(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  private async reread(): Promise<void> {
+    this.interfaces.replace(await this.netlink.links(), await this.netlink.addresses());
+    const present = new Set(
+      this.interfaces.allAddresses().map(({ linkIndex, address }) => `${linkIndex} ${address.text}`),
+    );
+    for (const router of this.routers) {
+      const { link } = router;
+      const { vip } = router.options;
+      if (router.bound && link !== null && !present.has(`${link.index} ${vip.text}`))
+        router.onAddressRemoved(link.index, vip);
+    }
+  }
+}
+
+function sameLink(a: RouterLink, b: RouterLink): boolean {
+  return a.index === b.index && a.source.text === b.source.text && String(a.mac) === String(b.mac);
+}
+
+/** `auto`: by this node's place among the peers of its own family, first is highest. */
+function prioritiesOf(config: Config, self: IpAddress): Record<HealthClass, number> {
+  const { priority } = config.vrrp;
+  if (priority !== 'auto') return configuredPriorities(priority);
+  const peers = config.peers.filter((peer) => peer.family === self.family);
+  return autoPriorities(
+    peers.findIndex((peer) => peer.text === self.text),
+    peers.length,
+  );
+}
+
+/**
+ * Two nodes leave a shared outage at different times: one may have a check under way that runs into its timeout, and
+ * then needs `rise` more, each up to a tenth later than the interval says.
+ */
+function outageGraceMs({ timeoutMs, intervalMs, rise }: Config['health']): number {
+  return timeoutMs + (rise + 1) * intervalMs * 1.1;
+}

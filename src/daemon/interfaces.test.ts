@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type IpAddress, parseIp } from '../ip/address.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+import type { Config } from '../config/config.ts';
+import { InterfaceTable, findRouterLink } from './interfaces.ts';
+
+const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
+const SELF = ip('10.0.0.1');
+const config = (transport: 'multicast' | 'unicast' = 'multicast'): Config =>
+  ({
+    vips: [ip('10.0.0.100'), ip('fd00::100')],
+    peers: [SELF, ip('fd00::1')],
+    vrrp: { transport },
+  }) as unknown as Config;
+const eth0: Link = { index: 2, name: 'eth0', mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
+const on = (text: string, prefixLength: number, tentative = false): InterfaceAddress => ({
+  linkIndex: 2,
+  address: ip(text),
+  prefixLength,
+  validSeconds: null,
+  tentative,
+});
+
+const tableOf = (link: Link, ...addresses: InterfaceAddress[]): InterfaceTable => {
+  const table = new InterfaceTable();
+  table.replace([link], addresses);
+  return table;
+};
+const reason = (
+  table: InterfaceTable,
+  family: 'IPv4' | 'IPv6',
+  transport: 'multicast' | 'unicast' = 'multicast',
+): string => {
+  const verdict = findRouterLink(table, 'eth0', family, config(transport));
+  return verdict.usable ? `from ${verdict.link.source.text}` : verdict.reason;
+};
+
+test("IPv4 sends from this node's own address, else from the first, never from a VIP", () => {
+  assert.equal(reason(tableOf(eth0, on('10.0.0.7', 24), on('10.0.0.1', 24)), 'IPv4'), 'from 10.0.0.1');
+  assert.equal(reason(tableOf(eth0, on('10.0.0.100', 32), on('10.0.0.7', 24)), 'IPv4'), 'from 10.0.0.7');
+  assert.equal(
+    reason(tableOf(eth0, on('10.0.0.100', 32)), 'IPv4'),
+    'eth0 has no IPv4 address to send VRRP from',
+  );
+});
+
+test('IPv6 sends from the link-local address, once duplicate address detection is done', () => {
+  assert.equal(reason(tableOf(eth0, on('fd00::1', 64), on('fe80::1', 64)), 'IPv6'), 'from fe80::1');
+  assert.equal(
+    reason(tableOf(eth0, on('fe80::1', 64, true)), 'IPv6'),
+    'eth0 has no IPv6 address to send VRRP from',
+  );
+});
+
+test('unicast sends from an address that the others know from peers, over IPv6 too', () => {
+  const table = tableOf(eth0, on('fe80::1', 64), on('fd00::1', 64), on('10.0.0.7', 24));
+  assert.equal(reason(table, 'IPv6', 'unicast'), 'from fd00::1');
+  assert.equal(reason(table, 'IPv4', 'unicast'), 'eth0 has no IPv4 address to send VRRP from');
+});
+
+test('a link that is down, or gone, is not used', () => {
+  assert.equal(
+    reason(tableOf({ ...eth0, up: false }, on('10.0.0.1', 24)), 'IPv4'),
+    'eth0 is down or has no carrier',
+  );
+  assert.equal(reason(new InterfaceTable(), 'IPv4'), 'there is no interface eth0');
+});
+
+test('notifications keep the table up to date', () => {
+  const table = tableOf(eth0, on('10.0.0.1', 24));
+  table.apply({ kind: 'addressRemoved', address: on('10.0.0.1', 24) });
+  assert.equal(table.has(SELF), false);
+  table.apply({ kind: 'addressAdded', address: on('10.0.0.1', 24) });
+  assert.equal(table.has(SELF), true);
+  table.apply({ kind: 'link', link: { ...eth0, up: false } });
+  assert.equal(table.linkByName('eth0')?.up, false);
+  table.apply({ kind: 'linkRemoved', index: 2, name: 'eth0' });
+  assert.equal(table.has(SELF), false);
+  assert.equal(table.linkByName('eth0'), null);
+});

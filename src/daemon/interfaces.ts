@@ -1,0 +1,88 @@
+/** Which interface the election can use now, from what the kernel says about links and addresses. Pure. */
+import type { Config } from '../config/config.ts';
+import type { Family, IpAddress } from '../ip/address.ts';
+import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink.ts';
+import type { RouterLink } from '../vrrp/driver/router.ts';
+import { findSource } from './node.ts';
+
+/** The links and addresses of this host, kept up to date by notifications. */
+export class InterfaceTable {
+  private readonly links = new Map<number, Link>();
+  private readonly addresses = new Map<string, InterfaceAddress>();
+
+  replace(links: readonly Link[], addresses: readonly InterfaceAddress[]): void {
+    this.links.clear();
+    this.addresses.clear();
+    for (const link of links) this.links.set(link.index, link);
+    for (const address of addresses) this.addresses.set(keyOf(address), address);
+  }
+
+  apply(change: NetlinkChange): void {
+    switch (change.kind) {
+      case 'link':
+        this.links.set(change.link.index, change.link);
+        break;
+      case 'linkRemoved':
+        this.links.delete(change.index);
+        for (const [key, address] of this.addresses) {
+          if (address.linkIndex === change.index) this.addresses.delete(key);
+        }
+        break;
+      case 'addressAdded':
+        this.addresses.set(keyOf(change.address), change.address);
+        break;
+      case 'addressRemoved':
+        this.addresses.delete(keyOf(change.address));
+        break;
+    }
+  }
+
+  linkByName(name: string): Link | null {
+    for (const link of this.links.values()) if (link.name === name) return link;
+    return null;
+  }
+
+  allLinks(): Link[] {
+    return [...this.links.values()];
+  }
+
+  allAddresses(): InterfaceAddress[] {
+    return [...this.addresses.values()];
+  }
+
+  has(address: IpAddress): boolean {
+    return this.allAddresses().some((own) => own.address.text === address.text);
+  }
+
+  addressesOf(linkIndex: number): InterfaceAddress[] {
+    return this.allAddresses().filter((address) => address.linkIndex === linkIndex);
+  }
+}
+
+export type LinkVerdict =
+  | { readonly usable: true; readonly link: RouterLink }
+  /** `reason` completes a sentence: "eth0 has no carrier". */
+  | { readonly usable: false; readonly reason: string };
+
+/** Whether a router of `family` can use the interface `name` now, and what it sends from; see findSource. */
+export function findRouterLink(
+  table: InterfaceTable,
+  name: string,
+  family: Family,
+  config: Config,
+): LinkVerdict {
+  const link = table.linkByName(name);
+  if (link === null) return { usable: false, reason: `there is no interface ${name}` };
+  if (!link.up) return { usable: false, reason: `${name} is down or has no carrier` };
+  // The kernel does not send from an address whose duplicate detection is under way.
+  const settled = table
+    .addressesOf(link.index)
+    .filter(({ address, tentative }) => !tentative && config.vips.every((vip) => vip.text !== address.text));
+  const source = findSource(family, config, settled);
+  if (source === null) return { usable: false, reason: `${name} has no ${family} address to send VRRP from` };
+  return { usable: true, link: { index: link.index, name, mac: link.mac, source } };
+}
+
+function keyOf({ linkIndex, address, prefixLength }: InterfaceAddress): string {
+  return `${linkIndex} ${address.text}/${prefixLength}`;
+}

@@ -1,0 +1,292 @@
+/**
+ * The composition root: starts every thread, connects them, and stops them in the right order. This thread itself runs
+ * the election and nothing else, so that no client, check, log line or scrape can delay an advertisement.
+ */
+import { type Config, backendPeers } from '../config/config.ts';
+import { readCa } from '../health/driver/ca.ts';
+import { formatHostPort } from '../ip/address.ts';
+import type { Log } from '../log/log.ts';
+import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
+import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
+import { createProxyCounters } from '../proxy/counters.ts';
+import { Election, type Place } from './election.ts';
+import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
+import { type ResolvedNode, resolveNode } from './node.ts';
+import { ProxyThreads } from './proxy-threads.ts';
+import { Services } from './services.ts';
+import { VERSION } from './version.ts';
+
+/** A mistake of the user or a lack of the machine, told in one sentence; the daemon does not start. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+const NEEDED: readonly (readonly [Capability, string])[] = [
+  ['NET_RAW', 'to send and receive VRRP'],
+  ['NET_ADMIN', 'to add the VIP to an interface'],
+];
+
+const CONNECT_TIMEOUT_MS = 2000;
+const SNAPSHOT_MS = 1000;
+/** Clients of the node's own address may finish what they carry; the rest of kubelet's 30 s is for the handover. */
+const PROXY_GRACE_MS = 5000;
+const SCHEDULING_TEXT = {
+  raised: 'raised priority (nice -10)',
+  normal: 'normal priority: CAP_SYS_NICE is missing, so a fully loaded node may delay advertisements',
+} as const;
+
+/**
+ * Runs until a signal or a failure, and resolves to the exit code: 0 after a clean stop, 1 after a failure that was
+ * logged. Rejects with StartError when it cannot start.
+ */
+export async function runDaemon(config: Config): Promise<number> {
+  for (const [capability, purpose] of NEEDED) {
+    if (hasCapability(capability)) continue;
+    throw new StartError(
+      `CAP_${capability} is missing, which is needed ${purpose}: run as root, or add ${capability} to the container's capabilities`,
+    );
+  }
+  const daemon = new Daemon(config, readCa(config.health.caFile));
+  try {
+    return await daemon.run();
+  } finally {
+    await daemon.close();
+  }
+}
+
+type End = { readonly code: 0 | 1; readonly text: string };
+
+class Daemon {
+  private readonly config: Config;
+  private readonly vitals: SharedArrayBuffer;
+  private readonly counters = createProxyCounters();
+  private readonly services: Services;
+  private readonly log: Log;
+  private readonly servicesReady: Promise<void>;
+  private readonly end: Promise<End>;
+  private finish: (end: End) => void = () => undefined;
+  private election: Election | null = null;
+  private proxy: ProxyThreads | null = null;
+  private waitingFor: string | null = 'the daemon to start';
+  private interfaceName: string | null;
+  private isStopping = false;
+  private onServicesReady: (error: Error | null) => void = () => undefined;
+  private stopBeat: () => void = () => undefined;
+
+  constructor(config: Config, ca: string) {
+    this.config = config;
+    this.interfaceName = config.interface;
+    this.vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
+    this.end = new Promise((resolve) => {
+      this.finish = resolve;
+    });
+    this.servicesReady = new Promise((resolve, reject) => {
+      this.onServicesReady = (error) => (error === null ? resolve() : reject(error));
+    });
+    this.services = new Services(
+      {
+        config,
+        ca,
+        version: VERSION,
+        vitals: this.vitals,
+        proxyCounters: this.counters,
+        handled: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
+      },
+      { onMessage: (message) => this.onServices(message), onExit: (reason) => this.fail(reason) },
+    );
+    this.log = this.services.log;
+  }
+
+  async run(): Promise<number> {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => this.finish({ code: 0, text: signal }));
+    }
+    process.once('uncaughtException', (error) =>
+      this.fail(`internal error: ${error.stack ?? error.message}`),
+    );
+    await this.servicesReady;
+    const scheduling = raisePriority();
+    this.stopBeat = beat(this.vitals, THREAD_ELECTION, () => this.election?.works() ?? true);
+    const snapshots = setInterval(() => this.publish(), SNAPSHOT_MS);
+    try {
+      const started = await Promise.race([this.start(scheduling), this.end]);
+      const end = started ?? (await this.end);
+      await this.stop(end);
+      return end.code;
+    } finally {
+      clearInterval(snapshots);
+    }
+  }
+
+  /** Whatever happened: no timer, socket or thread is left. */
+  async close(): Promise<void> {
+    this.stopBeat();
+    this.election?.close();
+    await this.proxy?.stop(0);
+    await this.services.stop();
+  }
+
+  private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<null> {
+    const { config, log } = this;
+    const election = await Election.open({
+      config,
+      log,
+      beforeUnbind: async (vip) => this.proxy?.closeVip(vip),
+      onChange: () => this.publish(),
+    });
+    this.election = election;
+    const node = await this.findNode(election);
+    this.interfaceName = node.link.name;
+    for (const removed of await election.sweep()) {
+      log('warn', `removed a stale VIP, ${removed}: no node may hold it before the election`, {
+        event: 'sweep',
+      });
+    }
+    const port = config.proxy.backendPort;
+    const backends = backendPeers(config).map((address) => ({
+      address,
+      port,
+      local: election.interfaces.has(address),
+    }));
+    this.proxy = await this.startProxy(backends);
+    this.services.start(backends, this.proxy.servicesPorts);
+    this.waitingFor = null;
+    const place: Place = { interfaceName: node.link.name, self: node.self };
+    election.start(place);
+    this.publish();
+    this.logReady(place, backends, scheduling);
+    return null;
+  }
+
+  private logReady(
+    place: Place,
+    backends: readonly BackendAddress[],
+    scheduling: keyof typeof SCHEDULING_TEXT,
+  ): void {
+    const { config, log } = this;
+    const vips = config.vips.map((vip) => vip.text).join(' and ');
+    const list = backends.map(({ address, port }) => formatHostPort(address, port)).join(', ');
+    log(
+      'info',
+      `kube-vrrp ${VERSION} is up: VIP ${vips} on ${place.interfaceName}, port ${config.proxy.port} to ${list}`,
+      {
+        event: 'ready',
+        interface: place.interfaceName,
+        self: place.self.text,
+        pid: process.pid,
+      },
+    );
+    log(scheduling === 'normal' ? 'warn' : 'info', `the election runs at ${SCHEDULING_TEXT[scheduling]}`, {
+      event: 'scheduling',
+    });
+  }
+
+  /** Waits for the interface where that is all that is missing; what waiting cannot mend is a StartError. */
+  private async findNode(election: Election): Promise<ResolvedNode> {
+    const [vip] = this.config.vips;
+    let told = '';
+    while (true) {
+      const changed = election.interfacesChanged();
+      const { interfaces } = election;
+      const defaultRoute = await election.defaultRouteLinkIndex(vip?.family ?? 'IPv4');
+      const resolution = resolveNode(
+        this.config,
+        interfaces.allLinks(),
+        interfaces.allAddresses(),
+        defaultRoute,
+      );
+      if (resolution.ok) return resolution.node;
+      const problems = resolution.problems.map(({ text }) => text).join('; ');
+      const missing = resolution.link === null || interfaces.addressesOf(resolution.link.index).length === 0;
+      // Without a configured interface nothing says that the right one is still to come.
+      if (this.config.interface === null || !missing) throw new StartError(problems);
+      if (problems !== told) {
+        told = problems;
+        this.waitingFor = `interface ${this.config.interface}`;
+        this.log('warn', `waiting for interface ${this.config.interface}: ${problems}`, { event: 'waiting' });
+        this.publish();
+      }
+      await changed;
+    }
+  }
+
+  private async startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
+    const { config } = this;
+    try {
+      return await ProxyThreads.start({
+        count: config.proxy.workers,
+        data: {
+          port: config.proxy.port,
+          connectTimeoutMs: CONNECT_TIMEOUT_MS,
+          backends: backends.map(({ address, port, local }) => ({
+            id: formatHostPort(address, port),
+            host: address.text,
+            port,
+            local,
+            state: 'unknown',
+          })),
+          reusePort: config.proxy.workers > 1,
+          counters: this.counters,
+          debug: config.log.level === 'debug',
+        },
+        vitals: this.vitals,
+        log: this.log,
+        onExit: (reason) => this.fail(reason),
+      });
+    } catch (error) {
+      throw new StartError(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  private onServices(message: FromServices): void {
+    switch (message.type) {
+      case 'ready':
+        this.onServicesReady(null);
+        break;
+      case 'failed':
+        this.onServicesReady(new StartError(message.message));
+        break;
+      case 'health':
+        this.election?.setHealth(message.class, message.confirmedAtMs);
+        break;
+      case 'drain':
+        this.election?.drain(message.force);
+        break;
+      case 'undrain':
+        this.election?.undrain();
+        break;
+      case 'stopped':
+        break;
+    }
+  }
+
+  /** Something that this process needs has died. Better gone, and started again by kubelet, than half alive. */
+  private fail(reason: string): void {
+    this.onServicesReady(new StartError(reason));
+    this.log('error', `${reason}: giving up the VIP and stopping`, { event: 'failed' });
+    this.finish({ code: 1, text: reason });
+  }
+
+  /** The successor first, then the clients, then the rest. */
+  private async stop(end: End): Promise<void> {
+    this.isStopping = true;
+    this.log('info', `stopping: ${end.text}`, { event: 'stopping' });
+    this.publish();
+    const handover = end.code === 0;
+    await this.election?.stop(handover, end.text);
+    this.publish();
+    await this.proxy?.stop(handover ? PROXY_GRACE_MS : 0);
+    this.proxy = null;
+    this.log(end.code === 0 ? 'info' : 'error', `stopped: ${end.text}`, { event: 'stopped' });
+  }
+
+  private publish(): void {
+    const snapshot: ElectionSnapshot = {
+      waitingFor: this.waitingFor,
+      interface: this.interfaceName,
+      stopping: this.isStopping,
+      routers: this.election?.snapshots() ?? [],
+    };
+    this.services.election(snapshot);
+  }
+}

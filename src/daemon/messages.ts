@@ -1,0 +1,60 @@
+/** What the election thread (main) and the services thread tell each other. */
+import type { MessagePort } from 'node:worker_threads';
+import type { Config } from '../config/config.ts';
+import type { HealthClass } from '../health/backend.ts';
+import type { IpAddress } from '../ip/address.ts';
+import type { LogFields, LogLevel } from '../log/log.ts';
+import type { RouterSnapshot } from '../vrrp/driver/router.ts';
+
+export type BackendAddress = {
+  readonly address: IpAddress;
+  readonly port: number;
+  /** True for this node's own API server. */
+  readonly local: boolean;
+};
+
+export type ServicesWorkerData = {
+  readonly config: Config;
+  /** PEM text of the cluster CA. */
+  readonly ca: string;
+  readonly version: string;
+  readonly vitals: SharedArrayBuffer;
+  readonly proxyCounters: SharedArrayBuffer;
+  /** One Int32: how many messages from main have been handled, so that main can bound what waits. */
+  readonly handled: SharedArrayBuffer;
+};
+
+export type LogRecord = {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: LogFields;
+  readonly timeMs: number;
+};
+
+export type ElectionSnapshot = {
+  /** What keeps the node out of the election; null when nothing does. */
+  readonly waitingFor: string | null;
+  readonly interface: string | null;
+  readonly stopping: boolean;
+  readonly routers: readonly RouterSnapshot[];
+};
+
+export type ToServices =
+  | { readonly type: 'log'; readonly record: LogRecord }
+  /** The node is known and the proxy listens: begin to check the backends. */
+  | {
+      readonly type: 'start';
+      readonly backends: readonly BackendAddress[];
+      readonly proxyPorts: readonly MessagePort[];
+    }
+  | { readonly type: 'election'; readonly snapshot: ElectionSnapshot }
+  | { readonly type: 'stop' };
+
+export type FromServices =
+  | { readonly type: 'ready' }
+  /** It cannot do its work; the message is for people. */
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
+  | { readonly type: 'drain'; readonly force: boolean }
+  | { readonly type: 'undrain' }
+  | { readonly type: 'stopped' };

@@ -1,0 +1,324 @@
+/** /metrics: every number is read from one observation, made when it is asked for. */
+import { Counter, Gauge, Registry } from 'prom-client';
+import { REJECT_REASONS } from '../vrrp/receive.ts';
+import type { Observation } from './status.ts';
+
+type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
+type Metric = {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly read: (observation: Observation) => readonly Sample[];
+};
+
+const ROUTER = ['vrid', 'family', 'vip'] as const;
+
+/** One sample per virtual router. */
+function perRouter(
+  read: (
+    router: Observation['election']['routers'][number],
+  ) => readonly [Readonly<Record<string, string>>, number][],
+): Metric['read'] {
+  return ({ election }) =>
+    election.routers.flatMap((router) =>
+      read(router).map(([labels, value]) => ({
+        labels: { vrid: String(router.vrid), family: router.family, vip: router.vip, ...labels },
+        value,
+      })),
+    );
+}
+
+function perBackend(
+  read: (
+    backend: Observation['backends'][number],
+    counts: Observation['proxy']['backends'][number] | undefined,
+  ) => number,
+): Metric['read'] {
+  return ({ backends, proxy }) =>
+    backends.map((backend, index) => ({
+      labels: { backend: backend.id, local: String(backend.local) },
+      value: read(backend, proxy.backends[index]),
+    }));
+}
+
+const one =
+  (read: (observation: Observation) => number): Metric['read'] =>
+  (observation) => [{ labels: {}, value: read(observation) }];
+
+const STATES = ['Initialize', 'Backup', 'Active'] as const;
+const BACKEND = ['backend', 'local'] as const;
+
+const METRICS: readonly Metric[] = [
+  {
+    name: 'kube_vrrp_info',
+    help: 'Always 1; the version is a label',
+    labels: ['version'],
+    read: (observation) => [{ labels: { version: observation.version }, value: 1 }],
+  },
+  {
+    name: 'kube_vrrp_state',
+    help: '1 for the state that the virtual router is in',
+    labels: [...ROUTER, 'state'],
+    read: perRouter((router) => STATES.map((state) => [{ state }, router.state === state ? 1 : 0])),
+  },
+  {
+    name: 'kube_vrrp_vip_bound',
+    help: '1 while this node holds the address',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.bound ? 1 : 0]]),
+  },
+  {
+    name: 'kube_vrrp_priority',
+    help: 'Priority that this node advertises or would advertise (0: giving up)',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.priority]]),
+  },
+  {
+    name: 'kube_vrrp_drained',
+    help: '1 while the node is drained',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.drained ? 1 : 0]]),
+  },
+  {
+    name: 'kube_vrrp_transitions_total',
+    help: 'State changes by cause',
+    labels: [...ROUTER, 'cause'],
+    read: perRouter((router) =>
+      Object.entries(router.counters.transitions).map(([cause, count]) => [{ cause }, count]),
+    ),
+  },
+  {
+    name: 'kube_vrrp_advertisements_sent_total',
+    help: 'Advertisements sent',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.sent]]),
+  },
+  {
+    name: 'kube_vrrp_send_errors_total',
+    help: 'Advertisements and announcements that the kernel refused',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.sendErrors]]),
+  },
+  {
+    name: 'kube_vrrp_advertisements_received_total',
+    help: 'Advertisements accepted, by the checksum form that matched',
+    labels: [...ROUTER, 'checksum'],
+    read: perRouter((router) =>
+      Object.entries(router.counters.checksumForms).map(([checksum, count]) => [{ checksum }, count]),
+    ),
+  },
+  {
+    name: 'kube_vrrp_packets_rejected_total',
+    help: 'VRRP packets dropped, by reason',
+    labels: [...ROUTER, 'reason'],
+    read: perRouter((router) =>
+      REJECT_REASONS.map((reason) => [{ reason }, router.counters.rejected[reason]]),
+    ),
+  },
+  {
+    name: 'kube_vrrp_mismatches_total',
+    help: 'Accepted advertisements that differ from this configuration',
+    labels: [...ROUTER, 'field'],
+    read: perRouter((router) =>
+      Object.entries(router.counters.mismatches).map(([field, count]) => [{ field }, count]),
+    ),
+  },
+  {
+    name: 'kube_vrrp_discarded_after_stall_total',
+    help: 'Packets found queued after a stall, and ignored',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.discardedAfterStall]]),
+  },
+  {
+    name: 'kube_vrrp_lease_renewals_total',
+    help: "Renewals of the address's kernel lifetime",
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.leaseRenewals]]),
+  },
+  {
+    name: 'kube_vrrp_lease_failures_total',
+    help: 'Binds and renewals that failed',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.leaseFailures]]),
+  },
+  {
+    name: 'kube_vrrp_announcements_total',
+    help: 'Gratuitous ARPs or unsolicited neighbour advertisements sent',
+    labels: ROUTER,
+    read: perRouter((router) => [[{}, router.counters.announcements]]),
+  },
+  {
+    name: 'kube_vrrp_health_class',
+    help: '1 for the class that the node is in (A: local API server healthy, B: only peers, C: none)',
+    labels: ['class'],
+    read: ({ healthClass }) =>
+      ['A', 'B', 'C'].map((name) => ({ labels: { class: name }, value: healthClass === name ? 1 : 0 })),
+  },
+  {
+    name: 'kube_vrrp_backend_up',
+    help: '1 while the API server passes its checks',
+    labels: BACKEND,
+    read: perBackend((backend) => (backend.state === 'up' ? 1 : 0)),
+  },
+  {
+    name: 'kube_vrrp_backend_misconfigured',
+    help: '1 while the API server answers checks with 401 or 403',
+    labels: BACKEND,
+    read: perBackend((backend) => (backend.misconfigured ? 1 : 0)),
+  },
+  {
+    name: 'kube_vrrp_backend_check_seconds',
+    help: 'Duration of the latest check',
+    labels: BACKEND,
+    read: perBackend((backend) => (backend.lastCheck?.durationMs ?? 0) / 1000),
+  },
+  {
+    name: 'kube_vrrp_backend_connections',
+    help: 'Connections to the API server now',
+    labels: BACKEND,
+    read: perBackend((_, counts) => counts?.connections ?? 0),
+  },
+  {
+    name: 'kube_vrrp_backend_connections_total',
+    help: 'Connections opened to the API server',
+    labels: BACKEND,
+    read: perBackend((_, counts) => counts?.connectionsTotal ?? 0),
+  },
+  {
+    name: 'kube_vrrp_backend_connect_failures_total',
+    help: 'Connections to the API server that could not be opened',
+    labels: BACKEND,
+    read: perBackend((_, counts) => counts?.connectFailures ?? 0),
+  },
+  {
+    name: 'kube_vrrp_backend_sent_bytes_total',
+    help: 'Bytes from clients to the API server',
+    labels: BACKEND,
+    read: perBackend((_, counts) => counts?.bytesToBackend ?? 0),
+  },
+  {
+    name: 'kube_vrrp_backend_received_bytes_total',
+    help: 'Bytes from the API server to clients',
+    labels: BACKEND,
+    read: perBackend((_, counts) => counts?.bytesToClient ?? 0),
+  },
+  {
+    name: 'kube_vrrp_proxy_clients',
+    help: 'Client connections now',
+    labels: [],
+    read: one(({ proxy }) => proxy.clients),
+  },
+  {
+    name: 'kube_vrrp_proxy_accepted_total',
+    help: 'Client connections accepted',
+    labels: [],
+    read: one(({ proxy }) => proxy.accepted),
+  },
+  {
+    name: 'kube_vrrp_proxy_closed_total',
+    help: 'Client connections that the proxy closed by itself, by reason',
+    labels: ['reason'],
+    read: ({ proxy }) => [
+      { labels: { reason: 'no_backend' }, value: proxy.refused },
+      { labels: { reason: 'limit' }, value: proxy.overLimit },
+      { labels: { reason: 'vip_removed' }, value: proxy.closedVipRemoved },
+      { labels: { reason: 'backend_down' }, value: proxy.closedBackendDown },
+    ],
+  },
+  {
+    name: 'kube_vrrp_proxy_accept_errors_total',
+    help: 'Failures to accept a connection, such as too few file descriptors',
+    labels: [],
+    read: one(({ proxy }) => proxy.acceptErrors),
+  },
+  {
+    name: 'kube_vrrp_thread_heartbeat_age_seconds',
+    help: 'How long ago the thread last moved',
+    labels: ['thread'],
+    read: ({ threads }) =>
+      Object.entries(threads).map(([thread, vitals]) => ({
+        labels: { thread },
+        value: vitals.heartbeatAgeMs / 1000,
+      })),
+  },
+  {
+    name: 'kube_vrrp_thread_event_loop_delay_seconds',
+    help: 'How late timers of the thread ran in the last ten seconds',
+    labels: ['thread', 'quantile'],
+    read: ({ threads }) =>
+      Object.entries(threads).flatMap(([thread, vitals]) => [
+        { labels: { thread, quantile: '0.99' }, value: vitals.delayP99Ms / 1000 },
+        { labels: { thread, quantile: '1' }, value: vitals.delayMaxMs / 1000 },
+      ]),
+  },
+  {
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory of the whole process',
+    labels: [],
+    read: () => [{ labels: {}, value: process.memoryUsage.rss() }],
+  },
+  {
+    name: 'process_cpu_seconds_total',
+    help: 'CPU time of the whole process',
+    labels: [],
+    read: () => {
+      const { user, system } = process.cpuUsage();
+      return [{ labels: {}, value: (user + system) / 1e6 }];
+    },
+  },
+];
+
+export class Metrics {
+  private readonly registry = new Registry();
+  private observation: Observation | null = null;
+
+  constructor() {
+    for (const metric of METRICS) {
+      if (metric.name.endsWith('_total')) this.addCounter(metric);
+      else this.addGauge(metric);
+    }
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** The exposition text of one observation. */
+  render(observation: Observation): Promise<string> {
+    this.observation = observation;
+    return this.registry.metrics();
+  }
+
+  private read(metric: Metric): readonly Sample[] {
+    return this.observation === null ? [] : metric.read(this.observation);
+  }
+
+  private addGauge(metric: Metric): void {
+    const read = (): readonly Sample[] => this.read(metric);
+    new Gauge({
+      name: metric.name,
+      help: metric.help,
+      labelNames: [...metric.labels],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { labels, value } of read()) this.set({ ...labels }, value);
+      },
+    });
+  }
+
+  /** A counter that is kept elsewhere: set anew at each scrape. */
+  private addCounter(metric: Metric): void {
+    const read = (): readonly Sample[] => this.read(metric);
+    new Counter({
+      name: metric.name,
+      help: metric.help,
+      labelNames: [...metric.labels],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { labels, value } of read()) this.inc({ ...labels }, value);
+      },
+    });
+  }
+}

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Config } from '../config/config.ts';
+import { parseConfig } from '../config/parse.ts';
+import { parseIp } from '../ip/address.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+import { resolveNode, type ResolvedNode } from './node.ts';
+
+const LO: Link = { index: 1, name: 'lo', mac: null, up: true };
+const ETH0: Link = { index: 2, name: 'eth0', mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
+const ETH1: Link = { index: 3, name: 'eth1', mac: Uint8Array.of(2, 0, 0, 0, 0, 2), up: true };
+const LINKS = [LO, ETH0, ETH1];
+const LOOPBACKS = [on(LO, '127.0.0.1/8'), on(LO, '::1/128')];
+
+function on(link: Link, text: string, rest: Partial<InterfaceAddress> = {}): InterfaceAddress {
+  const [address = '', prefixLength] = text.split('/');
+  return {
+    linkIndex: link.index,
+    address: parseIp(address)!,
+    prefixLength: Number(prefixLength),
+    validSeconds: null,
+    tentative: false,
+    ...rest,
+  };
+}
+
+function config(vip: string, peers: string, rest: Record<string, string> = {}): Config {
+  const flags = Object.entries({ vip, peers, ...rest }).map(([name, value]) => ({ name, value }));
+  const parsed = parseConfig({ file: null, env: {}, flags });
+  assert.ok(parsed.ok);
+  return parsed.value;
+}
+
+function resolved(
+  from: Config,
+  addresses: readonly InterfaceAddress[],
+  defaultRoute: number | null = null,
+): ResolvedNode {
+  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], defaultRoute);
+  assert.ok(resolution.ok, resolution.ok ? '' : resolution.problems.map(({ text }) => text).join('\n'));
+  return resolution.node;
+}
+
+function problems(
+  from: Config,
+  addresses: readonly InterfaceAddress[],
+  defaultRoute: number | null = null,
+): string[] {
+  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], defaultRoute);
+  assert.ok(!resolution.ok, 'expected problems');
+  return resolution.problems.map(({ reason, text }) => `${reason}: ${text}`);
+}
+
+test('the link is the one with the subnet of the VIP, and this node is its address in peers', () => {
+  const node = resolved(config('10.1.0.10', '10.1.0.2,10.1.0.1'), [
+    on(ETH0, '10.0.0.1/24'),
+    on(ETH1, '10.1.0.1/24'),
+  ]);
+  assert.equal(node.link.name, 'eth1');
+  assert.equal(node.self.text, '10.1.0.1');
+  assert.equal(node.peerIndex, 1);
+  assert.equal(node.sourceByFamily.IPv4?.text, '10.1.0.1');
+  assert.equal(node.sourceByFamily.IPv6, null);
+  assert.equal(node.onLinkByVip.get('10.1.0.10')?.prefixLength, 24);
+});
+
+test('the longest prefix wins, then a peer, then the lowest index', () => {
+  const vip = '10.1.2.10';
+  const wide = on(ETH0, '10.0.0.1/8');
+  assert.equal(resolved(config(vip, '10.0.0.1'), [wide, on(ETH1, '10.1.2.1/24')]).link.name, 'eth1');
+  const two = [on(ETH0, '10.1.2.1/24'), on(ETH1, '10.1.2.2/24')];
+  assert.equal(resolved(config(vip, '10.1.2.2'), two).link.name, 'eth1');
+  assert.equal(resolved(config(vip, '10.9.9.9'), [...two, on(LO, '10.9.9.9/32')]).link.name, 'eth0');
+});
+
+test('a configured interface beats the one with the subnet', () => {
+  const addresses = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.0.0.2/16')];
+  const from = config('10.0.0.10', '10.0.0.1', { interface: 'eth1' });
+  const node = resolved(from, addresses);
+  assert.equal(node.link.name, 'eth1');
+  assert.equal(node.self.text, '10.0.0.1');
+  assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.2', 'self is on another link');
+});
+
+test('a VIP that is bound here, whatever its prefix, is neither a subnet nor a source nor this node', () => {
+  const bound = on(ETH1, '10.0.0.10/24', { validSeconds: 2 });
+  const node = resolved(config('10.0.0.10', '10.0.0.1'), [bound, on(ETH0, '10.0.0.1/24')]);
+  assert.equal(node.link.name, 'eth0');
+  const same = resolved(config('10.0.0.10', '10.0.0.1'), [on(ETH0, '10.0.0.10/32'), on(ETH0, '10.0.0.1/24')]);
+  assert.equal(same.sourceByFamily.IPv4?.text, '10.0.0.1');
+});
+
+test('a link that is down is found all the same: it may come up', () => {
+  const down = { ...ETH0, up: false };
+  const resolution = resolveNode(
+    config('10.0.0.10', '10.0.0.1'),
+    [LO, down],
+    [on(down, '10.0.0.1/24')],
+    null,
+  );
+  assert.ok(resolution.ok && !resolution.node.link.up);
+});
+
+test('dual stack: IPv6 is sent from the link-local address, one that is not tentative if possible', () => {
+  const from = config('10.0.0.10,fd00::10', 'fd00::1,10.0.0.1');
+  const addresses = [
+    on(ETH0, '10.0.0.7/24'),
+    on(ETH0, '10.0.0.1/24'),
+    on(ETH0, 'fd00::1/64'),
+    on(ETH0, 'fe80::1/64', { tentative: true }),
+    on(ETH0, 'fe80::2/64'),
+  ];
+  const node = resolved(from, addresses);
+  assert.equal(node.self.text, 'fd00::1', 'the first in peers, so that places differ between nodes');
+  assert.equal(node.peerIndex, 0);
+  assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.1', 'a peer before other addresses');
+  assert.equal(node.sourceByFamily.IPv6?.text, 'fe80::2');
+  assert.deepEqual([...node.onLinkByVip.keys()], ['10.0.0.10', 'fd00::10']);
+});
+
+test('IPv6 unicast is sent from the address that peers know, not from the link-local one', () => {
+  const from = config('fd00::10', 'fd00::2,fd00::1', { 'vrrp-transport': 'unicast' });
+  const addresses = [on(ETH0, 'fe80::1/64'), on(ETH0, 'fd00::7/64'), on(ETH0, 'fd00::1/64')];
+  assert.equal(resolved(from, addresses).sourceByFamily.IPv6?.text, 'fd00::1');
+  const elsewhere = [on(ETH0, 'fe80::1/64'), on(ETH0, 'fd00::7/64'), on(ETH1, 'fd00::1/128')];
+  assert.deepEqual(problems(from, elsewhere), [
+    'no-source: eth0 has no IPv6 address of peers, which unicast VRRP is sent from: add its address to peers',
+  ]);
+});
+
+test('a VIP outside every subnet of the link is told with the subnets that there are', () => {
+  assert.deepEqual(problems(config('10.0.9.9', '10.0.0.1'), [on(ETH0, '10.0.0.1/24')], ETH0.index), [
+    'vip-off-link: vip 10.0.9.9 is in no subnet of eth0 (10.0.0.1/24): choose an address in one of them, or set interface to the one that has its subnet',
+  ]);
+  const second = config('10.0.0.10,fd00::10', '10.0.0.1');
+  assert.deepEqual(problems(second, [on(ETH0, '10.0.0.1/24'), on(ETH0, 'fe80::1/64')]), [
+    'vip-off-link: vip fd00::10 is in no subnet of eth0 (10.0.0.1/24): choose an address in one of them, or set interface to the one that has its subnet',
+  ]);
+});
+
+test('peers without this node are told with the addresses that it has', () => {
+  const addresses = [on(ETH0, '10.0.0.4/24'), on(ETH0, 'fe80::1/64')];
+  assert.deepEqual(problems(config('10.0.0.10', '10.0.0.1,10.0.0.2'), addresses), [
+    'not-a-peer: peers [10.0.0.1, 10.0.0.2] does not include any address of this node (10.0.0.4): add it, in the same place on every node',
+  ]);
+});
+
+test('everything in the way is told at once', () => {
+  const from = config('fd00::10', '10.0.0.1', { interface: 'eth1' });
+  assert.deepEqual(problems(from, [on(ETH0, '10.0.0.4/24')]), [
+    'vip-off-link: vip fd00::10 is in no subnet of eth1 (none): choose an address in one of them, or set interface to the one that has its subnet',
+    'not-a-peer: peers [10.0.0.1] does not include any address of this node (10.0.0.4): add it, in the same place on every node',
+    'no-source: eth1 has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.eth1.disable_ipv6=0)',
+  ]);
+});
+
+test('an interface that is missing is told apart from one that is wrong', () => {
+  const addresses = [on(ETH0, '10.0.0.1/24')];
+  assert.deepEqual(problems(config('10.0.0.10', '10.0.0.1', { interface: 'eth9' }), addresses), [
+    'no-link: interface eth9 does not exist: this node has lo, eth0, eth1',
+  ]);
+  assert.deepEqual(problems(config('10.5.0.10', '10.0.0.1'), addresses), [
+    'no-link: no interface has a subnet with vip 10.5.0.10, and there is no default route: set interface, or choose a vip from a subnet of this node',
+  ]);
+});
+
+test('long lists are cut', () => {
+  const many = Array.from({ length: 30 }, (_, index) => on(ETH0, `10.0.0.${index + 100}/24`));
+  const [text = ''] = problems(config('10.0.0.10', '10.0.0.1'), many);
+  assert.match(text, /10\.0\.0\.107 and 22 more\)/);
+});

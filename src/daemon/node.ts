@@ -1,0 +1,187 @@
+/**
+ * Which interface and addresses of this host the configuration means. The daemon and `check` share these rules. Pure:
+ * it looks only at what rtnetlink has read.
+ */
+import type { Config } from '../config/config.ts';
+import { inPrefix, isLinkLocal, type Family, type IpAddress } from '../ip/address.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+
+export type ResolvedNode = {
+  /** The interface that VIPs are bound on and VRRP is spoken on. It may be down. */
+  readonly link: Link;
+  /** The first of `peers` that this host has, on whichever interface. */
+  readonly self: IpAddress;
+  /** Place of `self` in `peers`. */
+  readonly peerIndex: number;
+  /** What advertisements are sent from; null where the link has no fit address, which is no problem without a VIP of that family. */
+  readonly sourceByFamily: Readonly<Record<Family, IpAddress | null>>;
+  /** By VIP text: the address of the link whose subnet the VIP is in. Every VIP has one. */
+  readonly onLinkByVip: ReadonlyMap<string, InterfaceAddress>;
+};
+
+export type NodeProblem = {
+  /**
+   * `no-link`: the interface is not there (yet). `vip-off-link`: a VIP is in no subnet of the link. `not-a-peer`: no
+   * peer is an address of this host. `no-source`: the link has no address to send advertisements of a VIP's family from.
+   */
+  readonly reason: 'no-link' | 'vip-off-link' | 'not-a-peer' | 'no-source';
+  /** One sentence: what is wrong, where, and what to do. */
+  readonly text: string;
+};
+
+export type NodeResolution =
+  | { readonly ok: true; readonly node: ResolvedNode }
+  | {
+      readonly ok: false;
+      /** The link, where at least that was found. */
+      readonly link: Link | null;
+      readonly sourceByFamily: ResolvedNode['sourceByFamily'];
+      readonly problems: readonly NodeProblem[];
+    };
+
+const LISTED_MAX = 8;
+
+function listTexts(texts: readonly string[]): string {
+  const more = texts.length > LISTED_MAX ? ` and ${texts.length - LISTED_MAX} more` : '';
+  return texts.length === 0 ? 'none' : texts.slice(0, LISTED_MAX).join(', ') + more;
+}
+
+function withPrefix({ address, prefixLength }: InterfaceAddress): string {
+  return `${address.text}/${prefixLength}`;
+}
+
+/** The address whose subnet has the VIP, the longest prefix first. Addresses of VIPs themselves have been taken out. */
+function subnetOf(vip: IpAddress, addresses: readonly InterfaceAddress[]): InterfaceAddress | null {
+  const holders = addresses.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
+  return holders.toSorted((a, b) => b.prefixLength - a.prefixLength)[0] ?? null;
+}
+
+/** The best address for choosing a link by: longest prefix, then one that is a peer, then the lowest index. */
+function linkIndexBySubnet(config: Config, addresses: readonly InterfaceAddress[]): number | null {
+  const isPeer = ({ address }: InterfaceAddress): number =>
+    config.peers.some(({ text }) => text === address.text) ? 1 : 0;
+  for (const vip of config.vips) {
+    const holders = addresses.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
+    const [best] = holders.toSorted(
+      (a, b) => b.prefixLength - a.prefixLength || isPeer(b) - isPeer(a) || a.linkIndex - b.linkIndex,
+    );
+    if (best !== undefined) return best.linkIndex;
+  }
+  return null;
+}
+
+function findLink(
+  config: Config,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+  defaultRoute: number | null,
+): Link | NodeProblem {
+  if (config.interface !== null) {
+    const named = links.find(({ name }) => name === config.interface);
+    if (named !== undefined) return named;
+    const text = `interface ${config.interface} does not exist: this node has ${listTexts(links.map(({ name }) => name))}`;
+    return { reason: 'no-link', text };
+  }
+  const index = linkIndexBySubnet(config, addresses) ?? defaultRoute;
+  const found = links.find((link) => link.index === index);
+  if (found !== undefined) return found;
+  const vips = config.vips.map(({ text }) => text).join(' and ');
+  const text = `no interface has a subnet with vip ${vips}, and there is no default route: set interface, or choose a vip from a subnet of this node`;
+  return { reason: 'no-link', text };
+}
+
+/** Not tentative if possible: the kernel does not send from an address before it has checked for duplicates. */
+function settledFirst(addresses: readonly InterfaceAddress[]): IpAddress | null {
+  return (addresses.find(({ tentative }) => !tentative) ?? addresses[0])?.address ?? null;
+}
+
+/**
+ * Unicast: a peer's address, since the others know this node, and the checksum's pseudo-header, by that. Multicast over
+ * IPv4: the same, else any; over IPv6: the link-local one (RFC 9568 5.1.2.1).
+ */
+export function findSource(
+  family: Family,
+  config: Config,
+  onLink: readonly InterfaceAddress[],
+): IpAddress | null {
+  const ofFamily = onLink.filter(({ address }) => address.family === family);
+  const peer = config.peers.find(({ text }) => ofFamily.some(({ address }) => address.text === text)) ?? null;
+  if (config.vrrp.transport === 'unicast') return peer;
+  if (family === 'IPv4') return peer ?? settledFirst(ofFamily);
+  return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address)));
+}
+
+function vipProblems(config: Config, link: Link, onLink: readonly InterfaceAddress[]): NodeProblem[] {
+  const subnets = listTexts(onLink.filter(({ address }) => !isLinkLocal(address)).map(withPrefix));
+  return config.vips
+    .filter((vip) => subnetOf(vip, onLink) === null)
+    .map(({ text }) => ({
+      reason: 'vip-off-link',
+      text: `vip ${text} is in no subnet of ${link.name} (${subnets}): choose an address in one of them, or set interface to the one that has its subnet`,
+    }));
+}
+
+function sourceMessage(family: Family, config: Config, { name }: Link): string {
+  if (config.vrrp.transport === 'unicast') {
+    return `${name} has no ${family} address of peers, which unicast VRRP is sent from: add its address to peers`;
+  }
+  if (family === 'IPv4') return `${name} has no IPv4 address to send VRRP from: give it one`;
+  return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
+}
+
+function sourceProblems(config: Config, link: Link, sources: ResolvedNode['sourceByFamily']): NodeProblem[] {
+  const families = [...new Set(config.vips.map(({ family }) => family))];
+  return families
+    .filter((family) => sources[family] === null)
+    .map((family) => ({ reason: 'no-source', text: sourceMessage(family, config, link) }));
+}
+
+function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProblem {
+  const usable = own.filter(({ address }) => !isLinkLocal(address) && !/^(?:127\.|::1$)/.test(address.text));
+  const mine = listTexts(usable.map(({ address }) => address.text));
+  const peers = listTexts(config.peers.map(({ text }) => text));
+  const text = `peers [${peers}] does not include any address of this node (${mine}): add it, in the same place on every node`;
+  return { reason: 'not-a-peer', text };
+}
+
+/**
+ * Finds the link, this node's own address and the source addresses, or says all that is in the way.
+ * `addresses` are those of all links. `defaultRoute` is the link index of the default route of the first VIP's family,
+ * or null; it is used only when `interface` is not set and no link has the VIP's subnet.
+ */
+export function resolveNode(
+  config: Config,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+  defaultRoute: number | null,
+): NodeResolution {
+  // A VIP that is bound already says nothing about which subnets this node is in.
+  const own = addresses.filter(({ address }) => !config.vips.some(({ text }) => text === address.text));
+  const peerIndex = config.peers.findIndex(({ text }) => own.some(({ address }) => address.text === text));
+  const self = config.peers[peerIndex] ?? null;
+  const notAPeer = self === null ? [peerProblem(config, own)] : [];
+  const link = findLink(config, links, own, defaultRoute);
+  if ('reason' in link) {
+    const sourceByFamily = { IPv4: null, IPv6: null };
+    return { ok: false, link: null, sourceByFamily, problems: [link, ...notAPeer] };
+  }
+
+  const onLink = own.filter(({ linkIndex }) => linkIndex === link.index);
+  const sourceByFamily = {
+    IPv4: findSource('IPv4', config, onLink),
+    IPv6: findSource('IPv6', config, onLink),
+  };
+  const problems = [
+    ...vipProblems(config, link, onLink),
+    ...notAPeer,
+    ...sourceProblems(config, link, sourceByFamily),
+  ];
+  if (self === null || problems.length > 0) return { ok: false, link, sourceByFamily, problems };
+
+  const onLinkByVip = new Map<string, InterfaceAddress>();
+  for (const vip of config.vips) {
+    const subnet = subnetOf(vip, onLink);
+    if (subnet !== null) onLinkByVip.set(vip.text, subnet);
+  }
+  return { ok: true, node: { link, self, peerIndex, sourceByFamily, onLinkByVip } };
+}

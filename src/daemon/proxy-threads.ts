@@ -1,0 +1,114 @@
+/** The main thread's end of the proxy threads. */
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import type { IpAddress } from '../ip/address.ts';
+import type { Log } from '../log/log.ts';
+import { THREAD_PROXY } from '../net/thread-vitals.ts';
+import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from '../proxy/driver/messages.ts';
+import { startThread } from './threads.ts';
+
+/** Until then a second node may have the address already. */
+const CLOSE_VIP_TIMEOUT_MS = 50;
+
+export type ProxyThreadsOptions = {
+  readonly count: number;
+  readonly data: ProxyWorkerData;
+  readonly vitals: SharedArrayBuffer;
+  readonly log: Log;
+  /** A thread died without being asked to. */
+  readonly onExit: (reason: string) => void;
+};
+
+export class ProxyThreads {
+  private readonly workers: readonly Worker[];
+  private readonly options: ProxyThreadsOptions;
+  private isStopping = false;
+  /** The services thread's ends of the channels between it and each proxy thread. */
+  readonly servicesPorts: readonly MessagePort[];
+
+  private constructor(options: ProxyThreadsOptions) {
+    this.options = options;
+    this.workers = Array.from({ length: options.count }, (_, index) =>
+      startThread('../proxy/driver/worker', `proxy${index}`, {
+        ...options.data,
+        vitals: { buffer: options.vitals, thread: THREAD_PROXY + index },
+      } satisfies ProxyWorkerData),
+    );
+    this.servicesPorts = this.workers.map((worker) => {
+      const { port1, port2 } = new MessageChannel();
+      worker.postMessage({ type: 'servicesPort', port: port2 } satisfies ProxyCommand, [port2]);
+      return port1;
+    });
+  }
+
+  /** Resolves when every thread listens; rejects with one sentence when one cannot. */
+  static async start(options: ProxyThreadsOptions): Promise<ProxyThreads> {
+    const threads = new ProxyThreads(options);
+    await Promise.all(threads.workers.map((worker, index) => threads.listening(worker, index)));
+    return threads;
+  }
+
+  /**
+   * Resets the connections on an address that is about to go, while the kernel can still send the RST from it.
+   * Resolves when that is done, or when a thread is too busy to do it soon.
+   */
+  async closeVip(vip: IpAddress): Promise<void> {
+    const address = vip.text;
+    const closed = this.workers.map(
+      (worker) =>
+        new Promise<void>((resolve) => {
+          const done = (): void => {
+            clearTimeout(timer);
+            worker.off('message', onMessage);
+            resolve();
+          };
+          const onMessage = (event: ProxyEvent): void => {
+            if (event.type === 'vipClosed' && event.address === address) done();
+          };
+          const timer = setTimeout(done, CLOSE_VIP_TIMEOUT_MS);
+          worker.on('message', onMessage);
+        }),
+    );
+    this.command({ type: 'vipRemoved', address });
+    await Promise.all(closed);
+  }
+
+  /** Stops accepting, lets connections finish for `graceMs`, then resets them. */
+  async stop(graceMs: number): Promise<void> {
+    this.isStopping = true;
+    const exits = this.workers.map(
+      (worker) =>
+        new Promise<void>((resolve) => {
+          worker.once('exit', () => resolve());
+        }),
+    );
+    this.command({ type: 'stop', graceMs });
+    await Promise.all(exits);
+  }
+
+  private command(command: ProxyCommand): void {
+    for (const worker of this.workers) worker.postMessage(command);
+  }
+
+  private listening(worker: Worker, index: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      worker.on('message', (event: ProxyEvent) => {
+        if (event.type === 'listening') resolve();
+        else if (event.type === 'listenFailed') {
+          this.isStopping = true;
+          reject(new Error(event.message));
+        } else if (event.type === 'log') this.options.log(event.level, event.message, event.fields);
+      });
+      worker.on('error', (error: Error) =>
+        this.onDeath(`proxy thread ${index} failed: ${error.message}`, reject),
+      );
+      worker.on('exit', (code) => this.onDeath(`proxy thread ${index} ended with code ${code}`, reject));
+    });
+  }
+
+  private onDeath(reason: string, reject: (error: Error) => void): void {
+    reject(new Error(reason));
+    if (this.isStopping) return;
+    this.isStopping = true;
+    this.options.onExit(reason);
+  }
+}

@@ -1,0 +1,203 @@
+/** Entry of the services thread: health checks, log, admin endpoint and metrics. Nothing here is on a packet's way. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { isAbandoned } from '../health/abandon.ts';
+import type { BackendHealth, BackendState } from '../health/backend.ts';
+import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
+import type { LogFields, LogLevel } from '../log/log.ts';
+import {
+  THREAD_ELECTION,
+  THREAD_PROXY,
+  THREAD_SERVICES,
+  beat,
+  readThreadVitals,
+} from '../net/thread-vitals.ts';
+import { ProxyCounters } from '../proxy/counters.ts';
+import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
+import type { ProxyBackend } from '../proxy/upstream.ts';
+import { Admin } from './admin.ts';
+import { openLog } from './logger.ts';
+import type {
+  BackendAddress,
+  ElectionSnapshot,
+  FromServices,
+  ServicesWorkerData,
+  ToServices,
+} from './messages.ts';
+import type { Observation } from './status.ts';
+
+const data = workerData as ServicesWorkerData;
+const { config } = data;
+const main = parentPort;
+if (main === null) throw new Error('the services thread was started outside the daemon');
+
+const tell = (message: FromServices): void => main.postMessage(message);
+const sink = openLog(config.log);
+const handled = new Int32Array(data.handled);
+const proxyCounters = new ProxyCounters(data.proxyCounters);
+let election: ElectionSnapshot = {
+  waitingFor: 'the daemon to start',
+  interface: null,
+  stopping: false,
+  routers: [],
+};
+let report: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };
+let checker: HealthChecker | null = null;
+let proxyPorts: readonly MessagePort[] = [];
+let toldStates = '';
+
+function log(level: LogLevel, message: string, fields: LogFields = {}): void {
+  sink.write({ level, message, fields, timeMs: Date.now() });
+}
+
+const stopBeat = beat(data.vitals, THREAD_SERVICES);
+
+function observe(): Observation {
+  const proxyThreads = Array.from({ length: config.proxy.workers }, (_, index) => index);
+  return {
+    version: data.version,
+    election,
+    healthClass: report.class,
+    settled: report.settled,
+    backends: report.backends,
+    proxy: proxyCounters.read(report.backends.length),
+    threads: {
+      election: readThreadVitals(data.vitals, THREAD_ELECTION),
+      services: readThreadVitals(data.vitals, THREAD_SERVICES),
+      ...Object.fromEntries(
+        // Proxy threads exist once there are backends to proxy to.
+        (proxyPorts.length === 0 ? [] : proxyThreads).map((index) => [
+          `proxy${index}`,
+          readThreadVitals(data.vitals, THREAD_PROXY + index),
+        ]),
+      ),
+    },
+  };
+}
+
+/** Only somebody with a healthy API server of their own takes over. */
+function refuseDrain(): string | null {
+  const holds = election.routers.some((router) => router.state === 'Active');
+  const others = report.backends.filter((backend) => !backend.local);
+  if (!holds || others.some((backend) => backend.state === 'up')) return null;
+  return `no other node is healthy (${others.map((backend) => `${backend.id} ${backend.state}`).join(', ') || 'there is none'}), so nobody would take over: use --force to drain all the same`;
+}
+
+const admin = new Admin({
+  ...config.admin,
+  observe,
+  drain: (force) => {
+    const refusal = force ? null : refuseDrain();
+    if (refusal === null) tell({ type: 'drain', force });
+    return refusal;
+  },
+  undrain: () => tell({ type: 'undrain' }),
+});
+
+function start(backends: readonly BackendAddress[], ports: readonly MessagePort[]): void {
+  proxyPorts = ports;
+  for (const port of ports) {
+    port.on('message', (event: ProxyEvent) => {
+      if (event.type === 'log') log(event.level, event.message, event.fields);
+    });
+  }
+  checker = new HealthChecker({ ...config.health, backends, ca: data.ca, onReport, onTransition });
+  checker.start();
+}
+
+function onReport(latest: HealthReport): void {
+  const wasClass = report.class;
+  const wasSettled = report.settled;
+  for (const [index, backend] of latest.backends.entries()) {
+    if (backend.misconfigured && report.backends[index]?.misconfigured !== true) warnMisconfigured(backend);
+  }
+  report = latest;
+  tellProxy(latest.backends);
+  if (!latest.settled) return;
+  tell({ type: 'health', class: latest.class, confirmedAtMs: latest.confirmedAtMs });
+  if (wasSettled && wasClass === latest.class) return;
+  log(latest.class === 'C' ? 'warn' : 'info', `health class ${latest.class}: ${CLASS_TEXT[latest.class]}`, {
+    event: 'class',
+    class: latest.class,
+  });
+}
+
+const CLASS_TEXT = {
+  A: 'the local API server is healthy',
+  B: 'only API servers of peers are healthy',
+  C: 'no API server is healthy; this node does not take the VIP, but keeps it if it has it',
+} as const;
+
+function onTransition(backend: BackendHealth, previous: BackendState): void {
+  const detail = backend.lastCheck?.detail ?? '';
+  const level = backend.state === 'down' ? 'warn' : 'info';
+  const fields = {
+    event: 'backend',
+    backend: backend.id,
+    from: previous,
+    to: backend.state,
+    local: backend.local,
+  };
+  log(level, `API server ${backend.id} ${previous} -> ${backend.state}: ${detail}`, fields);
+}
+
+function warnMisconfigured(backend: BackendHealth): void {
+  const text = `API server ${backend.id} lives but refuses the check (${backend.lastCheck?.detail}): let anonymous users read ${config.health.path}, or set health.path to what they may read`;
+  log('warn', text, { event: 'misconfigured', backend: backend.id });
+}
+
+/** The proxy needs to know who is up, and who is given up, not when each was checked. */
+function tellProxy(backends: readonly BackendHealth[]): void {
+  const states = backends.map((backend) => proxyState(backend, backends));
+  if (states.join(' ') === toldStates) return;
+  toldStates = states.join(' ');
+  const command: ProxyCommand = {
+    type: 'backends',
+    backends: backends.map(({ id, address, port, local }, index) => ({
+      id,
+      host: address.text,
+      port,
+      local,
+      state: states[index] ?? 'unknown',
+    })),
+  };
+  for (const port of proxyPorts) port.postMessage(command);
+}
+
+function proxyState(backend: BackendHealth, all: readonly BackendHealth[]): ProxyBackend['state'] {
+  return backend.state === 'down' && !isAbandoned(backend, all) ? 'failing' : backend.state;
+}
+
+async function stop(): Promise<void> {
+  await checker?.stop();
+  await admin.close();
+  for (const port of proxyPorts) port.close();
+  stopBeat();
+  sink.flush();
+  tell({ type: 'stopped' });
+  main?.close();
+}
+
+main.on('message', (message: ToServices) => {
+  Atomics.add(handled, 0, 1);
+  switch (message.type) {
+    case 'log':
+      sink.write(message.record);
+      break;
+    case 'start':
+      start(message.backends, message.proxyPorts);
+      break;
+    case 'election':
+      election = message.snapshot;
+      break;
+    case 'stop':
+      void stop();
+      break;
+  }
+});
+
+try {
+  await admin.listen();
+  tell({ type: 'ready' });
+} catch (error) {
+  tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+}

@@ -1,0 +1,84 @@
+/** The main thread's end of the services thread. Posting never blocks, and what waits there is bounded. */
+import type { MessagePort, Worker } from 'node:worker_threads';
+import type { LogFields, LogLevel } from '../log/log.ts';
+import type {
+  BackendAddress,
+  ElectionSnapshot,
+  FromServices,
+  ServicesWorkerData,
+  ToServices,
+} from './messages.ts';
+import { startThread } from './threads.ts';
+
+/** If the services thread hangs, this many messages wait for it; later ones are dropped and counted. */
+const MAX_WAITING = 1000;
+const STOP_TIMEOUT_MS = 2000;
+
+export type ServicesEvents = {
+  readonly onMessage: (message: FromServices) => void;
+  /** The thread died without being asked to. */
+  readonly onExit: (reason: string) => void;
+};
+
+export class Services {
+  private readonly worker: Worker;
+  private readonly handled: Int32Array;
+  private posted = 0;
+  private dropped = 0;
+  private isStopping = false;
+
+  constructor(data: ServicesWorkerData, events: ServicesEvents) {
+    this.handled = new Int32Array(data.handled);
+    this.worker = startThread('services-thread', 'services', data);
+    this.worker.on('message', events.onMessage);
+    this.worker.on('error', (error: Error) => events.onExit(`the services thread failed: ${error.message}`));
+    this.worker.on('exit', (code) => {
+      if (!this.isStopping) events.onExit(`the services thread ended with code ${code}`);
+    });
+  }
+
+  readonly log = (level: LogLevel, message: string, fields: LogFields = {}): void => {
+    this.post({ type: 'log', record: { level, message, fields, timeMs: Date.now() } });
+  };
+
+  election(snapshot: ElectionSnapshot): void {
+    this.post({ type: 'election', snapshot });
+  }
+
+  start(backends: readonly BackendAddress[], proxyPorts: readonly MessagePort[]): void {
+    this.posted += 1;
+    this.worker.postMessage({ type: 'start', backends, proxyPorts } satisfies ToServices, [...proxyPorts]);
+  }
+
+  /** Ends the thread after it has written out the log; by force when it does not answer. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    const exited = new Promise<void>((resolve) => {
+      this.worker.once('exit', () => resolve());
+    });
+    this.worker.postMessage({ type: 'stop' } satisfies ToServices);
+    const timer = setTimeout(() => void this.worker.terminate(), STOP_TIMEOUT_MS);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  private post(message: ToServices): void {
+    // 32-bit wrap-around cancels out in the difference.
+    const waiting = (this.posted - Atomics.load(this.handled, 0)) | 0;
+    if (waiting >= MAX_WAITING) {
+      this.dropped += 1;
+      return;
+    }
+    if (this.dropped > 0) this.reportDropped();
+    this.posted += 1;
+    this.worker.postMessage(message);
+  }
+
+  private reportDropped(): void {
+    const message = `${this.dropped} messages to the services thread were dropped while it was busy`;
+    this.dropped = 0;
+    this.posted += 1;
+    const record = { level: 'warn', message, fields: { event: 'dropped' }, timeMs: Date.now() } as const;
+    this.worker.postMessage({ type: 'log', record } satisfies ToServices);
+  }
+}

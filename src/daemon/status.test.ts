@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseIp } from '../ip/address.ts';
+import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
+import { createRouterCounters } from '../vrrp/driver/counters.ts';
+import type { RouterSnapshot } from '../vrrp/driver/router.ts';
+import { Metrics } from './metrics.ts';
+import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
+
+const alive = { heartbeatAgeMs: 100, delayP99Ms: 1, delayMaxMs: 2 };
+const wedged = { heartbeatAgeMs: 60_000, delayP99Ms: 1, delayMaxMs: 2 };
+const router: RouterSnapshot = {
+  vrid: 51,
+  family: 'IPv4',
+  version: 3,
+  vip: '10.0.0.100',
+  state: 'Backup',
+  bound: false,
+  drained: false,
+  priority: 254,
+  sinceIso: '2026-11-23T00:00:00.000Z',
+  cause: 'started',
+  active: { address: '10.0.0.2', priority: 212 },
+  counters: { ...createRouterCounters(), sent: 7, transitions: { active_silent: 2 } },
+};
+const address = parseIp('10.0.0.1') ?? assert.fail();
+const observation: Observation = {
+  version: '1.2.3',
+  election: { waitingFor: null, interface: 'eth0', stopping: false, routers: [router] },
+  healthClass: 'A',
+  settled: true,
+  backends: [
+    {
+      id: '10.0.0.1:6443',
+      address,
+      port: 6443,
+      local: true,
+      state: 'up',
+      sinceMs: 0,
+      misconfigured: false,
+      lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
+    },
+  ],
+  proxy: new ProxyCounters(createProxyCounters()).read(1),
+  threads: { election: alive, services: alive, proxy0: alive },
+};
+
+test('live and ready when every thread moves and the node stands for election', () => {
+  assert.deepEqual(livenessProblems(observation), []);
+  assert.deepEqual(readinessProblems(observation), []);
+});
+
+test('a wedged election is not live', () => {
+  const problems = livenessProblems({
+    ...observation,
+    threads: { ...observation.threads, election: wedged },
+  });
+  assert.deepEqual(problems, ['the election thread has not moved for 60000 ms']);
+});
+
+test('sick API servers cost neither liveness nor readiness', () => {
+  const sick: Observation = { ...observation, healthClass: 'C', backends: [] };
+  assert.deepEqual([...livenessProblems(sick), ...readinessProblems(sick)], []);
+});
+
+test('not ready while waiting for the interface, before the first check, out of the election, or stopping', () => {
+  const { election } = observation;
+  const waiting = {
+    ...observation,
+    settled: false,
+    election: { ...election, waitingFor: 'interface eth0', routers: [] },
+  };
+  assert.deepEqual(readinessProblems(waiting), ['waiting for interface eth0']);
+  assert.equal(readinessProblems({ ...observation, settled: false }).length, 1);
+  const out = { ...election, routers: [{ ...router, state: 'Initialize' as const, cause: 'eth0 is down' }] };
+  assert.deepEqual(readinessProblems({ ...observation, election: out }), [
+    'not in the election for 10.0.0.100: eth0 is down',
+  ]);
+  assert.equal(readinessProblems({ ...observation, election: { ...election, stopping: true } }).length, 1);
+});
+
+test('/status tells the state without the counters', () => {
+  const status = buildStatus(observation);
+  assert.equal(status.class, 'A');
+  assert.equal(status.virtualRouters[0]?.state, 'Backup');
+  assert.equal('counters' in (status.virtualRouters[0] ?? {}), false);
+  assert.deepEqual(status.backends[0], {
+    id: '10.0.0.1:6443',
+    local: true,
+    state: 'up',
+    detail: '200',
+    misconfigured: false,
+    connections: 0,
+  });
+});
+
+test('/metrics has every counter with its labels, and totals are counters', async () => {
+  const metrics = new Metrics();
+  const text = await metrics.render(observation);
+  assert.match(text, /^kube_vrrp_state\{vrid="51",family="IPv4",vip="10.0.0.100",state="Backup"\} 1$/m);
+  assert.match(text, /^kube_vrrp_advertisements_sent_total\{vrid="51",family="IPv4",vip="10.0.0.100"\} 7$/m);
+  assert.match(text, /^kube_vrrp_transitions_total\{.*cause="active_silent"\} 2$/m);
+  assert.match(text, /^kube_vrrp_packets_rejected_total\{.*reason="ttl"\} 0$/m);
+  assert.match(text, /^# TYPE kube_vrrp_advertisements_sent_total counter$/m);
+  assert.match(text, /^kube_vrrp_backend_up\{backend="10.0.0.1:6443",local="true"\} 1$/m);
+  assert.match(
+    text,
+    /^kube_vrrp_thread_event_loop_delay_seconds\{thread="election",quantile="0.99"\} 0.001$/m,
+  );
+  const again = await metrics.render(observation);
+  assert.match(again, /^kube_vrrp_advertisements_sent_total\{.*\} 7$/m, 'a second scrape does not add up');
+});

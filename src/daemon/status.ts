@@ -1,0 +1,92 @@
+/** What GET /status answers, put together from what the threads report. */
+import { hostname } from 'node:os';
+import type { BackendHealth, BackendState, HealthClass } from '../health/backend.ts';
+import type { ThreadVitals } from '../net/thread-vitals.ts';
+import type { ProxyCounts } from '../proxy/counters.ts';
+import type { RouterSnapshot } from '../vrrp/driver/router.ts';
+import type { ElectionSnapshot } from './messages.ts';
+
+/** A router's snapshot without what /metrics has, and without what `drained` says for all of them. */
+export type RouterStatus = Omit<RouterSnapshot, 'counters' | 'drained'>;
+
+export type BackendStatus = {
+  readonly id: string;
+  readonly local: boolean;
+  readonly state: BackendState;
+  readonly detail: string;
+  readonly misconfigured: boolean;
+  readonly connections: number;
+};
+
+export type Status = {
+  readonly version: string;
+  readonly node: string;
+  readonly pid: number;
+  readonly uptimeSeconds: number;
+  readonly interface: string | null;
+  readonly waitingFor: string | null;
+  readonly class: HealthClass;
+  readonly drained: boolean;
+  readonly virtualRouters: readonly RouterStatus[];
+  readonly backends: readonly BackendStatus[];
+  readonly clients: number;
+};
+
+/** Everything that the services thread knows about the daemon at one moment. */
+export type Observation = {
+  readonly version: string;
+  readonly election: ElectionSnapshot;
+  readonly healthClass: HealthClass;
+  readonly settled: boolean;
+  readonly backends: readonly BackendHealth[];
+  readonly proxy: ProxyCounts;
+  readonly threads: Readonly<Record<string, ThreadVitals>>;
+};
+
+export function buildStatus(observation: Observation): Status {
+  const { election, backends, proxy } = observation;
+  return {
+    version: observation.version,
+    node: hostname(),
+    pid: process.pid,
+    uptimeSeconds: Math.round(process.uptime()),
+    interface: election.interface,
+    waitingFor: election.waitingFor,
+    class: observation.healthClass,
+    drained: election.routers.some((router) => router.drained),
+    virtualRouters: election.routers.map(({ counters: _counters, drained: _drained, ...router }) => router),
+    backends: backends.map((backend, index) => ({
+      id: backend.id,
+      local: backend.local,
+      state: backend.state,
+      detail: backend.lastCheck?.detail ?? 'not checked yet',
+      misconfigured: backend.misconfigured,
+      connections: proxy.backends[index]?.connections ?? 0,
+    })),
+    clients: proxy.clients,
+  };
+}
+
+/** A thread that has not moved for this long is wedged. */
+const WEDGED_MS = 5000;
+
+/** Why the daemon should be restarted; empty while it is alive. A sick API server is never a reason. */
+export function livenessProblems(observation: Observation): string[] {
+  return Object.entries(observation.threads)
+    .filter(([, vitals]) => vitals.heartbeatAgeMs > WEDGED_MS)
+    .map(([name, vitals]) => `the ${name} thread has not moved for ${Math.round(vitals.heartbeatAgeMs)} ms`);
+}
+
+/** Why the daemon does not take part yet; empty once it proxies and stands for election. */
+export function readinessProblems(observation: Observation): string[] {
+  const { election } = observation;
+  const problems = livenessProblems(observation);
+  if (election.stopping) problems.push('stopping');
+  if (election.waitingFor !== null) problems.push(`waiting for ${election.waitingFor}`);
+  else if (!observation.settled) problems.push('the API servers have not been checked yet');
+  for (const router of election.routers) {
+    if (router.state === 'Initialize')
+      problems.push(`not in the election for ${router.vip}: ${router.cause}`);
+  }
+  return problems;
+}

@@ -1,0 +1,31 @@
+/** What the rest of the daemon sees of health: the class of the node and the state of each backend. Pure types. */
+import type { IpAddress } from '../ip/address.ts';
+
+/** A: the proxy listens and the local API server is healthy; B: only peers' are; C: nothing to serve. */
+export type HealthClass = 'A' | 'B' | 'C';
+
+/** formatHostPort(address, port). */
+export type BackendId = string;
+
+/** `unknown` until the first check has ended. */
+export type BackendState = 'unknown' | 'up' | 'down';
+
+export type BackendHealth = {
+  readonly id: BackendId;
+  readonly address: IpAddress;
+  readonly port: number;
+  /** True for this node's own API server. */
+  readonly local: boolean;
+  readonly state: BackendState;
+  /** Start of the check that brought the backend into this state (monotonicMs); 0 before the first. */
+  readonly sinceMs: number;
+  /** `detail` is for people: '200', 'status 500', 'connection refused', ... `atMs` is the start (monotonicMs). */
+  readonly lastCheck: {
+    readonly ok: boolean;
+    readonly detail: string;
+    readonly durationMs: number;
+    readonly atMs: number;
+  } | null;
+  /** The last check was answered with 401 or 403: the server lives, but the check is not allowed. */
+  readonly misconfigured: boolean;
+};

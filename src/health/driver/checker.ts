@@ -1,0 +1,113 @@
+/** Checks every backend again and again, and reports what that means for the node. */
+import type { SecureContext } from 'node:tls';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { IpAddress } from '../../ip/address.ts';
+import { monotonicMs } from '../../net/clock.ts';
+import type { BackendHealth, BackendState, HealthClass } from '../backend.ts';
+import { confirmedAtMs, healthClass } from '../class.ts';
+import { nextCheckMs } from '../schedule.ts';
+import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
+import { probe, trustOnly } from './probe.ts';
+
+export type HealthReport = {
+  /** In the order of the options. */
+  readonly backends: readonly BackendHealth[];
+  /** Every backend has answered, failed or timed out at least once. */
+  readonly settled: boolean;
+  /** For a node whose proxy listens. C until settled. */
+  readonly class: HealthClass;
+  /** Start (monotonicMs) of the latest good check that supports the class; 0 for C. */
+  readonly confirmedAtMs: number;
+};
+
+export type HealthCheckerOptions = {
+  readonly backends: readonly {
+    readonly address: IpAddress;
+    readonly port: number;
+    readonly local: boolean;
+  }[];
+  /** Path of the GET request, with its leading slash. */
+  readonly path: string;
+  readonly intervalMs: number;
+  /** Longest duration of one check, all of it together. */
+  readonly timeoutMs: number;
+  readonly rise: number;
+  readonly fall: number;
+  /** PEM text of the CA certificates to trust, from readCa. */
+  readonly ca: string;
+  /** After each check. */
+  onReport(report: HealthReport): void;
+  /** After a check that changed the backend's state, before its onReport. */
+  onTransition(backend: BackendHealth, previous: BackendState): void;
+};
+
+/**
+ * Each backend has a loop of its own: at most one check of it is in flight, and a slow one delays no other's. The first
+ * round starts at once. What a callback throws is not caught: it becomes an unhandled rejection.
+ */
+export class HealthChecker {
+  readonly #options: HealthCheckerOptions;
+  readonly #trust: SecureContext;
+  readonly #backends: TrackedBackend[];
+  readonly #stopping = new AbortController();
+  #loops: readonly Promise<void>[] | null = null;
+
+  /** Throws when `ca` is not PEM. */
+  constructor(options: HealthCheckerOptions) {
+    this.#options = options;
+    this.#trust = trustOnly(options.ca);
+    this.#backends = options.backends.map((backend) => untriedBackend(backend));
+  }
+
+  /** Begins to check. A checker is started once; a second start does nothing. */
+  start(): void {
+    this.#loops ??= this.#backends.map((_, index) => this.#keepChecking(index));
+  }
+
+  /** Ends the checks in flight and closes their connections. No callback is called from now on. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.allSettled(this.#loops ?? []);
+  }
+
+  async #keepChecking(index: number): Promise<void> {
+    const { signal } = this.#stopping;
+    const backend = this.#options.backends[index];
+    if (backend === undefined) return;
+    const { path, intervalMs, timeoutMs } = this.#options;
+    const target = { address: backend.address, port: backend.port, path, trust: this.#trust, timeoutMs };
+    while (!signal.aborted) {
+      const outcome = await probe(target, signal);
+      if (signal.aborted) return;
+      this.#record(index, outcome);
+      const last = { startedMs: outcome.startedMs, endedMs: outcome.startedMs + outcome.durationMs };
+      await this.#sleepUntil(nextCheckMs(last, intervalMs, Math.random()));
+    }
+  }
+
+  #record(index: number, outcome: CheckOutcome): void {
+    const before = this.#backends[index];
+    if (before === undefined) return;
+    const after = recordCheck(before, outcome, this.#options);
+    this.#backends[index] = after;
+    const previous = before.health.state;
+    if (after.health.state !== previous) this.#options.onTransition(after.health, previous);
+    if (this.#stopping.signal.aborted) return;
+    this.#options.onReport(this.#report());
+  }
+
+  #report(): HealthReport {
+    const backends = this.#backends.map(({ health }) => health);
+    const settled = backends.every(({ state }) => state !== 'unknown');
+    const current = settled ? healthClass(backends, true) : 'C';
+    return { backends, settled, class: current, confirmedAtMs: confirmedAtMs(this.#backends, current) };
+  }
+
+  async #sleepUntil(timeMs: number): Promise<void> {
+    try {
+      await sleep(Math.max(0, timeMs - monotonicMs()), undefined, { signal: this.#stopping.signal });
+    } catch {
+      // Only the abort of stop() rejects; the loop sees it.
+    }
+  }
+}

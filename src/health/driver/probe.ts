@@ -1,0 +1,129 @@
+/** One check of one backend: a connection of its own, a full TLS handshake, GET, and the end of the answer. */
+import { type SecureContext, type TLSSocket, connect, createSecureContext } from 'node:tls';
+import { Client, errors } from 'undici';
+import { type IpAddress, formatHostPort } from '../../ip/address.ts';
+import { monotonicMs } from '../../net/clock.ts';
+import { type CheckStage, describeFailure, describeTimeout, judgeStatus } from '../detail.ts';
+import type { CheckOutcome } from '../tracker.ts';
+
+/** Enough for any answer of /healthz; reading more says nothing new. */
+const BODY_MAX_BYTES = 4096;
+
+export type ProbeTarget = {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly path: string;
+  readonly trust: SecureContext;
+  /** For everything together: connect, handshake, headers, body. */
+  readonly timeoutMs: number;
+};
+
+/**
+ * Trust in the certificates of `ca` (PEM) and in no others. An intermediate CA in it is trusted without its root, as
+ * Kubernetes' own clients do (kubeadm's ca.crt may be one). Throws on text that is not PEM.
+ */
+export function trustOnly(ca: string): SecureContext {
+  return createSecureContext({ ca, allowPartialTrustChain: true });
+}
+
+/**
+ * Checks the backend once; never rejects. Each check has a fresh connection and a full handshake: a kept-alive one
+ * would go on succeeding after the listener has died, and a resumed session after the certificate has expired or
+ * changed. When `signal` fires the check ends at once, with an outcome that means nothing.
+ */
+export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<CheckOutcome> {
+  const startedMs = monotonicMs();
+  const connection: Connection = { stage: 'connect', socket: null };
+  const client = openClient(target, connection);
+  const ending = Promise.withResolvers<'timeout' | 'stopped'>();
+  const timer = setTimeout(() => ending.resolve('timeout'), target.timeoutMs);
+  const stop = (): void => ending.resolve('stopped');
+  signal.addEventListener('abort', stop, { once: true });
+  const result = await Promise.race([exchange(client, target, connection), ending.promise]);
+  const durationMs = monotonicMs() - startedMs;
+  signal.removeEventListener('abort', stop);
+  clearTimeout(timer);
+  // undici alone would let a connection that is still being made go on. Nothing here waits for undici, so that no
+  // fault of its could hold up the checks.
+  void client.destroy();
+  connection.socket?.destroy();
+  return { ...judge(result, target, connection), startedMs, durationMs };
+}
+
+type Judgement = Pick<CheckOutcome, 'ok' | 'misconfigured' | 'detail'>;
+
+type Connection = { stage: CheckStage; socket: TLSSocket | null };
+
+function judge(
+  result: Judgement | 'timeout' | 'stopped',
+  target: ProbeTarget,
+  { stage }: Connection,
+): Judgement {
+  if (typeof result !== 'string') return result;
+  return failure(result === 'timeout' ? describeTimeout(target.timeoutMs, stage) : result);
+}
+
+function openClient({ address, port, trust }: ProbeTarget, connection: Connection): Client {
+  return new Client(`https://${formatHostPort(address, port)}`, {
+    // The deadline of the whole check makes undici's own needless.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: (_options, callback) => {
+      // An IP address as host: no SNI (RFC 6066 3), and the certificate must have it among its IP addresses.
+      const socket = connect({
+        host: address.text,
+        port,
+        secureContext: trust,
+        rejectUnauthorized: true,
+        ALPNProtocols: ['http/1.1'],
+      });
+      let connecting = true;
+      connection.socket = socket;
+      connection.stage = 'connect';
+      socket.setNoDelay(true);
+      socket.once('connect', () => (connection.stage = 'handshake'));
+      socket.once('secureConnect', () => {
+        connecting = false;
+        connection.stage = 'answer';
+        callback(null, socket);
+      });
+      // Stays for as long as the socket: an error that nobody listens to would end the process.
+      socket.on('error', (error) => {
+        if (connecting) callback(error, null);
+        connecting = false;
+      });
+    },
+  });
+}
+
+async function exchange(client: Client, target: ProbeTarget, connection: Connection): Promise<Judgement> {
+  try {
+    const headers = { 'user-agent': 'kube-vrrp' };
+    const { statusCode, body } = await client.request({
+      path: target.path,
+      method: 'GET',
+      headers,
+      reset: true,
+    });
+    connection.stage = 'body';
+    let bodyBytes = 0;
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      bodyBytes += chunk.length;
+      if (bodyBytes > BODY_MAX_BYTES) break;
+    }
+    return judgeStatus(statusCode);
+  } catch (error) {
+    return failure(describeFailure(codeOf(error), connection.stage, target.address.text));
+  }
+}
+
+function failure(detail: string): Judgement {
+  return { ok: false, misconfigured: false, detail };
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  // Its code, where it has one, is the parser's own and says no more.
+  if (error instanceof errors.HTTPParserError) return error.name;
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

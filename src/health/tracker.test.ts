@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { parseIp } from '../ip/address.ts';
+import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from './tracker.ts';
+
+const UNTRIED = untriedBackend({ address: parseIp('fd00::1')!, port: 6443, local: true });
+
+function outcome(ok: boolean, startedMs: number): CheckOutcome {
+  return { ok, misconfigured: false, detail: ok ? '200' : 'status 500', startedMs, durationMs: 3 };
+}
+
+/** The backend after checks that began at 1000, 1001, ... */
+function after(results: readonly boolean[], thresholds: { rise: number; fall: number }): TrackedBackend {
+  return results.reduce(
+    (backend, ok, index) => recordCheck(backend, outcome(ok, 1000 + index), thresholds),
+    UNTRIED,
+  );
+}
+
+const stateAfter = (results: readonly boolean[], rise: number, fall: number): string =>
+  after(results, { rise, fall }).health.state;
+
+test('a backend is unknown before its first check, and named by address and port', () => {
+  assert.equal(UNTRIED.health.state, 'unknown');
+  assert.equal(UNTRIED.health.lastCheck, null);
+  assert.equal(UNTRIED.health.id, '[fd00::1]:6443');
+});
+
+test('the first check decides at once, whatever rise and fall are', () => {
+  assert.equal(stateAfter([true], 5, 5), 'up');
+  assert.equal(stateAfter([false], 5, 5), 'down');
+});
+
+test('fall: only that many failures in a row take a backend down', () => {
+  assert.equal(stateAfter([true, false, false], 2, 3), 'up');
+  assert.equal(stateAfter([true, false, false, false], 2, 3), 'down');
+  assert.equal(stateAfter([true, false, false, true, false, false], 2, 3), 'up');
+});
+
+test('rise: only that many good checks in a row bring a backend up', () => {
+  assert.equal(stateAfter([false, true], 2, 3), 'down');
+  assert.equal(stateAfter([false, true, true], 2, 3), 'up');
+  assert.equal(stateAfter([false, true, false, true], 2, 3), 'down');
+});
+
+test('rise and fall: the state is that of the latest long enough run', () => {
+  const count = fc.integer({ min: 1, max: 4 });
+  fc.assert(
+    fc.property(
+      fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }),
+      count,
+      count,
+      (results, rise, fall) => {
+        // By the definition, over the whole history rather than step by step.
+        let expected = results[0]!;
+        for (let end = 1; end <= results.length; end += 1) {
+          const wanted = !expected;
+          const needed = wanted ? rise : fall;
+          const run = results.slice(Math.max(1, end - needed), end);
+          if (run.length === needed && run.every((ok) => ok === wanted)) expected = wanted;
+        }
+        assert.equal(stateAfter(results, rise, fall), expected ? 'up' : 'down');
+      },
+    ),
+  );
+});
+
+test('confirmedAtMs is the start of the latest good check, whatever the state', () => {
+  assert.equal(UNTRIED.confirmedAtMs, 0);
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 20 }), (results) => {
+      const latest = results.lastIndexOf(true);
+      assert.equal(after(results, { rise: 2, fall: 3 }).confirmedAtMs, latest < 0 ? 0 : 1000 + latest);
+    }),
+  );
+});
+
+test('the last check is kept, and misconfigured is what it says', () => {
+  const refused: CheckOutcome = { ...outcome(true, 7), misconfigured: true, detail: 'status 401' };
+  const backend = recordCheck(UNTRIED, refused, { rise: 2, fall: 3 });
+  assert.equal(backend.health.state, 'up');
+  assert.equal(backend.health.misconfigured, true);
+  assert.deepEqual(backend.health.lastCheck, { ok: true, detail: 'status 401', durationMs: 3, atMs: 7 });
+  assert.equal(recordCheck(backend, outcome(true, 8), { rise: 2, fall: 3 }).health.misconfigured, false);
+});

@@ -1,0 +1,79 @@
+/** Rise and fall of one backend: what its checks, one after the other, say about its state. Pure. */
+import { type IpAddress, formatHostPort } from '../ip/address.ts';
+import type { BackendHealth, BackendState } from './backend.ts';
+
+/** What one check found. */
+export type CheckOutcome = {
+  readonly ok: boolean;
+  /** The server lives, but the check is not allowed (401, 403); `ok` is true then. */
+  readonly misconfigured: boolean;
+  /** For people: '200', 'status 500', 'connection refused', ... */
+  readonly detail: string;
+  /** monotonicMs. */
+  readonly startedMs: number;
+  readonly durationMs: number;
+};
+
+export type Thresholds = {
+  /** Good checks in a row that bring a backend up again, 1 or more. */
+  readonly rise: number;
+  /** Failed checks in a row that take a backend down, 1 or more. */
+  readonly fall: number;
+};
+
+export type TrackedBackend = {
+  readonly health: BackendHealth;
+  /** How many checks in a row, up to the last one, have contradicted the state. */
+  readonly contradictions: number;
+  /** Start of the latest good check (monotonicMs); 0 before the first. */
+  readonly confirmedAtMs: number;
+};
+
+/** A backend that has not been checked. */
+export function untriedBackend(backend: {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly local: boolean;
+}): TrackedBackend {
+  const { address, port, local } = backend;
+  const id = formatHostPort(address, port);
+  const health = {
+    id,
+    address,
+    port,
+    local,
+    state: 'unknown',
+    sinceMs: 0,
+    lastCheck: null,
+    misconfigured: false,
+  } as const;
+  return { health, contradictions: 0, confirmedAtMs: 0 };
+}
+
+/**
+ * The backend after one more check. The first check decides at once, so that a daemon that starts knows after one round
+ * whom it can serve; later the state turns only after `rise` or `fall` checks in a row that say the opposite.
+ */
+export function recordCheck(
+  backend: TrackedBackend,
+  outcome: CheckOutcome,
+  thresholds: Thresholds,
+): TrackedBackend {
+  const { health } = backend;
+  const { ok, misconfigured, detail, startedMs, durationMs } = outcome;
+  const contradictions = (health.state === 'up') === ok ? 0 : backend.contradictions + 1;
+  const turns = health.state === 'unknown' || contradictions >= (ok ? thresholds.rise : thresholds.fall);
+  const opposite: BackendState = ok ? 'up' : 'down';
+  const lastCheck = { ok, detail, durationMs, atMs: startedMs };
+  return {
+    health: {
+      ...health,
+      state: turns ? opposite : health.state,
+      sinceMs: turns ? startedMs : health.sinceMs,
+      lastCheck,
+      misconfigured,
+    },
+    contradictions: turns ? 0 : contradictions,
+    confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,
+  };
+}

@@ -1,0 +1,61 @@
+/** IP addresses as values: parsed once at the edge, compared by octets, printed in canonical text. Pure. */
+import ipaddr from 'ipaddr.js';
+
+export type Family = 'IPv4' | 'IPv6';
+
+/** An IPv4 or IPv6 address. `text` is canonical (RFC 5952 for IPv6), so equal addresses have equal text. */
+export type IpAddress = {
+  readonly family: Family;
+  /** 4 or 16 octets in network byte order. */
+  readonly octets: Uint8Array;
+  readonly text: string;
+};
+
+/** Makes an address from 4 or 16 octets, which are copied. Any other length is a programming error and throws. */
+export function ipFromOctets(octets: Uint8Array): IpAddress {
+  const parsed = ipaddr.fromByteArray([...octets]);
+  return {
+    family: parsed.kind() === 'ipv4' ? 'IPv4' : 'IPv6',
+    octets: Uint8Array.from(octets),
+    text: parsed.toString(),
+  };
+}
+
+/** Parses dotted-quad IPv4 or any IPv6 text without a zone; null when it is neither. Never throws. */
+export function parseIp(text: string): IpAddress | null {
+  if (text.includes('%')) return null;
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text)) return null;
+  return ipFromOctets(Uint8Array.from(ipaddr.parse(text).toByteArray()));
+}
+
+/** Orders addresses of one family as unsigned integers in network byte order (RFC 9568 6.4.3). */
+export function compareIp(a: IpAddress, b: IpAddress): -1 | 0 | 1 {
+  for (let index = 0; index < a.octets.length; index += 1) {
+    const difference = (a.octets[index] ?? 0) - (b.octets[index] ?? 0);
+    if (difference !== 0) return difference < 0 ? -1 : 1;
+  }
+  return 0;
+}
+
+/** True when `address` lies in the network of `prefixAddress`/`prefixLength`; false across families. */
+export function inPrefix(address: IpAddress, prefixAddress: IpAddress, prefixLength: number): boolean {
+  if (address.family !== prefixAddress.family) return false;
+  for (let bit = 0; bit < prefixLength; bit += 8) {
+    const mask = prefixLength - bit >= 8 ? 0xff : (0xff << (8 - (prefixLength - bit))) & 0xff;
+    const index = bit / 8;
+    if (((address.octets[index] ?? 0) & mask) !== ((prefixAddress.octets[index] ?? 0) & mask)) return false;
+  }
+  return true;
+}
+
+/** True for fe80::/10 (RFC 4291 2.5.6). */
+export function isLinkLocal(address: IpAddress): boolean {
+  return (
+    address.family === 'IPv6' && address.octets[0] === 0xfe && ((address.octets[1] ?? 0) & 0xc0) === 0x80
+  );
+}
+
+/** `192.0.2.1:443` or `[2001:db8::1]:443`. */
+export function formatHostPort(address: IpAddress, port: number): string {
+  return address.family === 'IPv6' ? `[${address.text}]:${port}` : `${address.text}:${port}`;
+}

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+
+import { parseAllDocuments } from 'yaml';
+
+import { parseConfig } from '../config/parse.ts';
+import { API_VERSIONS, kubeadmConfig, type ApiVersion } from './kubeadm-config.ts';
+
+function textOf(env: Readonly<Record<string, string>>, version: ApiVersion = 'v1beta4'): string {
+  const peers = '192.168.100.1,192.168.100.2,fd00::1';
+  const parsed = parseConfig({ file: null, env: { KUBE_VRRP_PEERS: peers, ...env }, flags: [] });
+  assert.ok(parsed.ok);
+  return kubeadmConfig(parsed.value, version);
+}
+
+function documentsOf(text: string): unknown[] {
+  const [second, first] = (['1.2', '1.1'] as const).map((version) =>
+    parseAllDocuments(text, { version }).map((document): unknown => {
+      assert.deepEqual(document.errors, []);
+      return document.toJS();
+    }),
+  );
+  assert.deepEqual(first, second);
+  return second ?? [];
+}
+
+function cluster(version: string, endpoint: string, sans: string[]): unknown {
+  return {
+    apiVersion: `kubeadm.k8s.io/${version}`,
+    kind: 'ClusterConfiguration',
+    controlPlaneEndpoint: endpoint,
+    apiServer: { certSANs: sans },
+  };
+}
+
+suite('the configuration of kubeadm', () => {
+  test('differs between the API versions by its first line only', () => {
+    for (const version of API_VERSIONS) {
+      assert.deepEqual(documentsOf(textOf({ KUBE_VRRP_VIP: '192.168.100.10' }, version)), [
+        cluster(version, '192.168.100.10:36443', ['192.168.100.10']),
+      ]);
+    }
+  });
+
+  test('has IPv6 in brackets where a port follows, and quoted where a shell reads it', () => {
+    const text = textOf({ KUBE_VRRP_VIP: 'fd00:0::10', KUBE_VRRP_PROXY_PORT: '443' });
+    assert.deepEqual(documentsOf(text), [cluster('v1beta4', '[fd00::10]:443', ['fd00::10'])]);
+    assert.match(text, /^# {3}kubeadm join "\[fd00::10\]:443" --token TOKEN /m);
+    assert.match(text, /--apiserver-advertise-address/);
+  });
+
+  test('dual stack: the first VIP is the endpoint, and both are in the certificate', () => {
+    const text = textOf({ KUBE_VRRP_VIP: '192.168.100.10,2001:10:20:30:40:50:10:20' });
+    const sans = ['192.168.100.10', '2001:10:20:30:40:50:10:20'];
+    assert.deepEqual(documentsOf(text), [cluster('v1beta4', '192.168.100.10:36443', sans)]);
+    assert.match(text, /Dual stack/);
+    assert.doesNotMatch(text, /--apiserver-advertise-address/);
+  });
+
+  test('has the commands to run, each on a line of its own', () => {
+    const text = textOf({ KUBE_VRRP_VIP: '192.168.100.10' });
+    assert.match(text, /^# {3}kubeadm init --config kubeadm\.yaml --upload-certs$/m);
+    const join =
+      'kubeadm join 192\\.168\\.100\\.10:36443 --token TOKEN --discovery-token-ca-cert-hash sha256:HASH';
+    const ignore = '--ignore-preflight-errors=DirAvailable--etc-kubernetes-manifests';
+    assert.match(text, new RegExp(`^# {3}${join} --control-plane --certificate-key KEY ${ignore}$`, 'm'));
+    assert.match(text, new RegExp(`^# {3}${join}$`, 'm'));
+  });
+
+  test('an API server on another port is told to kubeadm on every node', () => {
+    const text = textOf({ KUBE_VRRP_VIP: '192.168.100.10', KUBE_VRRP_PROXY_BACKEND_PORT: '7443' }, 'v1beta3');
+    assert.deepEqual(documentsOf(text), [
+      cluster('v1beta3', '192.168.100.10:36443', ['192.168.100.10']),
+      {
+        apiVersion: 'kubeadm.k8s.io/v1beta3',
+        kind: 'InitConfiguration',
+        localAPIEndpoint: { bindPort: 7443 },
+      },
+    ]);
+    assert.match(text, /--certificate-key KEY --apiserver-bind-port 7443 /);
+  });
+});

@@ -1,0 +1,119 @@
+/** What kubeadm has to be told so that a cluster lives behind the VIP. Pure. */
+import type { Config } from '../config/config.ts';
+import { formatHostPort } from '../ip/address.ts';
+import { noted, quoted, renderYaml, type Tree } from './noted-yaml.ts';
+
+/** Versions of kubeadm's configuration, newest first. */
+export const API_VERSIONS = ['v1beta4', 'v1beta3', 'v1beta2'] as const;
+export type ApiVersion = (typeof API_VERSIONS)[number];
+
+/** From the release that brought the version to the last one before its removal. */
+const READ_BY: Readonly<Record<ApiVersion, string>> = {
+  v1beta4: 'kubeadm 1.31 and later',
+  v1beta3: 'kubeadm 1.22 to 1.35 (from 1.31 on v1beta4 is better)',
+  v1beta2: 'kubeadm 1.15 to 1.26',
+};
+
+/** What becomes different when more is added to the file; what is printed here is the same in all three. */
+const DIFFERENCES: Readonly<Record<ApiVersion, string>> = {
+  v1beta4:
+    'Add what your cluster needs. In v1beta4 extraArgs is a list of name and value; in v1beta3 and v1beta2 it was a mapping.',
+  v1beta3:
+    'Add what your cluster needs. In v1beta3 extraArgs is a mapping; v1beta4 has a list of name and value.',
+  v1beta2: 'Add what your cluster needs. In v1beta2 extraArgs is a mapping, as in v1beta3.',
+};
+
+const KUBEADM_API_PORT = 6443;
+
+/** An existing manifests folder is what kubeadm join calls by this name. */
+const MANIFESTS_CHECK = 'DirAvailable--etc-kubernetes-manifests';
+
+function endpointOf({ vips: [vip], proxy }: Config): string {
+  if (vip === undefined) throw new Error('a Config has at least one VIP');
+  return formatHostPort(vip, proxy.port);
+}
+
+function steps(config: Config): string[] {
+  const endpoint = endpointOf(config);
+  // A shell may take unquoted brackets for a pattern.
+  const target = endpoint.startsWith('[') ? `"${endpoint}"` : endpoint;
+  const join = `kubeadm join ${target} --token TOKEN --discovery-token-ca-cert-hash sha256:HASH`;
+  const { backendPort } = config.proxy;
+  const bindPort = backendPort === KUBEADM_API_PORT ? '' : ` --apiserver-bind-port ${backendPort}`;
+  return [
+    'On every control-plane node first: /etc/kubernetes/manifests/kube-vrrp.yaml, from `kube-vrrp manifest` with the same configuration, and its image.',
+    'On the first node, with this file as kubeadm.yaml:',
+    '  kubeadm init --config kubeadm.yaml --upload-certs',
+    'On each other control-plane node, with the values that kubeadm init printed:',
+    `  ${join} --control-plane --certificate-key KEY${bindPort} --ignore-preflight-errors=${MANIFESTS_CHECK}`,
+    'The last flag, because kubeadm join wants to find /etc/kubernetes/manifests empty, and kube-vrrp.yaml is there. (Or leave it out and put the file there after the join. kubeadm init does not ask.)',
+    'On each worker, which needs no kube-vrrp:',
+    `  ${join}`,
+    'KEY is good for 2 hours and TOKEN for 24. New ones, on a control-plane node:',
+    '  kubeadm init phase upload-certs --upload-certs',
+    '  kubeadm token create --print-join-command',
+  ];
+}
+
+/** What the VIPs' families ask of the rest of the file. */
+function familyNotes({ vips }: Config): string[] {
+  return [
+    ...(vips.length > 1
+      ? [
+          'Dual stack: clients are given the first VIP; the second is good for the same certificate. networking.podSubnet and networking.serviceSubnet need a range of each family, that of the first VIP first.',
+        ]
+      : []),
+    ...(vips[0]?.family === 'IPv6'
+      ? [
+          "kubeadm prefers a node's IPv4 address where it has one: name the IPv6 address of each node, in localAPIEndpoint.advertiseAddress of an InitConfiguration and with --apiserver-advertise-address when it joins.",
+        ]
+      : []),
+  ];
+}
+
+function clusterTree(config: Config, apiVersion: ApiVersion): { [key: string]: Tree } {
+  return {
+    apiVersion: `kubeadm.k8s.io/${apiVersion}`,
+    kind: 'ClusterConfiguration',
+    controlPlaneEndpoint: noted(
+      'The VIP and the port of the proxy: what every kubelet and every kubeconfig is given.',
+      quoted(endpointOf(config)),
+    ),
+    apiServer: {
+      certSANs: noted(
+        'Every address that clients use. kubeadm adds that of the endpoint by itself, and the node and Service ones.',
+        config.vips.map(({ text }) => quoted(text)),
+      ),
+    },
+  };
+}
+
+/** The API server of the first node listens where the proxies look for it. */
+function initDocument({ proxy }: Config, apiVersion: ApiVersion): string[] {
+  if (proxy.backendPort === KUBEADM_API_PORT) return [];
+  const tree = {
+    apiVersion: `kubeadm.k8s.io/${apiVersion}`,
+    kind: 'InitConfiguration',
+    localAPIEndpoint: {
+      bindPort: noted('proxy.backendPort; kubeadm join is given it by a flag.', proxy.backendPort),
+    },
+  };
+  return ['---\n', renderYaml([], tree)];
+}
+
+/** The configuration for `kubeadm init` as YAML, with the commands to run as comments. */
+export function kubeadmConfig(config: Config, apiVersion: ApiVersion): string {
+  const heading = [
+    `For ${READ_BY[apiVersion]}: a control plane behind kube-vrrp.`,
+    '',
+    ...steps(config),
+    '',
+    ...familyNotes(config),
+    DIFFERENCES[apiVersion],
+  ];
+  const documents = [
+    renderYaml(heading, clusterTree(config, apiVersion)),
+    ...initDocument(config, apiVersion),
+  ];
+  return documents.join('');
+}

@@ -1,0 +1,80 @@
+/** The C library's calls that Node does not offer, through FFI, and the names of its errors. Works in any thread. */
+import { getSystemErrorName } from 'node:util';
+
+import koffi from 'koffi';
+
+import { NetError } from './net-error.ts';
+
+/** The symbols of the process itself, so whichever C library Node was linked with. */
+const symbols = koffi.load(null);
+
+export const libc = {
+  socket: symbols.func('int socket(int domain, int type, int protocol)') as (
+    domain: number,
+    type: number,
+    protocol: number,
+  ) => number,
+  bind: symbols.func('int bind(int fd, const void *address, uint length)') as (
+    fd: number,
+    address: Uint8Array,
+    length: number,
+  ) => number,
+  send: symbols.func('intptr_t send(int fd, const void *data, size_t length, int flags)') as (
+    fd: number,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  recv: symbols.func('intptr_t recv(int fd, void *data, size_t length, int flags)') as (
+    fd: number,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  close: symbols.func('int close(int fd)') as (fd: number) => number,
+  setsockopt: symbols.func('int setsockopt(int fd, int level, int name, const void *value, uint length)') as (
+    fd: number,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: number,
+  ) => number,
+  schedSetscheduler: symbols.func('int sched_setscheduler(int pid, int policy, const void *param)') as (
+    pid: number,
+    policy: number,
+    param: Uint8Array,
+  ) => number,
+  strerror: symbols.func('const char *strerror(int number)') as (number: number) => string,
+};
+
+/** The error that the call just made left in errno; `what` is the sentence up to the reason. */
+export function lastError(what: string): NetError {
+  const number = koffi.errno();
+  return new NetError(errnoCode(number), `${what}: ${libc.strerror(number)}`);
+}
+
+/** 'EPERM' for 1, and so on. */
+export function errnoCode(number: number): string {
+  return getSystemErrorName(-number);
+}
+
+/** Linux numbers its errors from 1 to 133 (asm-generic/errno.h). */
+const LAST_ERRNO = 133;
+const codeByText = new Map<string, string>();
+
+/**
+ * The code of an error of which a library kept only strerror's text: strerror itself, inverted, so that nothing here
+ * depends on its wording or language. 'EIO' when the text is not strerror's.
+ */
+export function errnoCodeOfText(text: string): string {
+  if (codeByText.size === 0) {
+    for (let number = 1; number <= LAST_ERRNO; number += 1)
+      codeByText.set(libc.strerror(number), errnoCode(number));
+  }
+  return codeByText.get(text) ?? 'EIO';
+}
+
+/** An address in this process's memory, for structures that hold pointers. `memory` must outlive its use. */
+export function addressOf(memory: Uint8Array): bigint {
+  return koffi.address(memory);
+}

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { describe, test } from 'node:test';
+
+import { hasCapability, hasEffectiveCapability } from './process.ts';
+
+describe('capabilities', () => {
+  test('the effective set counts, not the others', () => {
+    const status = (effective: string) =>
+      `Name:\tnode\nCapPrm:\t000001ffffffffff\nCapEff:\t${effective}\nCapBnd:\t000001ffffffffff\n`;
+    assert.equal(hasEffectiveCapability(status('0000000000000000'), 'NET_RAW'), false);
+    assert.equal(hasEffectiveCapability(status('0000000000002000'), 'NET_RAW'), true);
+    assert.equal(hasEffectiveCapability(status('0000000000002000'), 'NET_ADMIN'), false);
+    assert.equal(hasEffectiveCapability(status('0000000000001000'), 'NET_ADMIN'), true);
+    assert.equal(hasEffectiveCapability(status('0000000000800000'), 'SYS_NICE'), true);
+    assert.equal(hasEffectiveCapability(status('000001ffff7fcfff'), 'SYS_NICE'), false);
+    assert.equal(hasEffectiveCapability('', 'NET_RAW'), false);
+  });
+
+  test('those of this process are what the kernel says', () => {
+    const shell = 'grep CapEff /proc/self/status';
+    const status = execFileSync('sh', ['-c', shell], { encoding: 'utf8' });
+    assert.equal(hasCapability('NET_RAW'), hasEffectiveCapability(status, 'NET_RAW'));
+  });
+});
+
+describe('scheduling', () => {
+  // In a process of its own, which may keep what it was granted.
+  const ask = (): { granted: string; policy: string; nice: string; threadPolicy: string } => {
+    const url = new URL('process.ts', import.meta.url).href;
+    // proc_pid_stat(5): after "(comm) ", nice is the 17th field and the policy the 39th.
+    const code = `
+      const { readFileSync, readdirSync } = await import('node:fs');
+      const { Worker } = await import('node:worker_threads');
+      const { raisePriority } = await import(${JSON.stringify(url)});
+      const fields = (path) => readFileSync(path, 'utf8').replace(/^.*\\) /, '').split(' ');
+      const granted = raisePriority();
+      const own = fields('/proc/self/stat');
+      const before = new Set(readdirSync('/proc/self/task'));
+      const worker = new Worker('setInterval(() => {}, 1000)', { eval: true });
+      await new Promise((resolve) => worker.once('online', resolve));
+      const later = readdirSync('/proc/self/task').filter((task) => !before.has(task));
+      const threads = later.map((task) => fields('/proc/self/task/' + task + '/stat'));
+      console.log(JSON.stringify({ granted, policy: own[38], nice: own[16],
+        threadPolicy: [...new Set(threads.map((t) => t[38] + '/' + t[16]))].join() }));
+      process.exit();`;
+    const output = execFileSync(process.execPath, ['--input-type=module', '--eval', code], {
+      encoding: 'utf8',
+    });
+    return JSON.parse(output) as ReturnType<typeof ask>;
+  };
+
+  test('what is reported as granted is what the kernel does, and threads started later are ordinary', () => {
+    const result = ask();
+    const expected = {
+      raised: { policy: '0', nice: '-10' },
+      normal: { policy: '0', nice: '0' },
+    }[result.granted];
+    assert.ok(expected !== undefined, result.granted);
+    assert.equal(result.policy, expected.policy);
+    if (result.granted !== 'normal') assert.equal(result.nice, expected.nice);
+    if (result.granted !== 'normal') assert.equal(result.threadPolicy, '0/0');
+  });
+});

@@ -1,0 +1,17 @@
+/** Socket options that Node does not offer, on the descriptor of an open socket. Works in any thread. */
+import { lastError, libc } from './libc.ts';
+
+const IPPROTO_TCP = 6;
+const TCP_USER_TIMEOUT = 18;
+
+/**
+ * How long sent data may stay unacknowledged, in whole milliseconds, before the kernel ends the connection with
+ * ETIMEDOUT (tcp(7); RFC 5482). 0 is the system's default, about 15 minutes. Throws NetError: EBADF, ENOTSOCK.
+ */
+export function setTcpUserTimeoutMs(fd: number, timeoutMs: number): void {
+  const value = Buffer.alloc(4);
+  value.writeUInt32LE(Math.round(timeoutMs));
+  if (libc.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value, value.length) === -1) {
+    throw lastError(`cannot set TCP_USER_TIMEOUT on descriptor ${fd}`);
+  }
+}

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { createProxyCounters, MAX_BACKENDS, ProxyCounters } from './counters.ts';
+import type { BackendTotal, ProxyTotal } from './counters.ts';
+
+test('a second view of the same memory reads what the first has written', () => {
+  const memory = createProxyCounters();
+  const writer = new ProxyCounters(memory);
+  assert.equal(writer.addClients(1), 0);
+  assert.equal(writer.addClients(1), 1);
+  writer.addConnections(1, 2);
+  writer.addConnections(1, -1);
+  writer.add('accepted');
+  writer.add('closedVipRemoved', 5);
+  writer.addBackend(1, 'bytesToClient', 5_000_000_000);
+  const counts = new ProxyCounters(memory).read(2);
+  assert.equal(counts.clients, 2);
+  assert.equal(counts.accepted, 1);
+  assert.equal(counts.closedVipRemoved, 5);
+  assert.equal(counts.backends.length, 2);
+  assert.equal(counts.backends[1]?.connections, 1);
+  assert.equal(counts.backends[1]?.bytesToClient, 5_000_000_000);
+});
+
+test('no two counters share a cell', () => {
+  const totals: ProxyTotal[] = [
+    'accepted',
+    'refused',
+    'overLimit',
+    'acceptErrors',
+    'closedVipRemoved',
+    'closedBackendDown',
+  ];
+  const backendTotals: BackendTotal[] = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'];
+  const counters = new ProxyCounters(createProxyCounters());
+  let value = 0;
+  const next = (): number => (value += 1);
+  counters.addClients(next());
+  for (const total of totals) counters.add(total, next());
+  for (let index = 0; index < MAX_BACKENDS; index += 1) {
+    counters.addConnections(index, next());
+    for (const total of backendTotals) counters.addBackend(index, total, next());
+  }
+  const counts = counters.read(MAX_BACKENDS);
+  const read = [
+    counts.clients,
+    ...totals.map((total) => counts[total]),
+    ...counts.backends.flatMap((backend) => [
+      backend.connections,
+      backend.connectionsTotal,
+      backend.connectFailures,
+      backend.bytesToBackend,
+      backend.bytesToClient,
+    ]),
+  ];
+  assert.deepEqual(
+    read,
+    Array.from({ length: value }, (_, index) => index + 1),
+  );
+});
+
+test('refuses foreign memory and backends beyond its size', () => {
+  assert.throws(() => new ProxyCounters(new SharedArrayBuffer(64)), RangeError);
+  const counters = new ProxyCounters(createProxyCounters());
+  fc.assert(
+    fc.property(fc.oneof(fc.integer({ max: -1 }), fc.integer({ min: MAX_BACKENDS })), (index) => {
+      assert.throws(() => counters.addConnections(index, 1), RangeError);
+      assert.throws(() => counters.addBackend(index, 'connections'), RangeError);
+    }),
+  );
+});

@@ -1,0 +1,147 @@
+/**
+ * Counters of the proxy in shared memory: written by the proxy workers with Atomics, read by the services thread.
+ * All workers write to the same cells, so a gauge is the sum over workers without anybody asking them.
+ *
+ * Layout, in octets (BACKENDS = 64):
+ * ```
+ *    0  Int32     clients now
+ *    4  Int32[64] connections now, per backend
+ *  260  (padding)
+ *  264  BigInt64[6]      totals, in the order of TOTALS
+ *  312  BigInt64[64][4]  per backend, in the order of BACKEND_TOTALS
+ * ```
+ */
+
+/** More backends than any control plane has; the counters are sized for it once. */
+export const MAX_BACKENDS = 64;
+
+const TOTALS = [
+  'accepted',
+  'refused',
+  'overLimit',
+  'acceptErrors',
+  'closedVipRemoved',
+  'closedBackendDown',
+] as const;
+const BACKEND_TOTALS = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'] as const;
+
+/** What is counted for the proxy as a whole; see ProxyCounts. */
+export type ProxyTotal = (typeof TOTALS)[number];
+/** What is counted for each backend; see BackendCounts. */
+export type BackendTotal = (typeof BACKEND_TOTALS)[number];
+
+const GAUGES = 1 + MAX_BACKENDS;
+const TOTALS_OFFSET_BYTES = Math.ceil((GAUGES * 4) / 8) * 8;
+const BUFFER_BYTES = TOTALS_OFFSET_BYTES + (TOTALS.length + MAX_BACKENDS * BACKEND_TOTALS.length) * 8;
+
+export type BackendCounts = {
+  /** Connections now, those being opened included. */
+  readonly connections: number;
+  /** Connections opened since the start. */
+  readonly connectionsTotal: number;
+  /** Attempts that were refused, timed out or failed otherwise. */
+  readonly connectFailures: number;
+  readonly bytesToBackend: number;
+  readonly bytesToClient: number;
+};
+
+export type ProxyCounts = {
+  /** Clients now, those whose backend is being connected included. */
+  readonly clients: number;
+  readonly accepted: number;
+  /** Closed at once because no backend could be reached. */
+  readonly refused: number;
+  /** Closed at once because the limit on clients was reached. */
+  readonly overLimit: number;
+  /** Failures of accept() itself, such as EMFILE. */
+  readonly acceptErrors: number;
+  readonly closedVipRemoved: number;
+  readonly closedBackendDown: number;
+  /** In the order of the backends in ProxyWorkerData. */
+  readonly backends: readonly BackendCounts[];
+};
+
+/** Memory for one proxy's counters, all zero; shared by all its workers and the reader. */
+export function createProxyCounters(): SharedArrayBuffer {
+  return new SharedArrayBuffer(BUFFER_BYTES);
+}
+
+/** A view of the counters. Connection counts are exact at all times; bytes are added about once a second. */
+export class ProxyCounters {
+  readonly #gauges: Int32Array;
+  readonly #totals: BigInt64Array;
+
+  /** Throws a RangeError when `buffer` was not made by `createProxyCounters`. */
+  constructor(buffer: SharedArrayBuffer) {
+    if (buffer.byteLength !== BUFFER_BYTES) {
+      throw new RangeError(`proxy counters take ${BUFFER_BYTES} bytes, this buffer has ${buffer.byteLength}`);
+    }
+    this.#gauges = new Int32Array(buffer, 0, GAUGES);
+    this.#totals = new BigInt64Array(buffer, TOTALS_OFFSET_BYTES);
+  }
+
+  /** Clients now. */
+  clients(): number {
+    return Atomics.load(this.#gauges, 0);
+  }
+
+  /** Adds to the clients now; returns how many there were before. */
+  addClients(delta: number): number {
+    return Atomics.add(this.#gauges, 0, delta);
+  }
+
+  /** Connections of one backend now, over all workers. */
+  connections(index: number): number {
+    return Atomics.load(this.#gauges, 1 + backendIndex(index));
+  }
+
+  addConnections(index: number, delta: number): void {
+    Atomics.add(this.#gauges, 1 + backendIndex(index), delta);
+  }
+
+  add(total: ProxyTotal, amount = 1): void {
+    Atomics.add(this.#totals, TOTALS.indexOf(total), BigInt(amount));
+  }
+
+  addBackend(index: number, total: BackendTotal, amount = 1): void {
+    Atomics.add(this.#totals, backendCell(index, total), BigInt(amount));
+  }
+
+  /** All counters as numbers, of the first `backendCount` backends. Cells are read one by one, not as one snapshot. */
+  read(backendCount: number): ProxyCounts {
+    const total = (name: ProxyTotal): number => Number(Atomics.load(this.#totals, TOTALS.indexOf(name)));
+    return {
+      clients: this.clients(),
+      accepted: total('accepted'),
+      refused: total('refused'),
+      overLimit: total('overLimit'),
+      acceptErrors: total('acceptErrors'),
+      closedVipRemoved: total('closedVipRemoved'),
+      closedBackendDown: total('closedBackendDown'),
+      backends: Array.from({ length: backendCount }, (_, index) => this.#readBackend(index)),
+    };
+  }
+
+  #readBackend(index: number): BackendCounts {
+    const total = (name: BackendTotal): number =>
+      Number(Atomics.load(this.#totals, backendCell(index, name)));
+    return {
+      connections: this.connections(index),
+      connectionsTotal: total('connections'),
+      connectFailures: total('connectFailures'),
+      bytesToBackend: total('bytesToBackend'),
+      bytesToClient: total('bytesToClient'),
+    };
+  }
+}
+
+function backendCell(index: number, total: BackendTotal): number {
+  return TOTALS.length + backendIndex(index) * BACKEND_TOTALS.length + BACKEND_TOTALS.indexOf(total);
+}
+
+function backendIndex(index: number): number {
+  if (!Number.isInteger(index) || index < 0 || index >= MAX_BACKENDS) {
+    throw new RangeError(`backend index ${index} is not in 0-${MAX_BACKENDS - 1}`);
+  }
+  return index;
+}

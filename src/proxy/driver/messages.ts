@@ -1,0 +1,39 @@
+/** What the daemon's threads and a proxy worker tell each other. */
+import type { MessagePort } from 'node:worker_threads';
+import type { LogFields, LogLevel } from '../../log/log.ts';
+import type { ProxyBackend } from '../upstream.ts';
+
+export type ProxyWorkerData = {
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  /** At most MAX_BACKENDS; their order is the order of the counters. */
+  readonly backends: readonly ProxyBackend[];
+  /** True when several workers listen on the same port. */
+  readonly reusePort: boolean;
+  /** From createProxyCounters; the same for all workers. */
+  readonly counters: SharedArrayBuffer;
+  /** True: a log event for each connection. Without it no such message is posted at all. */
+  readonly debug?: boolean;
+  /** Where this thread shows that it lives, and its slot there; see net/thread-vitals. */
+  readonly vitals?: { readonly buffer: SharedArrayBuffer; readonly thread: number };
+};
+
+/** To the worker; `servicesPort` carries `backends` as well. */
+export type ProxyCommand =
+  | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
+  | { readonly type: 'vipRemoved'; readonly address: string }
+  | { readonly type: 'stop'; readonly graceMs: number }
+  | { readonly type: 'servicesPort'; readonly port: MessagePort };
+
+/** From the worker; `vipClosed` answers `vipRemoved`; `log` goes to the services port once there is one. */
+export type ProxyEvent =
+  | { readonly type: 'listening' }
+  | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }
+  | { readonly type: 'vipClosed'; readonly address: string }
+  | { readonly type: 'stopped' }
+  | {
+      readonly type: 'log';
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: LogFields;
+    };

@@ -1,0 +1,825 @@
+/** The data plane on loopback: what goes in comes out, and nothing stays behind. Needs no privileges. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { after, beforeEach, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { monotonicMs } from '../../net/clock.ts';
+import { createProxyCounters, ProxyCounters } from '../counters.ts';
+import type { ProxyCounts } from '../counters.ts';
+import type { ProxyBackend } from '../upstream.ts';
+import type { LogFields, LogLevel } from '../../log/log.ts';
+import { ListenError, TcpProxy } from './tcp-proxy.ts';
+import type { TcpProxyOptions } from './tcp-proxy.ts';
+
+const DEADLINE_MS = 8_000;
+const MIB = 1024 * 1024;
+
+async function until(condition: () => boolean, what: string | (() => string)): Promise<void> {
+  const deadlineMs = monotonicMs() + DEADLINE_MS;
+  while (!condition()) {
+    assert.ok(
+      monotonicMs() < deadlineMs,
+      `not within ${DEADLINE_MS} ms: ${typeof what === 'string' ? what : what()}`,
+    );
+    await delay(5);
+  }
+}
+
+function openFiles(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+/** Connections in CLOSE_WAIT (state 08) with this local or remote port: a FIN that nobody answered. */
+function closeWaits(port: number): number {
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
+  const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => readFileSync(path, 'utf8').split('\n'));
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, remote, state]) => state === '08' && `${local} ${remote}`.includes(`:${hexPort}`))
+    .length;
+}
+
+type Backend = {
+  readonly port: number;
+  readonly sockets: Socket[];
+  /** Closes the listener: connects are refused from now on. */
+  readonly refuse: () => Promise<void>;
+  readonly backend: (overrides?: Partial<ProxyBackend>) => ProxyBackend;
+};
+
+/** A backend on 127.0.0.1; whatever is left of it goes when the test ends. */
+async function startBackend(t: TestContext, onSocket: (socket: Socket) => void = () => {}): Promise<Backend> {
+  const sockets: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const refuse = async (): Promise<void> => {
+    if (!server.listening) return;
+    server.close();
+    await until(() => !server.listening, 'listener closed');
+  };
+  t.after(async () => {
+    await refuse();
+    for (const socket of sockets) socket.destroy();
+  });
+  return {
+    port,
+    sockets,
+    refuse,
+    backend: (overrides = {}) => ({
+      id: `127.0.0.1:${port}`,
+      host: '127.0.0.1',
+      port,
+      local: false,
+      state: 'up',
+      ...overrides,
+    }),
+  };
+}
+
+function echo(socket: Socket): void {
+  socket.pipe(socket);
+}
+
+type Log = { readonly level: LogLevel; readonly message: string; readonly fields: LogFields };
+type Proxy = {
+  readonly proxy: TcpProxy;
+  readonly port: number;
+  readonly logs: Log[];
+  readonly counts: () => ProxyCounts;
+  /** A client of the proxy, connected; reset when the test ends. */
+  readonly client: (host?: string) => Promise<Socket>;
+  /** How a client ends that connects and only listens. */
+  readonly outcome: () => Promise<string>;
+};
+
+async function startProxy(
+  t: TestContext,
+  backends: readonly ProxyBackend[],
+  options: Partial<TcpProxyOptions> = {},
+): Promise<Proxy> {
+  const counters = createProxyCounters();
+  const logs: Log[] = [];
+  const proxy = new TcpProxy({
+    port: 0,
+    backends,
+    connectTimeoutMs: 1_000,
+    reusePort: false,
+    counters,
+    maxClients: 10_000,
+    debug: false,
+    log: (level, message, fields) => logs.push({ level, message, fields: fields ?? {} }),
+    ...options,
+    times: { checkIntervalMs: 100, flushIntervalMs: 20, ...options.times },
+  });
+  const port = await proxy.listen();
+  const clients: Socket[] = [];
+  t.after(async () => {
+    for (const client of clients) client.destroy();
+    await proxy.stop(0);
+    const counts = view.read(backends.length);
+    assert.equal(counts.clients, 0, 'no client is left');
+    for (const backend of counts.backends) assert.equal(backend.connections, 0, 'no connection is left');
+  });
+  const view = new ProxyCounters(counters);
+  return {
+    proxy,
+    port,
+    logs,
+    counts: () => view.read(backends.length),
+    client: async (host = '127.0.0.1') => {
+      const client = connect({ host, port, allowHalfOpen: true, noDelay: true });
+      clients.push(client);
+      await once(client, 'connect');
+      client.on('error', () => {});
+      return client;
+    },
+    outcome: () => ending(connect({ host: '127.0.0.1', port })),
+  };
+}
+
+/** How a socket ended: 'fin', or the code of its error. Reads it, so it must not be paused. */
+function ending(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    socket.once('end', () => resolve('fin'));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    socket.resume();
+  });
+}
+
+async function roundTrip(client: Socket, text = 'ping'): Promise<void> {
+  const answer = once(client, 'data');
+  client.write(text);
+  assert.equal(String((await answer)[0]), text);
+}
+
+/** Sends `totalBytes` of random data in chunks of random size, with backpressure; returns its SHA-256. */
+async function sendRandom(socket: Socket, totalBytes: number): Promise<string> {
+  const hash = createHash('sha256');
+  const source = randomBytes(2 * MIB);
+  let leftBytes = totalBytes;
+  while (leftBytes > 0) {
+    const bytes = Math.min(leftBytes, randomInt(1, randomInt(2, 300_000)));
+    const start = randomInt(source.length - bytes);
+    const chunk = source.subarray(start, start + bytes);
+    hash.update(chunk);
+    leftBytes -= bytes;
+    if (!socket.write(chunk)) await once(socket, 'drain');
+  }
+  socket.end();
+  return hash.digest('hex');
+}
+
+async function receiveAll(socket: Socket): Promise<{ readonly hash: string; readonly bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    bytes += chunk.length;
+  }
+  return { hash: hash.digest('hex'), bytes };
+}
+
+/** Writes `totalBytes` as fast as the socket takes them; `sentBytes` tells how many that were so far. */
+function stream(socket: Socket, totalBytes: number): { sentBytes: () => number } {
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  let sent = 0;
+  const fill = (): void => {
+    while (sent < totalBytes && !socket.destroyed) {
+      sent += chunk.length;
+      if (!socket.write(chunk)) return;
+    }
+  };
+  socket.on('drain', fill);
+  fill();
+  return { sentBytes: () => sent };
+}
+
+/** A port whose accept queue is full and never emptied, so that the kernel drops each further SYN. */
+async function startSynDropper(t: TestContext): Promise<number> {
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+     const server = require('node:net').createServer();
+     server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port);
+       setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+     });`,
+    { eval: true },
+  );
+  const fillers: Socket[] = [];
+  t.after(async () => {
+    for (const filler of fillers) filler.destroy();
+    await worker.terminate();
+  });
+  const [port] = (await once(worker, 'message')) as [number];
+  for (;;) {
+    const filler = connect({ host: '127.0.0.1', port });
+    filler.on('error', () => {});
+    fillers.push(filler);
+    const accepted = await Promise.race([once(filler, 'connect').then(() => true), delay(200, false)]);
+    if (!accepted) return port;
+    assert.ok(fillers.length < 10, 'the accept queue never fills');
+  }
+}
+
+/** Open files before each test, the first one aside: what the process opens once and keeps is no leak. */
+const filesBefore: number[] = [];
+beforeEach(async () => {
+  filesBefore.push(openFiles());
+  await nothingLeft();
+});
+after(nothingLeft);
+
+async function nothingLeft(): Promise<void> {
+  const [, expected = Number.POSITIVE_INFINITY] = filesBefore;
+  await until(
+    () => openFiles() <= expected,
+    () => `the last test leaves ${openFiles()} files, not ${expected}`,
+  );
+}
+
+test('a client reaches a backend', async (t) => {
+  const backend = await startBackend(t, echo);
+  const { client } = await startProxy(t, [backend.backend()]);
+  await roundTrip(await client());
+});
+
+describe('bytes', () => {
+  test('arrive unchanged both ways at once, in random chunks, with FIN after the last one', async (t) => {
+    const totalBytes = 32 * MIB;
+    const backend = await startBackend(t);
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    await until(() => backend.sockets.length === 1, 'connected');
+    const accepted = backend.sockets[0]!;
+    const [sent, received, backendSent, backendReceived] = await Promise.all([
+      sendRandom(socket, totalBytes),
+      receiveAll(socket),
+      sendRandom(accepted, totalBytes),
+      receiveAll(accepted),
+    ]);
+    assert.deepEqual(received, { hash: backendSent, bytes: totalBytes });
+    assert.deepEqual(backendReceived, { hash: sent, bytes: totalBytes });
+    await until(() => counts().clients === 0, 'the relay ends by itself');
+    assert.equal(counts().backends[0]?.bytesToBackend, totalBytes);
+    assert.equal(counts().backends[0]?.bytesToClient, totalBytes);
+  });
+
+  test('a backend that speaks first is heard before the client has sent anything', async (t) => {
+    const backend = await startBackend(t, (socket) => void socket.write('hello'));
+    const { client } = await startProxy(t, [backend.backend()]);
+    const [greeting] = await once(await client(), 'data');
+    assert.equal(String(greeting), 'hello');
+  });
+
+  test('byte counts reach the counters while the connection is open', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    await roundTrip(await client(), 'twelve bytes');
+    await until(() => counts().backends[0]?.bytesToClient === 12, 'bytes to the client are counted');
+    assert.equal(counts().backends[0]?.bytesToBackend, 12);
+  });
+});
+
+describe('half-close', () => {
+  test("the client's FIN reaches the backend, which can still answer", async (t) => {
+    const backend = await startBackend(t, (socket) => {
+      socket.resume();
+      socket.on('end', () => socket.end('the answer after your FIN'));
+    });
+    const { client } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    socket.end('the question');
+    const [answer] = await once(socket, 'data');
+    assert.equal(String(answer), 'the answer after your FIN');
+    assert.equal(await ending(socket), 'fin');
+  });
+
+  test("the backend's FIN reaches the client, which can still send", async (t) => {
+    let heard = '';
+    const backend = await startBackend(t, (socket) => {
+      socket.on('data', (chunk) => (heard += String(chunk)));
+      socket.end('goodbye');
+    });
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    assert.equal(await ending(socket), 'fin');
+    await delay(50); // an implementation that closes both sides at one FIN needs a moment to do so
+    socket.write('after your FIN');
+    await until(() => heard === 'after your FIN', 'the backend hears the client');
+    assert.equal(counts().clients, 1);
+    socket.end();
+    await until(() => counts().clients === 0, 'both FINs end the relay');
+  });
+
+  test('a slow client gets all that was sent before the FIN, when both FINs have long been exchanged', async (t) => {
+    const totalBytes = 24 * MIB;
+    let sentBytes = 0;
+    const backend = await startBackend(t, (socket) => {
+      socket.resume();
+      socket.on('end', () => socket.end(Buffer.alloc(totalBytes), () => (sentBytes = totalBytes)));
+    });
+    const { client } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    socket.pause();
+    socket.end();
+    await until(() => backend.sockets.length === 1, 'connected');
+    await delay(500); // several checks of the sockets that are not read
+    let receivedBytes = 0;
+    socket.on('data', (chunk) => (receivedBytes += chunk.length));
+    assert.equal(await ending(socket), 'fin');
+    assert.equal(sentBytes, totalBytes);
+    assert.equal(receivedBytes, totalBytes);
+  });
+
+  test('a half-closed client that then resets is noticed, though nobody reads from it any more', async (t) => {
+    const endings: string[] = [];
+    const backend = await startBackend(t, (socket) => {
+      socket.resume();
+      socket.on('end', () => endings.push('fin'));
+      socket.on('error', (error: NodeJS.ErrnoException) => endings.push(error.code ?? ''));
+    });
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    socket.end();
+    await until(() => endings.includes('fin'), 'the FIN is passed');
+    socket.resetAndDestroy();
+    await until(() => counts().clients === 0, 'the dead client is noticed');
+  });
+});
+
+describe('RST', () => {
+  test('from the client reaches the backend as RST', async (t) => {
+    const backend = await startBackend(t);
+    const { client } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    await until(() => backend.sockets.length === 1, 'connected');
+    const end = ending(backend.sockets[0]!);
+    socket.resetAndDestroy();
+    assert.equal(await end, 'ECONNRESET');
+  });
+
+  test('from the backend reaches the client as RST', async (t) => {
+    const backend = await startBackend(t);
+    const { client } = await startProxy(t, [backend.backend()]);
+    const end = ending(await client());
+    await until(() => backend.sockets.length === 1, 'connected');
+    backend.sockets[0]?.resetAndDestroy();
+    assert.equal(await end, 'ECONNRESET');
+  });
+
+  test('from a backend that is not being read, because its client is slow, is noticed', async (t) => {
+    const backend = await startBackend(t, (socket) => void stream(socket, 256 * MIB));
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    await client(); // never reads
+    let previous = -1;
+    await until(() => {
+      const now = counts().backends[0]?.bytesToClient ?? 0;
+      const stalled = now > 0 && now === previous;
+      previous = now;
+      return stalled;
+    }, 'the relay is stalled');
+    backend.sockets[0]?.resetAndDestroy();
+    await until(() => counts().clients === 0, 'the dead backend is noticed');
+  });
+
+  test('of a client while its backend is being connected leaves nothing behind', async (t) => {
+    const port = await startSynDropper(t);
+    const silent = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' } as const;
+    const backend = await startBackend(t);
+    const { client, counts } = await startProxy(t, [silent, backend.backend()], { connectTimeoutMs: 200 });
+    const socket = await client();
+    await until(() => counts().backends[0]?.connections === 1, 'connecting');
+    socket.resetAndDestroy();
+    await until(() => counts().clients === 0, 'the relay is gone');
+    await until(
+      () =>
+        backend.sockets.every((accepted) => accepted.destroyed || (accepted.resume() && accepted.destroyed)),
+      'the backend has no connection left',
+    );
+  });
+
+  test('at the very moment of a FIN leaks no descriptor', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { proxy, client, counts } = await startProxy(t, [backend.backend()]);
+    const previous = openFiles();
+    for (let round = 0; round < 20; round += 1) {
+      const socket = await client();
+      await roundTrip(socket);
+      const accepted = backend.sockets.at(-1);
+      // the FIN is read and passed on in the same turn of the loop in which the VIP goes
+      accepted?.prependOnceListener('end', () => proxy.vipRemoved('127.0.0.1'));
+      socket.end();
+      await until(() => counts().clients === 0, 'closed');
+      socket.destroy();
+      accepted?.destroy();
+    }
+    await until(
+      () => openFiles() <= previous,
+      () => `descriptors: ${openFiles()} now, ${previous} before`,
+    );
+  });
+});
+
+describe('choice of backend', () => {
+  test('fewest connections, the local one first on ties', async (t) => {
+    const peer = await startBackend(t);
+    const local = await startBackend(t);
+    const { client } = await startProxy(t, [peer.backend(), local.backend({ local: true })]);
+    await client();
+    await until(() => local.sockets.length === 1, 'the first goes to the local one');
+    await client();
+    await until(() => peer.sockets.length === 1, 'the second to the peer');
+    await client();
+    await until(() => local.sockets.length === 2, 'the third to the local one');
+    local.sockets[0]?.destroy();
+    local.sockets[1]?.destroy();
+    assert.equal(peer.sockets.length, 1);
+  });
+
+  test('one that refuses costs a counter, and the client gets the next one', async (t) => {
+    const refusing = await startBackend(t);
+    await refusing.refuse();
+    const backend = await startBackend(t, echo);
+    const { client, counts, logs } = await startProxy(t, [
+      refusing.backend({ local: true }),
+      backend.backend(),
+    ]);
+    const socket = await client();
+    await roundTrip(socket);
+    assert.equal(counts().backends[0]?.connectFailures, 1);
+    assert.equal(counts().backends[0]?.connections, 0);
+    assert.equal(counts().backends[1]?.connections, 1);
+    assert.equal(counts().backends[1]?.connectionsTotal, 1);
+    assert.match(logs[0]?.message ?? '', /^cannot connect to backend .*: ECONNREFUSED$/);
+  });
+
+  test('one that drops SYNs costs the connect timeout, and what the client sent meanwhile is not lost', async (t) => {
+    const port = await startSynDropper(t);
+    const backend = await startBackend(t, echo);
+    const silent = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' } as const;
+    const { client, counts } = await startProxy(t, [silent, backend.backend()], { connectTimeoutMs: 150 });
+    await roundTrip(await client(), 'sent while the first backend is silent');
+    assert.equal(counts().backends[0]?.connectFailures, 1);
+    assert.equal(counts().backends[0]?.connections, 0);
+  });
+
+  test('with nothing reachable the client is reset at once and counted', async (t) => {
+    const refusing = await Promise.all([startBackend(t), startBackend(t)]);
+    await Promise.all(refusing.map((backend) => backend.refuse()));
+    const { outcome, counts, logs } = await startProxy(
+      t,
+      refusing.map((backend) => backend.backend()),
+    );
+    assert.equal(await outcome(), 'ECONNRESET');
+    assert.equal(counts().refused, 1);
+    assert.deepEqual(
+      counts().backends.map((backend) => backend.connectFailures),
+      [1, 1],
+    );
+    for (let count = 0; count < 20; count += 1) await outcome();
+    assert.equal(counts().refused, 21);
+    assert.ok(logs.length <= 3, `the log is rate limited, got ${logs.length} lines`);
+  });
+
+  test('without any backend the client is reset at once', async (t) => {
+    const { outcome } = await startProxy(t, []);
+    assert.equal(await outcome(), 'ECONNRESET');
+  });
+
+  test('fails open: backends that are down or unknown are used while none is up', async (t) => {
+    const backend = await startBackend(t, echo);
+    const refusing = await startBackend(t);
+    await refusing.refuse();
+    const { client, proxy } = await startProxy(t, [
+      refusing.backend({ state: 'down', local: true }),
+      backend.backend({ state: 'down' }),
+    ]);
+    await roundTrip(await client());
+    proxy.setBackends([backend.backend({ state: 'unknown' })]);
+    await roundTrip(await client());
+  });
+
+  test('a backend that is down gets nobody while another is up', async (t) => {
+    const down = await startBackend(t);
+    const up = await startBackend(t, echo);
+    const { client } = await startProxy(t, [down.backend({ state: 'down', local: true }), up.backend()]);
+    for (let count = 0; count < 5; count += 1) await roundTrip(await client());
+    assert.equal(down.sockets.length, 0);
+  });
+});
+
+describe('backpressure', () => {
+  test('a client that does not read holds bounded memory, others are unaffected, and it gets everything in the end', async (t) => {
+    const totalBytes = 192 * MIB;
+    const streams: { sentBytes: () => number }[] = [];
+    const backend = await startBackend(t, (socket) => {
+      socket.once('data', (request) => {
+        if (String(request) === 'list') streams.push(stream(socket, totalBytes));
+        else {
+          socket.write(request);
+          echo(socket);
+        }
+      });
+    });
+    const { client } = await startProxy(t, [backend.backend()]);
+    globalThis.gc?.();
+    const memoryBefore = process.memoryUsage().arrayBuffers;
+    const slow = await client();
+    slow.pause();
+    slow.write('list');
+    let sentBefore = -1;
+    let stillRounds = 0;
+    const other = await client();
+    await until(() => streams.length === 1, 'the stream has begun');
+    while (stillRounds < 20) {
+      await roundTrip(other, 'still here?');
+      await delay(5);
+      const sent = streams[0]?.sentBytes() ?? 0;
+      stillRounds = sent === sentBefore ? stillRounds + 1 : 0;
+      sentBefore = sent;
+    }
+    assert.ok(sentBefore < totalBytes, `the backend is held back, it sent ${sentBefore}`);
+    const heldBytes = process.memoryUsage().arrayBuffers - memoryBefore;
+    assert.ok(heldBytes < 16 * MIB, `${heldBytes} bytes are held for a client that does not read`);
+    let receivedBytes = 0;
+    slow.on('data', (chunk) => (receivedBytes += chunk.length));
+    slow.resume();
+    await until(() => receivedBytes === totalBytes, 'the slow client gets everything');
+  });
+
+  test('a backend that does not read holds the client back', async (t) => {
+    const totalBytes = 192 * MIB;
+    const backend = await startBackend(t, (socket) => void socket.pause());
+    const { client } = await startProxy(t, [backend.backend()]);
+    const memoryBefore = process.memoryUsage().arrayBuffers;
+    const upload = stream(await client(), totalBytes);
+    let sentBefore = -1;
+    for (let stillRounds = 0; stillRounds < 20;) {
+      await delay(5);
+      stillRounds = upload.sentBytes() === sentBefore ? stillRounds + 1 : 0;
+      sentBefore = upload.sentBytes();
+    }
+    assert.ok(sentBefore < totalBytes, `the client is held back, it sent ${sentBefore}`);
+    const heldBytes = process.memoryUsage().arrayBuffers - memoryBefore;
+    assert.ok(heldBytes < 16 * MIB, `${heldBytes} bytes are held for a backend that does not read`);
+  });
+
+  test('a client that stops reading for longer than TCP_USER_TIMEOUT is alive and keeps its connection', async (t) => {
+    const totalBytes = 3 * MIB;
+    const backend = await startBackend(t, (socket) => void stream(socket, totalBytes));
+    const { client, counts } = await startProxy(t, [backend.backend()], { times: { userTimeoutMs: 700 } });
+    const socket = await client();
+    socket.pause();
+    await delay(2_500); // the kernel's timer itself is what is tested: it fires after 0.7 s and some probes
+    assert.equal(counts().clients, 1);
+    let receivedBytes = 0;
+    socket.on('data', (chunk) => (receivedBytes += chunk.length));
+    socket.resume();
+    await until(() => receivedBytes === totalBytes, 'everything arrives');
+  });
+});
+
+describe('health', () => {
+  test('a backend that goes down loses its connections while another is up', async (t) => {
+    const first = await startBackend(t, echo);
+    const second = await startBackend(t, echo);
+    const { client, proxy, counts } = await startProxy(t, [first.backend({ local: true }), second.backend()]);
+    const onFirst = await client();
+    await roundTrip(onFirst);
+    const onSecond = await client();
+    await roundTrip(onSecond);
+    const end = ending(onFirst);
+    const backendEnd = ending(first.sockets[0]!);
+    proxy.setBackends([first.backend({ state: 'down' }), second.backend()]);
+    assert.equal(await end, 'ECONNRESET');
+    assert.equal(await backendEnd, 'ECONNRESET');
+    await roundTrip(onSecond);
+    assert.equal(counts().closedBackendDown, 1);
+    assert.equal(counts().clients, 1);
+  });
+
+  test('connections stay when the last backend goes down, and when another comes back', async (t) => {
+    const first = await startBackend(t, echo);
+    const second = await startBackend(t, echo);
+    const down = { state: 'down' } as const;
+    const { client, proxy, counts } = await startProxy(t, [first.backend(), second.backend(down)]);
+    const socket = await client();
+    await roundTrip(socket);
+    proxy.setBackends([first.backend(down), second.backend(down)]);
+    await roundTrip(socket);
+    proxy.setBackends([first.backend(down), second.backend()]);
+    await roundTrip(socket);
+    assert.equal(counts().closedBackendDown, 0);
+  });
+
+  test('a client that is connecting to a backend that goes down is moved to the next one', async (t) => {
+    const port = await startSynDropper(t);
+    const silent: ProxyBackend = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' };
+    const backend = await startBackend(t, echo);
+    const { client, proxy, counts } = await startProxy(t, [silent, backend.backend()], {
+      connectTimeoutMs: 60_000,
+    });
+    const socket = await client();
+    await until(() => counts().backends[0]?.connections === 1, 'connecting');
+    proxy.setBackends([{ ...silent, state: 'down' }, backend.backend()]);
+    await roundTrip(socket);
+    assert.equal(counts().closedBackendDown, 0);
+  });
+
+  test('a list with other members is logged, and known states are taken over', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, proxy, logs } = await startProxy(t, [backend.backend()]);
+    proxy.setBackends([backend.backend({ id: '192.0.2.9:6443', host: '192.0.2.9' })]);
+    proxy.setBackends([]);
+    await roundTrip(await client());
+    assert.deepEqual(logs[0]?.fields, { ids: ['192.0.2.9:6443'] });
+  });
+});
+
+describe('VIP', () => {
+  for (const { vip, other } of [
+    { vip: '127.0.0.2', other: '127.0.0.1' },
+    { vip: '::1', other: '127.0.0.1' },
+  ]) {
+    test(`removal of ${vip} closes the connections on it and no others`, async (t) => {
+      const backend = await startBackend(t, echo);
+      const { client, proxy, counts } = await startProxy(t, [backend.backend()]);
+      const onVip = [await client(vip), await client(vip)];
+      const onOther = await client(other);
+      for (const socket of [...onVip, onOther]) await roundTrip(socket);
+      const ends = onVip.map((socket) => ending(socket));
+      assert.equal(proxy.vipRemoved(vip), 2);
+      assert.deepEqual(await Promise.all(ends), ['ECONNRESET', 'ECONNRESET']);
+      await roundTrip(onOther);
+      assert.equal(counts().closedVipRemoved, 2);
+      assert.equal(proxy.vipRemoved('192.0.2.77'), 0);
+    });
+  }
+});
+
+describe('stop', () => {
+  test('accepts no more, and ends as soon as the last client has left', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, proxy, port } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    await roundTrip(socket);
+    const stopped = proxy.stop(60_000);
+    await roundTrip(socket);
+    const late = connect({ host: '127.0.0.1', port });
+    assert.equal(await ending(late), 'ECONNREFUSED');
+    socket.end();
+    await stopped;
+  });
+
+  test('resets who is left when the grace is over', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, proxy } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    await roundTrip(socket);
+    const end = ending(socket);
+    await proxy.stop(50);
+    assert.equal(await end, 'ECONNRESET');
+  });
+});
+
+describe('listening', () => {
+  test('a taken port is one sentence', async (t) => {
+    const taken: Server = createServer();
+    taken.listen(0, '0.0.0.0');
+    await once(taken, 'listening');
+    t.after(() => taken.close());
+    const { port } = taken.address() as AddressInfo;
+    await assert.rejects(startProxy(t, [], { port }), (error: unknown) => {
+      assert.ok(error instanceof ListenError);
+      assert.equal(error.code, 'EADDRINUSE');
+      assert.match(error.message, new RegExp(`^port ${port} is in use: .* choose another proxy.port$`));
+      return true;
+    });
+  });
+
+  test('a backend that is the proxy itself is one sentence', async (t) => {
+    const own = { id: 'n1:36443', host: '192.0.2.1', port: 36443, local: true, state: 'up' } as const;
+    await assert.rejects(startProxy(t, [own], { port: 36443 }), (error: unknown) => {
+      assert.ok(error instanceof ListenError);
+      assert.equal(error.code, 'EPROXYLOOP');
+      assert.match(error.message, /^backend n1:36443 is this proxy itself .* set proxy.backendPort/);
+      return true;
+    });
+  });
+
+  test('a backend that turns out to be the proxy itself later is dropped, not chased', async (t) => {
+    const backend = await startBackend(t, echo);
+    const itself = { id: 'itself', host: '127.0.0.1', port: 1, local: true, state: 'up' as const };
+    const { client, counts, logs, port } = await startProxy(t, [itself, backend.backend()]);
+    itself.port = port; // as when the VIP, listed as a backend, comes to this host
+    await roundTrip(await client());
+    await until(() => counts().backends[0]?.connections === 0, 'no connection to itself is left');
+    const { accepted } = counts();
+    assert.ok(accepted <= 4, `${accepted} clients accepted for one`);
+    await roundTrip(await client());
+    assert.equal(counts().accepted, accepted + 1);
+    assert.equal(logs.filter((line) => line.level === 'error').length, 1);
+  });
+
+  test('more clients than the limit are reset and counted', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, outcome, counts } = await startProxy(t, [backend.backend()], { maxClients: 2 });
+    const first = await client();
+    await roundTrip(first);
+    await roundTrip(await client());
+    assert.equal(await outcome(), 'ECONNRESET');
+    assert.equal(counts().overLimit, 1);
+    first.end();
+    await until(() => counts().clients === 1, 'a place is free');
+    await roundTrip(await client());
+  });
+
+  test('without free descriptors clients are turned away, and served again when there are some', async (t) => {
+    const backend = await startBackend(t, echo);
+    const modules = ['./tcp-proxy.ts', '../counters.ts'].map((path) => new URL(path, import.meta.url).href);
+    const script = `
+      const [{ TcpProxy }, { createProxyCounters }] = await Promise.all(${JSON.stringify(modules)}.map((url) => import(url)));
+      const proxy = new TcpProxy({ port: 0, backends: [${JSON.stringify(backend.backend())}], connectTimeoutMs: 1000,
+        reusePort: false, counters: createProxyCounters(), maxClients: 10000, debug: false, log: () => {} });
+      console.log(await proxy.listen());`;
+    const limited = ['-c', 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"', process.execPath, script];
+    const child = spawn('sh', limited, { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill());
+    const port = Number((await once(child.stdout, 'data'))[0]);
+    const clients: Socket[] = [];
+    const ask = (): Promise<boolean> =>
+      new Promise((resolve) => {
+        const client = connect({ host: '127.0.0.1', port });
+        clients.push(client);
+        client.once('data', () => resolve(true));
+        client.once('close', () => resolve(false));
+        client.on('error', () => {});
+        client.write('ping');
+      });
+    t.after(() => clients.forEach((client) => client.destroy()));
+    const served = (await Promise.all(Array.from({ length: 100 }, ask))).filter(Boolean).length;
+    assert.ok(served > 0 && served < 100, `${served} of 100 served`);
+    for (const client of clients) client.destroy();
+    const deadlineMs = monotonicMs() + DEADLINE_MS;
+    while (!(await ask())) assert.ok(monotonicMs() < deadlineMs, 'nobody is served again');
+  });
+
+  test('connections are logged at level debug only', async (t) => {
+    const backend = await startBackend(t, echo);
+    const quiet = await startProxy(t, [backend.backend()]);
+    await roundTrip(await quiet.client());
+    assert.deepEqual(quiet.logs, []);
+    const talking = await startProxy(t, [backend.backend()], { debug: true });
+    await roundTrip(await talking.client());
+    assert.deepEqual(
+      talking.logs.map((line) => line.level),
+      ['debug'],
+    );
+  });
+});
+
+test('1,000 quick connections leave no descriptor and no CLOSE_WAIT', async (t) => {
+  const backend = await startBackend(t, echo);
+  const { client, counts, port } = await startProxy(t, [backend.backend()]);
+  const filesAtStart = openFiles();
+  let left = 1_000;
+  const run = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      const abrupt = left % 3;
+      const socket = await client();
+      if (abrupt === 0) {
+        socket.resetAndDestroy(); // before, while or after its backend is connected
+        continue;
+      }
+      await roundTrip(socket);
+      if (abrupt === 1) socket.resetAndDestroy();
+      else {
+        socket.end();
+        assert.equal(await ending(socket), 'fin');
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 20 }, () => run()));
+  await until(() => counts().clients === 0, 'all relays ended');
+  assert.equal(counts().accepted, 1_000);
+  await until(
+    () => openFiles() <= filesAtStart,
+    () => `descriptors: ${openFiles()} now, ${filesAtStart} before`,
+  );
+  assert.equal(closeWaits(port), 0);
+  assert.equal(closeWaits(backend.port), 0);
+});

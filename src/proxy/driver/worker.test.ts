@@ -1,0 +1,198 @@
+/** The proxy thread as the daemon sees it: spawned, commanded by messages, read through its counters. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { monotonicMs } from '../../net/clock.ts';
+import { createProxyCounters, ProxyCounters } from '../counters.ts';
+import type { ProxyCounts } from '../counters.ts';
+import type { ProxyBackend } from '../upstream.ts';
+import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from './messages.ts';
+
+const DEADLINE_MS = 8_000;
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadlineMs = monotonicMs() + DEADLINE_MS;
+  while (!condition()) {
+    assert.ok(monotonicMs() < deadlineMs, `not within ${DEADLINE_MS} ms: ${what}`);
+    await delay(5);
+  }
+}
+
+/** An echo server that says its name first. */
+async function startBackend(t: TestContext, name: string): Promise<ProxyBackend> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(name);
+    socket.pipe(socket);
+    t.after(() => socket.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  return { id: name, host: '127.0.0.1', port, local: false, state: 'unknown' };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '::');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+type Thread = {
+  readonly events: ProxyEvent[];
+  readonly send: (command: ProxyCommand, transfer?: MessagePort[]) => void;
+  readonly heard: (type: ProxyEvent['type']) => Promise<void>;
+  readonly exited: Promise<unknown>;
+};
+
+function startThread(t: TestContext, data: ProxyWorkerData): Thread {
+  const worker = new Worker(new URL('worker.ts', import.meta.url), { workerData: data });
+  const events: ProxyEvent[] = [];
+  worker.on('message', (event: ProxyEvent) => events.push(event));
+  t.after(() => worker.terminate());
+  return {
+    events,
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
+    send: (command, transfer = []) => worker.postMessage(command, transfer),
+    heard: (type) => until(() => events.some((event) => event.type === type), `the event ${type}`),
+    exited: once(worker, 'exit').then(([code]: unknown[]) => code),
+  };
+}
+
+async function dial(t: TestContext, port: number, host = '127.0.0.1'): Promise<Socket> {
+  const socket = connect({ port, host });
+  socket.on('error', () => {});
+  t.after(() => socket.destroy());
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** The name of the backend that a new client gets. */
+async function nameOfBackend(t: TestContext, port: number): Promise<string> {
+  const [name] = await once(await dial(t, port), 'data');
+  return String(name);
+}
+
+function counting(
+  backends: readonly ProxyBackend[],
+): Pick<ProxyWorkerData, 'backends' | 'counters'> & { readonly read: () => ProxyCounts } {
+  const counters = createProxyCounters();
+  const view = new ProxyCounters(counters);
+  return { backends, counters, read: () => view.read(backends.length) };
+}
+
+test('listens, passes traffic, follows backends and vipRemoved, stops and exits', async (t) => {
+  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const port = await freePort();
+  const { read, ...shared } = counting([first, second]);
+  const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
+  await thread.heard('listening');
+  assert.equal(await nameOfBackend(t, port), 'first');
+  thread.send({ type: 'backends', backends: [first, { ...second, state: 'up' }] });
+  await until(() => read().clients === 1, 'one client');
+  await delay(50); // no event tells that the command was carried out
+  assert.equal(await nameOfBackend(t, port), 'second');
+  assert.equal(await nameOfBackend(t, port), 'second');
+  assert.equal(read().accepted, 3);
+  assert.equal(read().backends[1]?.connections, 2);
+
+  const onVip = await dial(t, port, '127.0.0.2');
+  await once(onVip, 'data');
+  const lost = new Promise((resolve) => void onVip.once('close', resolve));
+  thread.send({ type: 'vipRemoved', address: '127.0.0.2' });
+  await lost;
+  assert.equal(read().closedVipRemoved, 1);
+  assert.equal(read().clients, 3);
+
+  thread.send({ type: 'stop', graceMs: 20 });
+  await thread.heard('stopped');
+  assert.equal(await thread.exited, 0);
+  assert.equal(read().clients, 0);
+  assert.deepEqual(
+    read().backends.map((backend) => backend.connections),
+    [0, 0],
+  );
+  await assert.rejects(dial(t, port), { code: 'ECONNREFUSED' });
+});
+
+test('takes backends from the services port, and logs there', async (t) => {
+  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const port = await freePort();
+  const { read, ...shared } = counting([first, second]);
+  const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, debug: true, ...shared });
+  const { port1, port2 } = new MessageChannel();
+  t.after(() => port1.close());
+  const toServices: ProxyEvent[] = [];
+  port1.on('message', (event: ProxyEvent) => toServices.push(event));
+  thread.send({ type: 'servicesPort', port: port2 }, [port2]);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
+  port1.postMessage({
+    type: 'backends',
+    backends: [first, { ...second, state: 'up' }],
+  } satisfies ProxyCommand);
+  await thread.heard('listening');
+  await delay(50); // no event tells that the command was carried out
+  assert.equal(await nameOfBackend(t, port), 'second');
+  await until(() => toServices.length === 1, 'a log event on the services port');
+  assert.equal(toServices[0]?.type, 'log');
+  assert.deepEqual(
+    thread.events.map((event) => event.type),
+    ['listening'],
+  );
+  thread.send({ type: 'stop', graceMs: 0 });
+  assert.equal(await thread.exited, 0);
+  assert.equal(read().clients, 0);
+});
+
+test('a taken port is told, and the thread exits', async (t) => {
+  const taken = createServer().listen(0, '::');
+  await once(taken, 'listening');
+  t.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const { read, ...shared } = counting([]);
+  const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
+  await thread.heard('listenFailed');
+  const [event] = thread.events;
+  assert.ok(event?.type === 'listenFailed');
+  assert.equal(event.code, 'EADDRINUSE');
+  assert.equal(await thread.exited, 0);
+  assert.equal(read().accepted, 0);
+});
+
+test('a stop that comes before the port is open is not lost', async (t) => {
+  const port = await freePort();
+  const { read, ...shared } = counting([]);
+  const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
+  thread.send({ type: 'stop', graceMs: 60_000 });
+  await thread.heard('stopped');
+  assert.equal(await thread.exited, 0);
+  assert.equal(read().accepted, 0);
+});
+
+test('two workers share a port and balance over the counters that they share', async (t) => {
+  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const port = await freePort();
+  const { read, ...shared } = counting([first, second]);
+  const data = { port, connectTimeoutMs: 500, reusePort: true, ...shared };
+  const threads = [startThread(t, data), startThread(t, data)];
+  for (const thread of threads) await thread.heard('listening');
+  for (let count = 0; count < 20; count += 1) await nameOfBackend(t, port);
+  assert.equal(read().accepted, 20);
+  assert.deepEqual(
+    read().backends.map((backend) => backend.connections),
+    [10, 10],
+  );
+  for (const thread of threads) thread.send({ type: 'stop', graceMs: 0 });
+  for (const thread of threads) assert.equal(await thread.exited, 0);
+  assert.equal(read().clients, 0);
+});

@@ -1,0 +1,330 @@
+/** Hosts on one segment, watched: every step is checked, and whoever follows the plot is told of what changes. */
+import type {
+  Action,
+  Cause,
+  CauseKind,
+  RouterEvent,
+  StateName,
+  VirtualRouterOptions,
+} from '../../vrrp/events.ts';
+import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/virtual-router.ts';
+import { driftedMs, resignationMs, timerMs } from './bounds.ts';
+import {
+  type CreateRouter,
+  type Daemon,
+  type DaemonObserver,
+  type Surroundings,
+  UNBIND_MS,
+} from './daemon.ts';
+import { type Fail, failAt } from './failure.ts';
+import type { ApiState } from './health.ts';
+import { Host } from './host.ts';
+import { EXPIRY_LATENESS_MS, type RemovedBy } from './kernel.ts';
+import { Link } from './link.ts';
+import { Random, STREAMS } from './random.ts';
+import { PUNCTUAL_TIMERS, RouterChecker } from './router-checker.ts';
+import type { Scenario } from './scenario.ts';
+import { Schedule } from './schedule.ts';
+import { Trace, describeActions, describeEvent } from './trace.ts';
+
+export type Transition = {
+  readonly host: Host;
+  readonly from: StateName;
+  readonly to: StateName;
+  readonly cause: Cause;
+};
+
+/** Who follows the plot. */
+export type ClusterWatcher = {
+  /** Something was done to a router, or it learned something, that may make it act. */
+  disturbed?(): void;
+  moved?(transition: Transition): void;
+  /** What is bound in a kernel, or who is Active, has changed. */
+  changed?(): void;
+};
+
+export type ClusterOptions = {
+  readonly seed: number;
+  readonly scenario: Scenario;
+  readonly createRouter: CreateRouter;
+  readonly writeTrace: ((line: string) => void) | null;
+};
+
+/** A dead daemon's VIP is gone within this. */
+export const LEASE_OVER_MS = 1000 * LEASE_SECONDS + EXPIRY_LATENESS_MS + 10;
+/** An Active that has run for this long has renewed. */
+const RENEWED_MS = 2 * LEASE_RENEWAL_MS;
+
+export class Cluster implements DaemonObserver {
+  readonly schedule = new Schedule();
+  readonly scenario: Scenario;
+  readonly link: Link;
+  readonly hosts: readonly Host[];
+  readonly fail: Fail;
+  readonly trace: Trace | null;
+  /** How often which cause has moved a router. */
+  readonly causes: Partial<Record<CauseKind, number>> = {};
+  private readonly watchers = new Set<ClusterWatcher>();
+  /** By host index; that of the daemon that runs there, or ran last. */
+  private readonly checkers: RouterChecker[] = [];
+  /** By host index: when its router last ceased to be Active. */
+  private readonly leftAtMs: number[] = [];
+
+  constructor(options: ClusterOptions) {
+    const { seed, scenario, createRouter, writeTrace } = options;
+    this.scenario = scenario;
+    this.link = new Link(this.schedule, new Random(seed, STREAMS.link), scenario.quality);
+    this.fail = failAt(this.schedule);
+    this.trace = writeTrace === null ? null : new Trace(this.schedule, writeTrace);
+    const surroundings: Surroundings = {
+      schedule: this.schedule,
+      scenario,
+      random: new Random(seed, STREAMS.timers),
+      healthRandom: new Random(seed, STREAMS.health),
+      createRouter,
+      send: (from, to, frame) => this.link.send(from, to, frame),
+      ask: (from, of) => this.ask(from, of),
+      observer: this,
+    };
+    this.hosts = scenario.nodes.map(
+      (setup) => new Host(setup, surroundings, (host, by) => this.onAddressRemoved(host, by)),
+    );
+    this.link.connect(this.hosts);
+  }
+
+  get nowMs(): number {
+    return this.schedule.nowMs;
+  }
+
+  checkerOf(host: Host): RouterChecker {
+    return this.checkers[host.setup.index]!;
+  }
+
+  isActive(host: Host): boolean {
+    return host.daemon?.router.stateName === 'Active';
+  }
+
+  /** Whether this host's daemon could take the VIP. */
+  isEligible(host: Host): boolean {
+    const { daemon } = host;
+    if (daemon === null || !daemon.isAwake || !daemon.takesPart) return false;
+    const checker = this.checkerOf(host);
+    return checker.healthClass !== 'C' && !checker.isDrained && host.clock.nowMs >= checker.heldOffUntilMs;
+  }
+
+  watch(watcher: ClusterWatcher): void {
+    this.watchers.add(watcher);
+  }
+
+  unwatch(watcher: ClusterWatcher): void {
+    this.watchers.delete(watcher);
+  }
+
+  /** Whether a daemon's health checks have found out how things are. */
+  isClassFinal(host: Host): boolean {
+    if (host.daemon === null) return true;
+    const answers = this.hosts.map(({ setup }) => this.ask(host.setup.index, setup.index) === 'up');
+    const served = answers.includes(true) ? 'B' : 'C';
+    return this.checkerOf(host).healthClass === (answers[host.setup.index] === true ? 'A' : served);
+  }
+
+  start(host: Host, options: VirtualRouterOptions = host.setup.options): void {
+    if (host.daemon !== null) return;
+    this.note(host, `the program starts, advertising each ${options.advertisementIntervalMs} ms`);
+    this.checkers[host.setup.index] = new RouterChecker(options, this.fail);
+    host.start(options);
+    this.tellChanged();
+  }
+
+  kill(host: Host): void {
+    if (host.daemon === null) return;
+    this.note(host, 'killed');
+    host.kill();
+    this.expectLeaseToEnd(host);
+    this.tellChanged();
+  }
+
+  /** The program is asked to stop (`handover`), or has to. */
+  stop(host: Host, handover: boolean): void {
+    const { daemon } = host;
+    if (daemon === null || daemon.stopping) return;
+    this.note(host, handover ? 'asked to stop' : 'has to stop');
+    const sinceMs = this.nowMs;
+    const wasAwake = daemon.isAwake;
+    daemon.stop(handover);
+    const dueMs = resignationMs(this.scenario, daemon.options.advertisementIntervalMs);
+    const check = (): void => {
+      const ran = wasAwake && daemon.isAwake && daemon.resumedAtMs <= sinceMs;
+      if (ran) this.fail('stops', `${host.setup.name} has not stopped within ${dueMs.toFixed(1)} ms`);
+    };
+    this.schedule.after(dueMs, { run: check });
+  }
+
+  setApi(host: Host, state: ApiState): void {
+    this.note(host, `API server: ${state}`);
+    host.api = state;
+  }
+
+  setBlind(host: Host, isBlind: boolean): void {
+    this.note(host, isBlind ? 'its health checks get nowhere' : 'its health checks get through');
+    host.isBlind = isBlind;
+  }
+
+  pause(host: Host): void {
+    if (host.daemon === null || !host.daemon.isAwake) return;
+    this.note(host, 'paused');
+    host.daemon.pause();
+    this.expectLeaseToEnd(host);
+  }
+
+  resume(host: Host): void {
+    host.daemon?.resume();
+  }
+
+  /** Something happens that no router does; for the trace. */
+  note(host: Host | null, text: string): void {
+    this.trace?.line(host?.setup.name ?? '', host?.daemon?.router.stateName ?? '-', `* ${text}`);
+  }
+
+  rejected(daemon: Daemon, reason: string): void {
+    this.trace?.line(daemon.machine.setup.name, daemon.router.stateName, `drops a packet: ${reason}`);
+  }
+
+  stepped(daemon: Daemon, event: RouterEvent, actions: readonly Action[], from: StateName): void {
+    const host = this.hosts[daemon.machine.setup.index]!;
+    const checker = this.checkerOf(host);
+    const { healthClass } = checker;
+    if (this.trace !== null && (event.type !== 'tick' || actions.length > 0)) {
+      const text = actions.length === 0 ? '' : ` => ${describeActions(actions)}`;
+      this.trace.line(host.setup.name, from, `${describeEvent(event)}${text}`);
+    }
+    checker.onStep(event, actions, from, host.clock.nowMs);
+    this.checkState(host, daemon, from, actions);
+    if (from === 'Active') this.checkPunctuality(host, daemon);
+    if (isDisturbing(event, from, healthClass)) this.tellDisturbed();
+    if (actions.length > 0) this.tell(host, from, actions);
+  }
+
+  resumed(daemon: Daemon, pausedMs: number): void {
+    this.trace?.line(
+      daemon.machine.setup.name,
+      daemon.router.stateName,
+      `* resumed after ${pausedMs.toFixed(1)} ms`,
+    );
+  }
+
+  stopped(daemon: Daemon): void {
+    const host = this.hosts[daemon.machine.setup.index]!;
+    host.daemonEnded();
+    this.note(host, 'the program has stopped');
+    this.tellDisturbed();
+    this.tellChanged();
+  }
+
+  private tell(host: Host, from: StateName, actions: readonly Action[]): void {
+    let hasChanged = false;
+    for (const action of actions) {
+      if (action.type === 'transition' || action.type === 'bind') hasChanged = true;
+      if (action.type !== 'transition') continue;
+      this.causes[action.cause.kind] = (this.causes[action.cause.kind] ?? 0) + 1;
+      const transition = { host, from, to: action.to, cause: action.cause };
+      for (const watcher of this.watchers) watcher.moved?.(transition);
+    }
+    if (hasChanged) this.tellChanged();
+  }
+
+  private checkPunctuality(host: Host, daemon: Daemon): void {
+    const awakeMs = this.nowMs - daemon.resumedAtMs;
+    const lateMs = timerMs(this.scenario);
+    // After a pause each announcement that is overdue takes a timer.
+    if (!this.isActive(host) || awakeMs < daemon.options.advertisementIntervalMs + PUNCTUAL_TIMERS * lateMs)
+      return;
+    this.checkerOf(host).checkPunctuality(host.clock.nowMs, driftedMs(lateMs));
+  }
+
+  private tellDisturbed(): void {
+    for (const watcher of this.watchers) watcher.disturbed?.();
+  }
+
+  private tellChanged(): void {
+    for (const watcher of this.watchers) watcher.changed?.();
+  }
+
+  /** The address is bound only while the router is Active; and what it says of its state is what its actions were. */
+  private checkState(host: Host, daemon: Daemon, from: StateName, actions: readonly Action[]): void {
+    const { router } = daemon;
+    let expected = from;
+    for (const action of actions) if (action.type === 'transition') expected = action.to;
+    if (router.stateName !== expected) {
+      this.fail('transitions-told', `${host.setup.name} is ${router.stateName} without a transition`);
+    }
+    if (from === 'Active' && router.stateName !== 'Active') this.expectUnbinding(host, daemon);
+    if (router.stateName !== 'Initialize' && !Number.isFinite(router.deadlineMs)) {
+      this.fail('deadline', `${host.setup.name} is ${router.stateName} and waits for nothing`);
+    }
+  }
+
+  private onAddressRemoved(host: Host, by: RemovedBy): void {
+    this.note(host, `the VIP is removed from the kernel by ${by}`);
+    const { daemon } = host;
+    const ran = daemon !== null && daemon.isAwake && this.nowMs - daemon.resumedAtMs > RENEWED_MS;
+    if (by === 'expiry' && ran && this.isActive(host)) {
+      this.fail('lease-renewed', `the lease of ${host.setup.name} ran out while it was Active and running`);
+    }
+    this.tellChanged();
+  }
+
+  /** The address is bound only while Active; it goes once the proxy has reset its clients' connections. */
+  private expectUnbinding(host: Host, daemon: Daemon): void {
+    const sinceMs = this.nowMs;
+    this.leftAtMs[host.setup.index] = sinceMs;
+    const check = (): void => {
+      // It may have been Active again, and have left again.
+      if (this.leftAtMs[host.setup.index] !== sinceMs) return;
+      const ran = host.daemon === daemon && daemon.isAwake && daemon.resumedAtMs <= sinceMs;
+      if (ran && host.kernel.bound && !this.isActive(host)) {
+        this.fail('bound-only-while-active', `${host.setup.name} is not Active and has the VIP bound`);
+      }
+    };
+    this.schedule.after(UNBIND_MS.high, { run: check });
+  }
+
+  private expectLeaseToEnd(host: Host): void {
+    const sinceMs = this.nowMs;
+    const { daemon } = host;
+    const check = (): void => {
+      const isStill =
+        daemon === null
+          ? host.daemon === null && host.endedAtMs <= sinceMs
+          : !daemon.isDead && daemon.pausedSinceMs === sinceMs;
+      if (isStill && host.kernel.bound) {
+        this.fail(
+          'lease-ends',
+          `${host.setup.name} still has the VIP ${LEASE_OVER_MS} ms after its daemon stopped`,
+        );
+      }
+    };
+    // Only a host that is bound, for time is short in a simulation.
+    if (host.kernel.bound) this.schedule.after(LEASE_OVER_MS, { run: check });
+  }
+
+  private ask(from: number, of: number): ApiState {
+    if (this.hosts[from]!.isBlind) return 'failing';
+    if (from === of) return this.hosts[of]!.api;
+    return this.link.passes(from, of) && this.link.passes(of, from) ? this.hosts[of]!.api : 'hung';
+  }
+}
+
+function isDisturbing(event: RouterEvent, from: StateName, classBefore: string): boolean {
+  switch (event.type) {
+    case 'health':
+      return event.class !== classBefore;
+    case 'addressLost':
+      return from === 'Active';
+    case 'advertisement':
+    case 'tick':
+      return false;
+    default:
+      return true;
+  }
+}

@@ -1,0 +1,386 @@
+/**
+ * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it. It
+ * does what the core returns, in order; it is late, it is paused and it dies as a process is and does.
+ */
+import { type IpAddress, parseIp } from '../../ip/address.ts';
+import { type Advertisement, encodeAdvertisement } from '../../vrrp/advertisement.ts';
+import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
+import { type ReceiveOptions, receiveAdvertisement } from '../../vrrp/receive.ts';
+import type { VirtualRouter } from '../../vrrp/virtual-router.ts';
+import type { HostClock } from './clock.ts';
+import { type ApiState, HealthChecks } from './health.ts';
+import type { Kernel } from './kernel.ts';
+import type { Announcement, Frame, Packet } from './link.ts';
+import type { Random } from './random.ts';
+import type { NodeSetup, Scenario } from './scenario.ts';
+import type { Schedule, Task } from './schedule.ts';
+
+const VRRP_GROUP = { IPv4: parseIp('224.0.0.18')!, IPv6: parseIp('ff02::12')! };
+
+/** What a receive buffer of 256 KiB holds. */
+const MAX_QUEUED_PACKETS = 600;
+/** Between the sweep and the startup event: the proxy is made to listen. */
+const STARTUP_MS = { low: 5, high: 60 };
+/** The proxy resets its clients' connections before the address goes (driver: beforeUnbind). */
+export const UNBIND_MS = { low: 0.2, high: 5 };
+/** From a system call to its answer, or from a change to its notification, over rtnetlink. */
+const NETLINK_MS = { low: 0.02, high: 0.4 };
+
+export type CreateRouter = (options: VirtualRouterOptions) => VirtualRouter;
+
+/** Everything of a host that a process on it can use. */
+export type Machine = {
+  readonly setup: NodeSetup;
+  readonly clock: HostClock;
+  readonly kernel: Kernel;
+  readonly carrier: boolean;
+};
+
+export type Surroundings = {
+  readonly schedule: Schedule;
+  readonly scenario: Scenario;
+  /** Chance in the process (lateness, order after a pause) and in its health checks. */
+  readonly random: Random;
+  readonly healthRandom: Random;
+  readonly createRouter: CreateRouter;
+  readonly send: (from: number, to: number | null, frame: Frame) => void;
+  /** What happens to a health check from one host's daemon of another's API server. */
+  readonly ask: (from: number, of: number) => ApiState;
+  readonly observer: DaemonObserver;
+};
+
+/** Who looks on. Times are the host's own. */
+export type DaemonObserver = {
+  /** A packet was dropped on the ladder. */
+  rejected(daemon: Daemon, reason: string): void;
+  stepped(daemon: Daemon, event: RouterEvent, actions: readonly Action[], from: StateName): void;
+  resumed(daemon: Daemon, pausedMs: number): void;
+  stopped(daemon: Daemon): void;
+};
+
+export class Daemon {
+  readonly machine: Machine;
+  readonly options: VirtualRouterOptions;
+  readonly router: VirtualRouter;
+  /** Milliseconds of simulated time; null while it runs. */
+  pausedSinceMs: number | null = null;
+  resumedAtMs = -Infinity;
+  isDead = false;
+  private readonly surroundings: Surroundings;
+  private readonly receiveOptions: ReceiveOptions;
+  private readonly encoded: (Packet | undefined)[] = [];
+  private readonly announcement: Announcement;
+  private isAttached = false;
+  private isStarted = false;
+  private isStopping = false;
+  private isBound = false;
+  private term = 0;
+  private unbindings = 0;
+  private queue: Packet[] = [];
+  private inbox: Task[] = [];
+  private timer: Timer | null = null;
+
+  /** The process begins: it sweeps what an earlier one has left, before it does anything else. */
+  constructor(machine: Machine, surroundings: Surroundings, options: VirtualRouterOptions) {
+    const { schedule, scenario, random, createRouter } = surroundings;
+    this.machine = machine;
+    this.surroundings = surroundings;
+    this.options = options;
+    this.router = createRouter(options);
+    this.receiveOptions = {
+      vrid: scenario.vrid,
+      version: options.version,
+      advertisementIntervalMs: options.advertisementIntervalMs,
+      addresses: [scenario.vip],
+      authentication: scenario.authentication,
+      allowedSources: scenario.allowedSources,
+    };
+    this.announcement = { kind: 'announcement', from: machine.setup.index };
+    machine.kernel.remove('daemon');
+    const begin: Task = { run: () => this.begin() };
+    schedule.after(random.between(STARTUP_MS.low, STARTUP_MS.high), { run: () => this.whenAwake(begin) });
+  }
+
+  get isAwake(): boolean {
+    return !this.isDead && this.pausedSinceMs === null;
+  }
+
+  get stopping(): boolean {
+    return this.isStopping;
+  }
+
+  /** Takes part in the election, or would as soon as it is well. */
+  get takesPart(): boolean {
+    return this.isAttached && this.isStarted && !this.isStopping && !this.isDead;
+  }
+
+  /** Its socket gets this packet. */
+  receive(packet: Packet): void {
+    if (!this.isAttached) return;
+    if (this.pausedSinceMs === null) this.read(packet);
+    else if (this.queue.length < MAX_QUEUED_PACKETS) this.queue.push(packet);
+  }
+
+  /** From a signal, a command or a message of another thread. */
+  give(event: RouterEvent): void {
+    this.whenAwake({ run: () => this.step(event) });
+  }
+
+  /** The kernel notifies: the address is gone, or the interface has or has not a carrier. In order, a moment later. */
+  notifyRemoved(): void {
+    this.afterNetlink(() => {
+      if (this.isAttached) this.step({ type: 'addressLost', text: 'the VIP was removed' });
+    });
+  }
+
+  notifyCarrier(carrier: boolean): void {
+    this.afterNetlink(() => {
+      if (carrier) this.attach();
+      else this.detach();
+    });
+  }
+
+  /** SIGTERM (with `handover`), or something that the daemon needs has failed; the first one counts. */
+  stop(handover: boolean): void {
+    this.whenAwake({
+      run: () => {
+        if (this.isStopping) return;
+        this.isStopping = true;
+        this.step({ type: 'shutdown', handover, text: handover ? 'SIGTERM' : 'the proxy has failed' });
+        this.endIfStopped();
+      },
+    });
+  }
+
+  /** SIGKILL. */
+  kill(): void {
+    this.isDead = true;
+    this.isAttached = false;
+  }
+
+  pause(): void {
+    this.pausedSinceMs ??= this.surroundings.schedule.nowMs;
+  }
+
+  /** Everything that has gathered is handled at once, packets and timer in either order or in turns. */
+  resume(): void {
+    const { schedule, random, observer } = this.surroundings;
+    if (this.pausedSinceMs === null) return;
+    const pausedMs = schedule.nowMs - this.pausedSinceMs;
+    this.pausedSinceMs = null;
+    this.resumedAtMs = schedule.nowMs;
+    observer.resumed(this, pausedMs);
+    const packetsFirst = random.pick([0, 0.5, 1]);
+    while (this.isAwake) {
+      const isTimerDue = this.timer !== null && this.timer.atMs <= schedule.nowMs;
+      if (this.queue.length > 0 && (!isTimerDue || random.chance(packetsFirst)))
+        this.read(this.queue.shift()!);
+      else if (isTimerDue && (this.inbox.length === 0 || random.chance(0.5))) this.onTimer();
+      else if (this.inbox.length > 0) this.inbox.shift()!.run();
+      else return;
+    }
+  }
+
+  /** Timer tasks call this; one that was replaced is stale. */
+  onTimerTask(timer: Timer): void {
+    if (timer === this.timer && this.isAwake) this.onTimer();
+  }
+
+  private whenAwake(task: Task): void {
+    if (this.isDead) return;
+    if (this.pausedSinceMs === null) task.run();
+    else this.inbox.push(task);
+  }
+
+  private startChecks(): void {
+    const { schedule, scenario, healthRandom, ask } = this.surroundings;
+    const { setup, clock } = this.machine;
+    new HealthChecks({
+      schedule,
+      clock,
+      random: healthRandom,
+      times: scenario.healthTimes,
+      hostCount: scenario.nodes.length,
+      localIndex: setup.index,
+      ask: (of) => ask(setup.index, of),
+      whenAwake: (task) => this.whenAwake(task),
+      onReport: (healthClass, confirmedAtMs) =>
+        this.step({ type: 'health', class: healthClass, confirmedAtMs }),
+    });
+  }
+
+  private begin(): void {
+    if (this.isStopping) return;
+    this.isStarted = true;
+    this.startChecks();
+    this.attach();
+    this.step({ type: 'startup' });
+  }
+
+  private attach(): void {
+    if (this.isAttached || !this.isStarted || !this.machine.carrier) return;
+    this.isAttached = true;
+    this.step({ type: 'linkUp', primary: this.machine.setup.address });
+  }
+
+  /** The core still has its socket when it hears of it; what is queued on that goes with it. */
+  private detach(): void {
+    if (!this.isAttached) return;
+    this.step({ type: 'linkDown', text: 'the interface has no carrier' });
+    this.isAttached = false;
+    this.queue = [];
+  }
+
+  private afterNetlink(run: () => void): void {
+    const { schedule, random } = this.surroundings;
+    const task: Task = { run };
+    schedule.after(random.between(NETLINK_MS.low, NETLINK_MS.high), { run: () => this.whenAwake(task) });
+  }
+
+  private onTimer(): void {
+    this.timer = null;
+    // As the driver does: what arrived while this process was late is older than the silence that the timer stands for.
+    if (this.router.stateName === 'Backup') {
+      while (this.queue.length > 0) this.read(this.queue.shift()!);
+    }
+    this.step({ type: 'tick' });
+  }
+
+  private read(packet: Packet): void {
+    const result = receiveAdvertisement(packet.message, packet, this.receiveOptions);
+    if (result.ok) {
+      const { advertisement } = result;
+      this.step({ type: 'advertisement', advertisement, source: packet.source });
+    } else this.surroundings.observer.rejected(this, result.reason);
+  }
+
+  private step(event: RouterEvent): void {
+    if (this.isDead) return;
+    const { router, surroundings } = this;
+    const from = router.stateName;
+    const actions = router.step(event, this.machine.clock.nowMs);
+    for (const action of actions) this.perform(action);
+    this.rearm();
+    surroundings.observer.stepped(this, event, actions, from);
+    if (router.stateName !== from) this.endIfStopped();
+  }
+
+  private endIfStopped(): void {
+    const isOut = this.router.stateName === 'Initialize' && this.unbindings === 0;
+    if (!this.isStopping || this.isDead || !isOut) return;
+    this.kill();
+    this.surroundings.observer.stopped(this);
+  }
+
+  private perform(action: Action): void {
+    switch (action.type) {
+      case 'send':
+        this.send(action.priority);
+        break;
+      case 'bind':
+        this.term += 1;
+        this.isBound = true;
+        this.lease();
+        break;
+      case 'renew':
+        this.lease();
+        break;
+      case 'unbind':
+        this.unbind();
+        break;
+      case 'discardQueued':
+        this.queue = [];
+        break;
+      case 'announce':
+        this.surroundings.send(this.machine.setup.index, null, this.announcement);
+        break;
+      case 'transition':
+      case 'notice':
+        break;
+    }
+  }
+
+  private unbind(): void {
+    const { schedule, random } = this.surroundings;
+    const { term } = this;
+    this.isBound = false;
+    this.unbindings += 1;
+    const remove = (): void => {
+      this.unbindings -= 1;
+      // Promoted again in the meantime: the address is the new term's.
+      if (term === this.term) this.machine.kernel.remove('daemon');
+      this.endIfStopped();
+    };
+    const task: Task = { run: remove };
+    schedule.after(random.between(UNBIND_MS.low, UNBIND_MS.high), { run: () => this.whenAwake(task) });
+  }
+
+  private lease(): void {
+    const { term } = this;
+    if (this.machine.kernel.lease()) return;
+    this.afterNetlink(() => {
+      if (term === this.term && this.isBound) this.step({ type: 'bindFailed', text: 'the kernel refuses' });
+    });
+  }
+
+  private send(priority: number): void {
+    const { scenario, send } = this.surroundings;
+    const { index } = this.machine.setup;
+    if (!scenario.unicast) {
+      send(index, null, this.encode(priority, 0, VRRP_GROUP[scenario.vip.family]));
+      return;
+    }
+    for (const { index: to, address } of scenario.nodes) {
+      if (to !== index) send(index, to, this.encode(priority, to, address));
+    }
+  }
+
+  private encode(priority: number, to: number, destination: IpAddress): Packet {
+    const key = to * 256 + priority;
+    const known = this.encoded[key];
+    if (known !== undefined) return known;
+    const { scenario } = this.surroundings;
+    const source = this.machine.setup.address;
+    const advertisement: Advertisement = {
+      version: this.options.version,
+      vrid: scenario.vrid,
+      priority,
+      advertisementIntervalMs: this.options.advertisementIntervalMs,
+      addresses: [scenario.vip],
+      authentication: scenario.authentication,
+    };
+    const message = encodeAdvertisement(advertisement, { source, destination }, scenario.checksumForm);
+    const packet: Packet = { kind: 'vrrp', message, family: source.family, source, destination, ttl: 255 };
+    this.encoded[key] = packet;
+    return packet;
+  }
+
+  /** As the driver does: only towards an earlier deadline, in whole milliseconds of at least one. */
+  private rearm(): void {
+    const { schedule, scenario, random } = this.surroundings;
+    const { clock } = this.machine;
+    const { deadlineMs } = this.router;
+    if (deadlineMs === Infinity || (this.timer !== null && this.timer.deadlineMs <= deadlineMs)) return;
+    const delayMs = Math.max(1, Math.ceil(deadlineMs - clock.nowMs));
+    const { timerEarlyMs, timerLateMs } = scenario;
+    const atMs = clock.simulatedMs(clock.nowMs + delayMs) + random.between(-timerEarlyMs, timerLateMs);
+    this.timer = new Timer(this, deadlineMs, atMs);
+    schedule.at(atMs, this.timer);
+  }
+}
+
+class Timer implements Task {
+  readonly deadlineMs: number;
+  readonly atMs: number;
+  private readonly daemon: Daemon;
+
+  constructor(daemon: Daemon, deadlineMs: number, atMs: number) {
+    this.daemon = daemon;
+    this.deadlineMs = deadlineMs;
+    this.atMs = atMs;
+  }
+
+  run(): void {
+    this.daemon.onTimerTask(this);
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * One daemon's health checks, with the real rise and fall (src/health): each backend is checked about once an interval,
+ * in a rhythm of its own, and every check that ends makes a report, as the daemon's does.
+ */
+import { parseIp } from '../../ip/address.ts';
+import { confirmedAtMs, healthClass } from '../../health/class.ts';
+import { nextCheckMs } from '../../health/schedule.ts';
+import { type TrackedBackend, recordCheck, untriedBackend } from '../../health/tracker.ts';
+import type { HealthClass } from '../../vrrp/priority.ts';
+import type { HostClock } from './clock.ts';
+import type { Random } from './random.ts';
+import type { Schedule, Task } from './schedule.ts';
+
+/** What an API server does with a health check: answers it well, answers it badly, or never. */
+export type ApiState = 'up' | 'failing' | 'hung';
+
+/** The daemon's defaults (DESIGN.md, the contract). */
+const RISE = 2;
+export const FALL = 3;
+/** A check that is answered takes up to this long, 1 ms and more. */
+const MAX_ANSWER_MS = 40;
+/** Each interval is up to this part longer (src/health/schedule.ts). */
+const CHECK_JITTER_RATIO = 0.1;
+
+export type HealthTimes = { readonly intervalMs: number; readonly timeoutMs: number };
+
+/** How long nodes that recover from the same outage may differ in noticing; as src/daemon/election.ts has it. */
+export function outageGraceMs({ timeoutMs, intervalMs }: HealthTimes): number {
+  return timeoutMs + (RISE + 1) * intervalMs * (1 + CHECK_JITTER_RATIO);
+}
+
+/** Until a node that can be well again is: the check that is under way times out, and `rise` good ones follow. */
+export function recoveryMs({ timeoutMs, intervalMs }: HealthTimes): number {
+  return timeoutMs + RISE * intervalMs * (1 + CHECK_JITTER_RATIO) + MAX_ANSWER_MS;
+}
+
+export type HealthChecksOptions = {
+  readonly schedule: Schedule;
+  readonly clock: HostClock;
+  readonly random: Random;
+  readonly times: HealthTimes;
+  readonly hostCount: number;
+  readonly localIndex: number;
+  /** What happens to a check of this host's API server that begins now. */
+  readonly ask: (hostIndex: number) => ApiState;
+  /** Runs the task now, or when the process wakes up, or not at all if it is dead. */
+  readonly whenAwake: (task: Task) => void;
+  readonly onReport: (healthClass: HealthClass, confirmedAtMs: number) => void;
+};
+
+const BACKEND_ADDRESS = parseIp('192.0.2.1')!;
+const BACKEND_PORT = 6443;
+
+export class HealthChecks {
+  private readonly options: HealthChecksOptions;
+  private readonly backends: TrackedBackend[] = [];
+  private untried: number;
+
+  constructor(options: HealthChecksOptions) {
+    this.options = options;
+    this.untried = options.hostCount;
+    for (let index = 0; index < options.hostCount; index += 1) {
+      const local = index === options.localIndex;
+      this.backends.push(untriedBackend({ address: BACKEND_ADDRESS, port: BACKEND_PORT, local }));
+      new Check(this, options, index).begin();
+    }
+  }
+
+  record(index: number, ok: boolean, startedMs: number): void {
+    const { clock, onReport } = this.options;
+    const backend = this.backends[index]!;
+    if (backend.health.state === 'unknown') this.untried -= 1;
+    const durationMs = clock.nowMs - startedMs;
+    const outcome = { ok, misconfigured: false, detail: '', startedMs, durationMs };
+    this.backends[index] = recordCheck(backend, outcome, { rise: RISE, fall: FALL });
+    if (this.untried > 0) return;
+    const current = healthClass(
+      this.backends.map(({ health }) => health),
+      true,
+    );
+    onReport(current, confirmedAtMs(this.backends, current));
+  }
+}
+
+/** One backend's checks, one after the other, for ever. */
+class Check implements Task {
+  private readonly checks: HealthChecks;
+  private readonly options: HealthChecksOptions;
+  private readonly index: number;
+  private isUnderWay = false;
+  private ok = false;
+  private startedMs = 0;
+  private readonly awake: Task;
+
+  constructor(checks: HealthChecks, options: HealthChecksOptions, index: number) {
+    this.checks = checks;
+    this.options = options;
+    this.index = index;
+    this.awake = { run: () => (this.isUnderWay ? this.end() : this.begin()) };
+  }
+
+  run(): void {
+    this.options.whenAwake(this.awake);
+  }
+
+  begin(): void {
+    const { schedule, clock, random, times, ask } = this.options;
+    const answer = ask(this.index);
+    this.isUnderWay = true;
+    this.ok = answer === 'up';
+    this.startedMs = clock.nowMs;
+    const durationMs = answer === 'hung' ? times.timeoutMs : random.between(1, MAX_ANSWER_MS);
+    schedule.at(clock.simulatedMs(this.startedMs + durationMs), this);
+  }
+
+  private end(): void {
+    const { schedule, clock, random, times } = this.options;
+    this.isUnderWay = false;
+    const last = { startedMs: this.startedMs, endedMs: clock.nowMs };
+    schedule.at(clock.simulatedMs(nextCheckMs(last, times.intervalMs, random.unit())), this);
+    this.checks.record(this.index, this.ok, this.startedMs);
+  }
+}

@@ -1,0 +1,90 @@
+/** One host: a clock, a kernel, an interface, an API server, and at most one running daemon. */
+import type { VirtualRouterOptions } from '../../vrrp/events.ts';
+import { HostClock } from './clock.ts';
+import { Daemon, type Machine, type Surroundings } from './daemon.ts';
+import type { ApiState } from './health.ts';
+import { Kernel, type RemovedBy } from './kernel.ts';
+import type { Frame, LinkEnd } from './link.ts';
+import type { NodeSetup } from './scenario.ts';
+
+/** net.ipv4.neigh.default.locktime */
+const LOCKTIME_MS = 1000;
+
+export class Host implements Machine, LinkEnd {
+  readonly setup: NodeSetup;
+  readonly clock: HostClock;
+  readonly kernel: Kernel;
+  api: ApiState = 'up';
+  /** Fault: none of its health checks gets through, its own API server's included. */
+  isBlind = false;
+  daemon: Daemon | null = null;
+  /** When its last daemon ended, in simulated time. */
+  endedAtMs = -Infinity;
+  private readonly surroundings: Surroundings;
+  private hasCarrier = true;
+  private neighbour: number | null = null;
+  private learnedAtMs = 0;
+
+  constructor(setup: NodeSetup, surroundings: Surroundings, onRemoved: (host: Host, by: RemovedBy) => void) {
+    const { schedule, random } = surroundings;
+    this.setup = setup;
+    this.surroundings = surroundings;
+    this.clock = new HostClock(schedule, setup.offsetMs, setup.driftRatio);
+    this.kernel = new Kernel({
+      schedule,
+      clock: this.clock,
+      random,
+      onRemoved: (by) => {
+        this.neighbour = null;
+        this.daemon?.notifyRemoved();
+        onRemoved(this, by);
+      },
+    });
+  }
+
+  get carrier(): boolean {
+    return this.hasCarrier;
+  }
+
+  receive(frame: Frame): void {
+    if (frame.kind === 'vrrp') this.daemon?.receive(frame);
+    else this.learn(frame.from);
+  }
+
+  /** Whom a client on this host would send to for the VIP; null: it would have to ask, or has the VIP itself. */
+  get vipNeighbour(): number | null {
+    return this.kernel.bound ? null : this.neighbour;
+  }
+
+  setCarrier(carrier: boolean): void {
+    if (carrier === this.hasCarrier) return;
+    this.hasCarrier = carrier;
+    // The kernel forgets neighbours when the carrier goes.
+    if (!carrier) this.neighbour = null;
+    this.daemon?.notifyCarrier(carrier);
+  }
+
+  /** Starts the program, unless it runs. */
+  start(options: VirtualRouterOptions): void {
+    this.daemon ??= new Daemon(this, this.surroundings, options);
+  }
+
+  kill(): void {
+    this.daemon?.kill();
+    this.daemonEnded();
+  }
+
+  daemonEnded(): void {
+    this.daemon = null;
+    this.endedAtMs = this.surroundings.schedule.nowMs;
+  }
+
+  /** As Linux does: an entry that has just changed is not changed again within its locktime. */
+  private learn(from: number): void {
+    const { nowMs } = this.surroundings.schedule;
+    const isLocked = this.neighbour !== null && nowMs < this.learnedAtMs + LOCKTIME_MS;
+    if (from === this.neighbour || isLocked) return;
+    this.neighbour = from;
+    this.learnedAtMs = nowMs;
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * What must be true of every step of one router, whatever happens around it. It sees what the router sees and does, and
+ * nothing of how it decides; the formulas are written anew here, so that a mistake in src/vrrp/intervals.ts is found.
+ */
+import type { Advertisement } from '../../vrrp/advertisement.ts';
+import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
+import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
+import { ANNOUNCEMENT_OFFSETS_MS, HOLD_OFF_MS } from '../../vrrp/virtual-router.ts';
+import type { Fail } from './failure.ts';
+
+/** What is left of a millisecond when clocks with a month on them are added and subtracted. */
+const ROUNDING_MS = 0.001;
+/** Answers to other Actives are limited to ten an interval (RouterChecker is told nothing of why); some room for the rest. */
+const MAX_SENDS_PER_INTERVAL = 14;
+/** A promotion is announced in a burst; another Active may cause a new one, each second. */
+const BURST_ANNOUNCEMENTS = ANNOUNCEMENT_OFFSETS_MS.length;
+const ANNOUNCEMENTS_PER_SECOND = ANNOUNCEMENT_OFFSETS_MS.filter((offsetMs) => offsetMs <= 1000).length + 1;
+export const BURST_MS = Math.max(...ANNOUNCEMENT_OFFSETS_MS);
+/** How many timers in a row there may be before an Active that was late is not any more. */
+export const PUNCTUAL_TIMERS = BURST_ANNOUNCEMENTS + 1;
+
+/** What only an Active does. */
+const ACTS_OF_ACTIVE: ReadonlySet<Action['type']> = new Set(['send', 'bind', 'renew', 'announce']);
+
+/** Skew_Time (RFC 9568 6.1; version 2: RFC 3768 6.1). */
+export function skewMs(version: 2 | 3, priority: number, intervalMs: number): number {
+  return ((256 - priority) / 256) * (version === 2 ? 1000 : intervalMs);
+}
+
+/** Active_Down_Interval (RFC 9568 6.1). */
+export function downMs(version: 2 | 3, priority: number, intervalMs: number): number {
+  return 3 * intervalMs + skewMs(version, priority, intervalMs);
+}
+
+const isClassC = (priority: number): boolean => priority > 0 && priority <= PRIORITY_BANDS.C.high;
+
+/** Why this router, as a Backup, may yet promote itself before a whole Active_Down_Interval of silence. */
+type Heard = {
+  readonly priority: number;
+  readonly ownPriority: number;
+};
+
+export class RouterChecker {
+  healthClass: HealthClass = 'C';
+  isDrained = false;
+  /** Out of elections until then, by the host's clock. */
+  heldOffUntilMs = -Infinity;
+  /** The longest Active_Adver_Interval that this router may have learned. */
+  learnedLongestMs: number;
+  private readonly options: VirtualRouterOptions;
+  private readonly fail: Fail;
+  private learnedShortestMs: number;
+  private confirmedAtMs = 0;
+  /** Since when the timer runs: the last advertisement, or becoming a Backup. */
+  private silentSinceMs = 0;
+  private heard: Heard | null = null;
+  private unhealthySinceMs: number | null = null;
+  private lowerSinceMs: number | null = null;
+  /** When it last advertised, by the host's clock. */
+  sentAtMs = 0;
+  private hasResigned = false;
+  private windowSinceMs = -Infinity;
+  private windowSends = 0;
+  private termSinceMs = 0;
+  private announcements = 0;
+  private repairs = 0;
+
+  constructor(options: VirtualRouterOptions, fail: Fail) {
+    this.options = options;
+    this.fail = fail;
+    this.learnedShortestMs = options.advertisementIntervalMs;
+    this.learnedLongestMs = options.advertisementIntervalMs;
+  }
+
+  /** After a step from state `from` at `nowMs` of the host's clock. */
+  onStep(event: RouterEvent, actions: readonly Action[], from: StateName, nowMs: number): void {
+    this.takeEvent(event, from, nowMs);
+    if (from === 'Active') this.checkStall(actions, nowMs);
+    if (actions.length === 0) return;
+    const promotion = actions.findIndex((action) => action.type === 'transition' && action.to === 'Active');
+    if (promotion >= 0) {
+      this.checkPromotion(actions, from, nowMs);
+      this.termSinceMs = nowMs;
+      this.announcements = 0;
+      this.repairs = 0;
+      this.hasResigned = false;
+    }
+    this.checkActions(actions, promotion >= 0 ? 'Active' : from, nowMs);
+    for (const action of actions) {
+      if (action.type === 'transition') this.takeTransition(action.to, action.cause, event, nowMs);
+      if (action.type === 'notice' && action.notice === 'drain_failed') this.isDrained = false;
+    }
+  }
+
+  /** Of an Active that has been awake for a while: it advertises, and announces again and again, when it should. */
+  checkPunctuality(nowMs: number, timerMs: number): void {
+    const silentMs = nowMs - this.sentAtMs;
+    if (silentMs > this.options.advertisementIntervalMs + 2 * timerMs) {
+      this.fail('advertises', `an Active that runs has sent nothing for ${silentMs.toFixed(3)} ms`);
+    }
+    const isBurstOver = nowMs > this.termSinceMs + BURST_MS + PUNCTUAL_TIMERS * timerMs;
+    if (isBurstOver && !this.hasResigned && this.announcements < BURST_ANNOUNCEMENTS) {
+      this.fail('announces-again', `${this.announcements} announcements in the first ${BURST_MS} ms`);
+    }
+  }
+
+  private takeEvent(event: RouterEvent, from: StateName, nowMs: number): void {
+    switch (event.type) {
+      case 'health':
+        this.healthClass = event.class;
+        this.confirmedAtMs = Math.max(this.confirmedAtMs, event.confirmedAtMs);
+        break;
+      case 'drain':
+        this.isDrained = true;
+        break;
+      case 'undrain':
+        this.isDrained = false;
+        break;
+      case 'addressLost':
+        this.repairs += 1;
+        break;
+      case 'advertisement':
+        if (from === 'Backup') this.takeAdvertisement(event.advertisement, nowMs);
+        break;
+      default:
+        break;
+    }
+  }
+
+  private takeAdvertisement(advertisement: Advertisement, nowMs: number): void {
+    const { preempt, priorities } = this.options;
+    const { priority, advertisementIntervalMs: intervalMs } = advertisement;
+    const ownPriority = priorities[this.healthClass];
+    this.silentSinceMs = nowMs;
+    this.heard = { priority, ownPriority };
+    const isUnhealthy = isClassC(priority);
+    const isLower = priority < ownPriority && priority > 0;
+    this.unhealthySinceMs = isUnhealthy ? (this.unhealthySinceMs ?? nowMs) : null;
+    this.lowerSinceMs = isLower ? (this.lowerSinceMs ?? nowMs) : null;
+    if (priority === 0) return;
+    // Whether a router learns the interval of an Active that it is about to preempt is its own affair.
+    const isPreemptable = (preempt === 'unhealthy' && isUnhealthy) || (preempt === 'always' && isLower);
+    this.learnedShortestMs = isPreemptable ? Math.min(this.learnedShortestMs, intervalMs) : intervalMs;
+    this.learnedLongestMs = isPreemptable ? Math.max(this.learnedLongestMs, intervalMs) : intervalMs;
+  }
+
+  /** A stalled Active never wakes up believing. */
+  private checkStall(actions: readonly Action[], nowMs: number): void {
+    const { version, priorities, advertisementIntervalMs } = this.options;
+    const silentMs = nowMs - this.sentAtMs;
+    if (silentMs <= downMs(version, priorities.C, advertisementIntervalMs) + ROUNDING_MS) return;
+    const isOut = actions[0]?.type === 'unbind';
+    const isQuiet = !actions.some(({ type }) => type === 'send' || type === 'announce' || type === 'bind');
+    if (isOut && isQuiet) return;
+    this.fail(
+      'stalled',
+      `an Active that sent nothing for ${silentMs.toFixed(1)} ms went on as if it were Active`,
+    );
+  }
+
+  /** Every promotion sends, binds and announces, in this order, and has a good reason. */
+  private checkPromotion(actions: readonly Action[], from: StateName, nowMs: number): void {
+    const types = actions.map(({ type }) => type).filter((type) => type !== 'notice');
+    if (from !== 'Backup' || types.join(' ') !== 'send bind announce transition') {
+      this.fail('promotion-announces', `promoted from ${from} with ${types.join(', ')}`);
+    }
+    if (this.healthClass === 'C') this.fail('class-c', 'a router of class C took the addresses');
+    if (this.isDrained) this.fail('drained', 'a drained router took the addresses');
+    if (nowMs < this.heldOffUntilMs - ROUNDING_MS) {
+      this.fail('hold-off', 'promoted too soon after it gave the addresses up');
+    }
+    this.checkTiming(nowMs);
+  }
+
+  private checkTiming(nowMs: number): void {
+    const { version, priorities } = this.options;
+    const { heard } = this;
+    const silentMs = nowMs - this.silentSinceMs + ROUNDING_MS;
+    if (silentMs >= downMs(version, priorities.A, this.learnedShortestMs)) return;
+    if (heard === null) this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after it became a Backup`);
+    if (heard.priority === 0) {
+      if (silentMs >= skewMs(version, priorities.A, this.learnedShortestMs)) return;
+      this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after priority 0, before its Skew_Time`);
+    }
+    this.checkPreemption(heard, nowMs);
+  }
+
+  /** Promoted though the Active is alive. */
+  private checkPreemption(heard: Heard, nowMs: number): void {
+    const { preempt, preemptDelayMs } = this.options;
+    const what = `preempted an Active of priority ${heard.priority} that it heard ${(nowMs - this.silentSinceMs).toFixed(3)} ms ago`;
+    if (preempt === 'never') this.fail('preemption', `${what}, under never`);
+    if (preempt === 'always') {
+      if (heard.priority >= heard.ownPriority) {
+        this.fail('preemption', `${what}, its own being ${heard.ownPriority}`);
+      }
+      this.checkDelay(nowMs - (this.lowerSinceMs ?? nowMs), preemptDelayMs, what);
+      return;
+    }
+    if (this.unhealthySinceMs === null) this.fail('preemption', `${what}, under unhealthy`);
+    this.checkDelay(nowMs - this.unhealthySinceMs, preemptDelayMs, what);
+    if (this.confirmedAtMs <= this.unhealthySinceMs) {
+      this.fail('unconfirmed', `${what}: no good check of its own began after that one fell to C`);
+    }
+  }
+
+  private checkDelay(sinceMs: number, delayMs: number, what: string): void {
+    if (sinceMs + ROUNDING_MS < delayMs)
+      this.fail('preempt-delay', `${what}, before the preempt delay was over`);
+  }
+
+  /** Sends, binds, renews and announces only while Active; tells its true priority; does not do it too often. */
+  private checkActions(actions: readonly Action[], from: StateName, nowMs: number): void {
+    let holds = from === 'Active';
+    for (const action of actions) {
+      if (action.type === 'unbind') holds = false;
+      if (!ACTS_OF_ACTIVE.has(action.type)) continue;
+      if (!holds) this.fail('silent-backup', `${action.type} by a router that is not Active`);
+      if (action.type === 'send') this.checkSend(action.priority, nowMs);
+      if (action.type === 'announce') this.announcements += 1;
+    }
+    const after = actions.findLast((action) => action.type === 'transition')?.to ?? from;
+    if (holds !== (after === 'Active')) {
+      this.fail('bound-only-while-active', `became ${after} with the VIP ${holds ? 'bound' : 'not bound'}`);
+    }
+    const seconds = Math.floor((nowMs - this.termSinceMs) / 1000);
+    const allowed = BURST_ANNOUNCEMENTS + ANNOUNCEMENTS_PER_SECOND * seconds + this.repairs;
+    if (holds && this.announcements > allowed) {
+      this.fail('announcements', `${this.announcements} announcements within ${seconds + 1} s`);
+    }
+  }
+
+  private checkSend(priority: number, nowMs: number): void {
+    const own = this.options.priorities[this.healthClass];
+    if (priority === 0) this.hasResigned = true;
+    else if (priority !== own) {
+      this.fail(
+        'priority',
+        `advertised ${priority}, being of class ${this.healthClass} with priority ${own}`,
+      );
+    }
+    this.sentAtMs = nowMs;
+    if (nowMs - this.windowSinceMs >= this.options.advertisementIntervalMs) {
+      this.windowSinceMs = nowMs;
+      this.windowSends = 0;
+    }
+    this.windowSends += 1;
+    if (this.windowSends > MAX_SENDS_PER_INTERVAL) {
+      this.fail('sends', `${this.windowSends} advertisements within one interval`);
+    }
+  }
+
+  private takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {
+    if (cause.kind === 'bind_failed' || cause.kind === 'address_lost') {
+      this.heldOffUntilMs = nowMs + HOLD_OFF_MS;
+    }
+    if (to === 'Backup') this.takeBackup(cause, event, nowMs);
+  }
+
+  private takeBackup(cause: Cause, event: RouterEvent, nowMs: number): void {
+    const ownIntervalMs = this.options.advertisementIntervalMs;
+    this.silentSinceMs = nowMs;
+    this.heard = null;
+    this.unhealthySinceMs = null;
+    this.lowerSinceMs = null;
+    if (cause.kind === 'started' || cause.kind === 'link_up') {
+      this.learnedShortestMs = ownIntervalMs;
+      this.learnedLongestMs = ownIntervalMs;
+      return;
+    }
+    if (cause.kind === 'outranked' && event.type === 'advertisement') {
+      this.takeAdvertisement(event.advertisement, nowMs);
+    }
+    this.learnedShortestMs = Math.min(this.learnedShortestMs, ownIntervalMs);
+    this.learnedLongestMs = Math.max(this.learnedLongestMs, ownIntervalMs);
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * The liveness half: nothing goes wrong any more, and within a bound that is derived (bounds.ts) each component that has
+ * an eligible node has exactly one Active and exactly one kernel with the VIP, and then nothing moves.
+ *
+ * The bound counts from the last disturbance. Disturbances are what comes to the routers from outside: links that come
+ * up, programs that start or end, classes that turn when health checks have noticed what is well again, holds after
+ * failed binds that run out, packets that were under way. None depends on what routers do, and all end soon.
+ */
+import { ANNOUNCEMENT_REFRESH_MS } from '../../vrrp/virtual-router.ts';
+import {
+  delayMs,
+  driftedMs,
+  lastMoveMs,
+  longestDownMs,
+  oneActiveMs,
+  overlapMs,
+  resignationMs,
+  timerMs,
+} from './bounds.ts';
+import { type Cluster, type ClusterWatcher, LEASE_OVER_MS, type Transition } from './cluster.ts';
+import { UNBIND_MS } from './daemon.ts';
+import type { Host } from './host.ts';
+import { BURST_MS, PUNCTUAL_TIMERS } from './router-checker.ts';
+import type { Task } from './schedule.ts';
+import { priorityOf } from './watchers.ts';
+
+/** By then, whatever has happened: a hold of 10 s, health checks that time out some times, and what is derived. */
+const MAX_SETTLING_MS = 60_000;
+/** Watched for this long and two Active_Down_Intervals, after the last move. */
+const WATCH_MS = 500;
+/** How long to wait for health checks that have not yet found out. */
+const REST_MS = 100;
+/** A little after a bound, because at the bound is in time. */
+const INSTANT_MS = 0.001;
+
+class Settling implements ClusterWatcher, Task {
+  private readonly cluster: Cluster;
+  private readonly components: readonly (readonly Host[])[];
+  private readonly beganMs: number;
+  private disturbedAtMs: number;
+  private longestIntervalMs: number;
+  /** Until that has been looked into: a preemption may be due. */
+  private mayMove = true;
+  private holdsEndAtMs = -Infinity;
+  private demotedAtMs = -Infinity;
+  private promotedAtMs = -Infinity;
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    this.components = componentsOf(cluster);
+    this.beganMs = cluster.nowMs;
+    this.longestIntervalMs = cluster.scenario.longestIntervalMs;
+    // Packets that were sent under faults may be late, and an Active that resigns takes its time.
+    const resigning = cluster.hosts.some((host) => cluster.isActive(host) && priorityOf(host) === 0);
+    const resignedAtMs =
+      cluster.nowMs + (resigning ? resignationMs(cluster.scenario, this.longestIntervalMs) : 0);
+    this.disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs);
+  }
+
+  run(): void {
+    this.changed();
+  }
+
+  /** Lets time pass until all is quiet and has been watched. Throws CheckFailure. */
+  settle(): void {
+    const { cluster } = this;
+    cluster.watch(this);
+    for (const host of cluster.hosts) this.expectHoldToEnd(host);
+    while (!this.isDone()) {
+      // Rests on the way, because a disturbance may come at any time.
+      const rests = [this.oneActiveAtMs, this.stillAtMs, this.stillAtMs + this.watchMs];
+      const restMs = rests.find((atMs) => atMs >= cluster.nowMs) ?? cluster.nowMs + REST_MS;
+      cluster.schedule.runUntil(restMs + INSTANT_MS);
+      this.changed();
+      this.look();
+      const isLate = cluster.nowMs > this.stillAtMs + this.watchMs + MAX_SETTLING_MS;
+      if (isLate || this.disturbedAtMs - this.beganMs > MAX_SETTLING_MS) {
+        cluster.fail('settles', `something still changes ${MAX_SETTLING_MS} ms after the faults`);
+      }
+    }
+    this.checkNeighbours();
+    cluster.unwatch(this);
+  }
+
+  private isDone(): boolean {
+    const { cluster } = this;
+    if (cluster.nowMs < this.stillAtMs + this.watchMs) return false;
+    if (!cluster.hosts.every((host) => cluster.isClassFinal(host))) return false;
+    const isHeld = this.components.every((hosts) => hosts.some((host) => cluster.isActive(host)));
+    return isHeld || cluster.nowMs > this.holdsEndAtMs;
+  }
+
+  /** Once there is one Active: may it be preempted? And once nothing should move any more: has it been? */
+  private look(): void {
+    const { cluster } = this;
+    if (cluster.nowMs <= this.oneActiveAtMs || this.isOverlap) return;
+    const [better] = this.components.flatMap((hosts) => this.findBetter(hosts) ?? []);
+    if (better === undefined) this.mayMove = false;
+    else if (cluster.nowMs > this.stillAtMs) cluster.fail('right-holder', better);
+  }
+
+  disturbed(): void {
+    this.disturbedAtMs = Math.max(this.disturbedAtMs, this.cluster.nowMs);
+    this.mayMove = true;
+  }
+
+  moved({ host, to, cause }: Transition): void {
+    const { cluster } = this;
+    if (cause.kind === 'bind_failed' || cause.kind === 'address_lost') {
+      this.disturbed();
+      this.expectHoldToEnd(host);
+    }
+    if (to === 'Active') {
+      this.promotedAtMs = cluster.nowMs;
+      cluster.schedule.after(overlapMs(cluster.scenario), this);
+    }
+    if (to !== 'Active') {
+      this.demotedAtMs = cluster.nowMs;
+      cluster.schedule.after(UNBIND_MS.high + 0.01, this);
+    }
+    if (cluster.nowMs > this.stillAtMs) {
+      const text = `${host.setup.name} became ${to} (${cause.text}) ${(cluster.nowMs - this.disturbedAtMs).toFixed(1)} ms after the last disturbance`;
+      cluster.fail('nothing-moves', text);
+    }
+  }
+
+  changed(): void {
+    if (this.cluster.nowMs <= this.oneActiveAtMs) return;
+    for (const component of this.components) this.checkComponent(component);
+  }
+
+  /** One may just be taking over from another. */
+  private get isOverlap(): boolean {
+    return this.cluster.nowMs < this.promotedAtMs + overlapMs(this.cluster.scenario);
+  }
+
+  private get oneActiveAtMs(): number {
+    const { cluster } = this;
+    for (const host of cluster.hosts) {
+      if (host.daemon === null) continue;
+      // A damaged packet may have passed for a good one, with any interval in it.
+      const learnedMs = cluster.checkerOf(host).learnedLongestMs;
+      this.longestIntervalMs = Math.max(this.longestIntervalMs, learnedMs);
+    }
+    return this.disturbedAtMs + oneActiveMs(cluster.scenario, this.longestIntervalMs);
+  }
+
+  private get stillAtMs(): number {
+    const oneActiveAtMs = this.oneActiveAtMs;
+    return this.mayMove
+      ? oneActiveAtMs + lastMoveMs(this.cluster.scenario, this.longestIntervalMs)
+      : oneActiveAtMs;
+  }
+
+  private get watchMs(): number {
+    return WATCH_MS + 2 * longestDownMs(this.cluster.scenario, this.longestIntervalMs);
+  }
+
+  private checkComponent(hosts: readonly Host[]): void {
+    const { cluster } = this;
+    const actives = hosts.filter((host) => cluster.isActive(host));
+    const sinceText = `${(cluster.nowMs - this.disturbedAtMs).toFixed(1)} ms after the last disturbance`;
+    if (actives.length > 1 && !this.isOverlap) {
+      cluster.fail('one-active', `${namesOf(actives)} are both Active ${sinceText}`);
+    }
+    if (actives.length === 0 && hosts.some((host) => cluster.isEligible(host))) {
+      cluster.fail('one-active', `none of ${namesOf(hosts)} is Active ${sinceText}`);
+    }
+    const unbound = actives.filter((host) => !host.kernel.bound);
+    if (unbound.length > 0)
+      cluster.fail('one-bound', `${namesOf(unbound)} is Active without the VIP ${sinceText}`);
+    const strays = hosts.filter(
+      (host) =>
+        host.kernel.bound &&
+        !cluster.isActive(host) &&
+        cluster.nowMs > Math.max(host.endedAtMs + LEASE_OVER_MS, this.demotedAtMs + UNBIND_MS.high),
+    );
+    if (strays.length > 0)
+      cluster.fail('one-bound', `${namesOf(strays)} has the VIP and is not Active ${sinceText}`);
+  }
+
+  /** Not only one Active, but the right one: who else should be it, in words, or null. */
+  private findBetter(hosts: readonly Host[]): string | null {
+    const { cluster } = this;
+    const active = hosts.find((host) => cluster.isActive(host));
+    if (active === undefined) return null;
+    const isUnhealthy = cluster.checkerOf(active).healthClass === 'C';
+    for (const host of hosts) {
+      if (host === active || !cluster.isEligible(host)) continue;
+      const mode = host.daemon?.options.preempt;
+      const isHigher = priorityOf(host) > priorityOf(active);
+      if ((mode === 'unhealthy' && isUnhealthy) || (mode === 'always' && isHigher)) {
+        return `${host.setup.name} has not taken over from ${active.setup.name}, under ${mode}`;
+      }
+    }
+    return null;
+  }
+
+  /**
+   * Everybody who would send to the VIP sends to the Active: by the end of a burst of announcements, which outlasts the
+   * locktime of neighbours; where announcements were lost under faults, by the next refresh.
+   */
+  private checkNeighbours(): void {
+    const { cluster } = this;
+    const withinMs = cluster.scenario.plot === 'faults' ? ANNOUNCEMENT_REFRESH_MS : BURST_MS;
+    const lateMs = PUNCTUAL_TIMERS * timerMs(cluster.scenario) + delayMs(cluster.scenario);
+    if (this.misled().length > 0) cluster.schedule.runUntil(cluster.nowMs + driftedMs(withinMs) + lateMs);
+    const misled = this.misled();
+    if (misled.length === 0) return;
+    cluster.fail('neighbours-know', `${namesOf(misled)} would send to a host that does not hold the VIP`);
+  }
+
+  private misled(): Host[] {
+    const { cluster } = this;
+    return this.components.flatMap((hosts) => {
+      const active = hosts.find((host) => cluster.isActive(host));
+      if (active === undefined) return [];
+      return hosts.filter(({ vipNeighbour }) => vipNeighbour !== null && vipNeighbour !== active.setup.index);
+    });
+  }
+
+  private expectHoldToEnd(host: Host): void {
+    const { cluster } = this;
+    if (host.daemon === null) return;
+    const endMs = host.clock.simulatedMs(cluster.checkerOf(host).heldOffUntilMs);
+    this.holdsEndAtMs = Math.max(this.holdsEndAtMs, endMs);
+    if (endMs > cluster.nowMs) cluster.schedule.at(endMs, { run: () => this.disturbed() });
+  }
+}
+
+/** Runs the cluster until it is settled. Throws CheckFailure where it does not settle, or not in time. */
+export function settle(cluster: Cluster): void {
+  cluster.note(null, 'no faults from here on');
+  new Settling(cluster).settle();
+  cluster.note(null, 'settled');
+}
+
+/** Who can talk with whom, both ways. Partitions that are left when faults stop are whole ones. */
+function componentsOf({ hosts, link }: Cluster): Host[][] {
+  const components: Host[][] = [];
+  for (const host of hosts) {
+    const own = components.find((component) =>
+      component.every((other) => link.passes(host.setup.index, other.setup.index)),
+    );
+    if (own === undefined) components.push([host]);
+    else own.push(host);
+  }
+  return components;
+}
+
+function namesOf(hosts: readonly Host[]): string {
+  return hosts.map(({ setup }) => setup.name).join(' and ');
+}

@@ -1,0 +1,38 @@
+/** What a router counts, as one plain value that other threads can be sent. */
+import type { ChecksumForm } from '../checksum.ts';
+import type { CauseKind } from '../events.ts';
+import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
+
+export type RouterCounters = {
+  sent: number;
+  sendErrors: number;
+  accepted: number;
+  rejected: Record<RejectReason, number>;
+  checksumForms: Record<ChecksumForm, number>;
+  mismatches: Record<Mismatch, number>;
+  transitions: Partial<Record<CauseKind, number>>;
+  leaseRenewals: number;
+  leaseFailures: number;
+  announcements: number;
+  discardedAfterStall: number;
+};
+
+export function createRouterCounters(): RouterCounters {
+  const rejected = Object.fromEntries(REJECT_REASONS.map((reason) => [reason, 0])) as Record<
+    RejectReason,
+    number
+  >;
+  return {
+    sent: 0,
+    sendErrors: 0,
+    accepted: 0,
+    rejected,
+    checksumForms: { 'pseudo-header': 0, message: 0 },
+    mismatches: { interval: 0, addresses: 0 },
+    transitions: {},
+    leaseRenewals: 0,
+    leaseFailures: 0,
+    announcements: 0,
+    discardedAfterStall: 0,
+  };
+}

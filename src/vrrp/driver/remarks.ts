@@ -1,0 +1,44 @@
+/** What the log says about packets that are dropped, or that should not differ from this node's own. */
+import type { IpAddress } from '../../ip/address.ts';
+import type { Advertisement } from '../advertisement.ts';
+import type { Mismatch, ReceiveOptions, RejectReason } from '../receive.ts';
+
+const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
+  ttl: 'its TTL is not 255, so it was not sent on this link',
+  truncated: 'it is shorter than its header says',
+  version: 'its version is neither 2 nor 3',
+  type: 'it is not an advertisement',
+  vrid_zero: 'its VRID is 0',
+  address_count: 'it has no address',
+  length: 'it is longer than its header says',
+  interval: 'its interval is 0',
+  authentication_type: 'its authentication type is unknown',
+  checksum: 'its checksum is wrong',
+  source_not_in_peers: 'its sender is not in peers',
+  other_vrid: 'its VRID is another one',
+  other_version: 'it is of another VRRP version: set the same vrrp.version on all',
+  authentication: 'its authentication does not match: set the same vrrp.authPass on all',
+  interval_mismatch: 'version 2 demands the same vrrp.advertisementInterval on all',
+};
+
+/** The second half of "dropped a VRRP packet from ...: ". */
+export function describeReject(reason: RejectReason): string {
+  return REJECT_TEXT[reason];
+}
+
+/** One sentence: who says what, what this node says, and what to change. */
+export function describeMismatch(
+  mismatch: Mismatch,
+  advertisement: Advertisement,
+  source: IpAddress,
+  own: ReceiveOptions,
+): string {
+  if (mismatch === 'interval') {
+    const intervals = `each ${advertisement.advertisementIntervalMs} ms, this node each ${own.advertisementIntervalMs} ms`;
+    return `${source.text} advertises ${intervals}: set the same vrrp.advertisementInterval on all`;
+  }
+  const list = (addresses: readonly IpAddress[]): string =>
+    addresses.map((address) => address.text).join(', ');
+  const whose = `VRID ${own.vrid} for ${list(advertisement.addresses)}, this node for ${list(own.addresses)}`;
+  return `${source.text} advertises ${whose}: give one group another vrrp.vrid, or all the same vip`;
+}

@@ -1,0 +1,413 @@
+/**
+ * Runs one VirtualRouter: its packets, its timer, its kernel address and its announcements. It decides nothing; what
+ * the core returns is done here, in order, and what fails goes back to the core as an event. Main thread only.
+ */
+import type { Family, IpAddress } from '../../ip/address.ts';
+import { LogLimit } from '../../log/log-limit.ts';
+import type { Log, LogFields, LogLevel } from '../../log/log.ts';
+import { monotonicMs } from '../../net/clock.ts';
+import { type PacketSocket, openPacketSocket } from '../../net/packet-socket.ts';
+import type { RtNetlink } from '../../net/rtnetlink.ts';
+import { VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from '../../net/vrrp-socket.ts';
+import { type Authentication, encodeAdvertisement } from '../advertisement.ts';
+import type { ChecksumForm } from '../checksum.ts';
+import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
+import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
+import { type RouterCounters, createRouterCounters } from './counters.ts';
+import { Receiver } from './receiver.ts';
+
+export type RouterOptions = {
+  readonly vrid: number;
+  readonly vip: IpAddress;
+  readonly core: VirtualRouterOptions;
+  readonly authentication: Authentication;
+  readonly checksumForm: ChecksumForm;
+  /** The group's members of this address family, this node included. */
+  readonly peers: readonly IpAddress[];
+  /** True: advertisements go to each peer by itself; false: to the multicast group. */
+  readonly unicast: boolean;
+  readonly netlink: Pick<RtNetlink, 'leaseAddress' | 'removeAddress'>;
+  readonly log: Log;
+  /**
+   * Called when the address is about to be removed, for what can only be done while the kernel still has it, such as
+   * to reset its connections. Must end soon: until then two nodes may have the address.
+   */
+  readonly beforeUnbind: (vip: IpAddress) => Promise<void>;
+  /** Called after every change of state, and of who is heard as Active. */
+  readonly onChange: () => void;
+};
+
+/** The interface, once it can be used. `mac` is null where the link has none (then nothing is announced). */
+export type RouterLink = {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: Uint8Array | null;
+  /** The address that this router sends from: the node's own (IPv4), or its link-local one (IPv6). */
+  readonly source: IpAddress;
+};
+
+export type RouterSnapshot = {
+  readonly vrid: number;
+  readonly family: Family;
+  readonly version: 2 | 3;
+  readonly vip: string;
+  readonly state: StateName;
+  readonly bound: boolean;
+  readonly drained: boolean;
+  readonly priority: number;
+  readonly sinceIso: string;
+  readonly cause: string;
+  readonly active: { readonly address: string; readonly priority: number } | null;
+  readonly counters: RouterCounters;
+};
+
+type Attachment = {
+  readonly link: RouterLink;
+  readonly vrrp: VrrpSocket;
+  readonly packet: PacketSocket | null;
+};
+
+/** More than a five-second stall can queue, and little enough to read in one go. */
+const MAX_DRAIN = 4096;
+/** What others can make us log: a line per kind and sender each minute. */
+const LOG_PERIOD_MS = 60_000;
+const LOG_KEYS = 64;
+/** After its socket failed, a router is out of the election for this long. */
+const REOPEN_MS = 1000;
+
+export class Router {
+  readonly options: RouterOptions;
+  readonly counters = createRouterCounters();
+  private readonly core: VirtualRouter;
+  private readonly receiver: Receiver;
+  private readonly destinations: readonly IpAddress[];
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  /** The interface that it should use, whether or not its sockets are open at the moment. */
+  private wanted: RouterLink | null = null;
+  private attachment: Attachment | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private timerAtMs = Infinity;
+  private isBound = false;
+  /** Tells the answers to one term's binds from those to another's. */
+  private term = 0;
+  private unbinding: Promise<void> = Promise.resolve();
+  private since = new Date();
+  private cause: Cause = { kind: 'started', text: 'not started' };
+  private whenStopped: (() => void) | null = null;
+  /** Advertisements as octets, by priority and destination: the same few are sent all day. */
+  private readonly encoded = new Map<string, Uint8Array>();
+
+  constructor(options: RouterOptions) {
+    this.options = options;
+    this.core = new VirtualRouter(options.core);
+    this.destinations = options.unicast ? options.peers : [VRRP_GROUP[options.vip.family]];
+    this.receiver = new Receiver({
+      vrid: options.vrid,
+      version: options.core.version,
+      advertisementIntervalMs: options.core.advertisementIntervalMs,
+      vip: options.vip,
+      authentication: options.authentication,
+      peers: options.peers,
+      counters: this.counters,
+      log: (level, message, fields = {}) => this.log(level, message, fields),
+    });
+  }
+
+  get bound(): boolean {
+    return this.isBound;
+  }
+
+  /** The interface that it uses; null while there is none. */
+  get link(): RouterLink | null {
+    return this.wanted;
+  }
+
+  /** When the core wants to be served next. */
+  get deadlineMs(): number {
+    return this.core.deadlineMs;
+  }
+
+  /** The interface can be used: opens the sockets, again and again where that fails, and takes part. */
+  attach(link: RouterLink): void {
+    this.closeSockets();
+    this.wanted = link;
+    this.encoded.clear();
+    this.receiver.begin(link.source);
+    try {
+      this.attachment = this.openSockets(link);
+    } catch (error) {
+      this.onSocketError(error);
+      return;
+    }
+    this.give({ type: 'linkUp', primary: link.source });
+  }
+
+  /** The interface went away or down; `text` says how, for the log. */
+  detach(text: string): void {
+    this.wanted = null;
+    this.leaveLink(text);
+  }
+
+  /** Hands one event to the core and does what it says. */
+  give(event: RouterEvent): void {
+    const from = this.core.stateName;
+    const heard = this.core.heardActive?.address.text;
+    const actions = this.core.step(event, monotonicMs());
+    for (const action of actions) this.perform(action);
+    this.rearm();
+    if (this.core.stateName === from && this.core.heardActive?.address.text === heard) return;
+    this.options.onChange();
+    if (this.core.stateName === 'Initialize') this.whenStopped?.();
+  }
+
+  /** Leaves the election; with `handover`, an Active first waits for its successor, for a bounded time. */
+  async shutdown(handover: boolean, text: string): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.whenStopped = resolve;
+    });
+    this.give({ type: 'shutdown', handover, text });
+    if (this.core.stateName !== 'Initialize') await stopped;
+    await this.unbinding;
+    this.wanted = null;
+    this.closeSockets();
+    if (this.timer !== null) clearTimeout(this.timer);
+  }
+
+  /** The kernel says that an address is gone. Whether that is news only the core knows. */
+  onAddressRemoved(linkIndex: number, address: IpAddress): void {
+    if (address.text !== this.options.vip.text || this.attachment?.link.index !== linkIndex) return;
+    this.give({
+      type: 'addressLost',
+      text: `${address.text} was removed from ${this.attachment.link.name} by somebody else`,
+    });
+  }
+
+  snapshot(): RouterSnapshot {
+    const heard = this.core.heardActive;
+    return {
+      vrid: this.options.vrid,
+      family: this.options.vip.family,
+      version: this.options.core.version,
+      vip: this.options.vip.text,
+      state: this.core.stateName,
+      bound: this.isBound,
+      drained: this.core.drained,
+      priority: this.core.priority,
+      sinceIso: this.since.toISOString(),
+      cause: this.cause.text,
+      active: heard === null ? null : { address: heard.address.text, priority: heard.priority },
+      counters: this.counters,
+    };
+  }
+
+  private openSockets(link: RouterLink): Attachment {
+    const vrrp = openVrrpSocket({
+      family: this.options.vip.family,
+      link,
+      source: link.source,
+      multicast: !this.options.unicast,
+      onDatagram: (datagram) => this.onDatagram(datagram),
+      onError: (error) => this.onSocketError(error),
+    });
+    try {
+      const packet = link.mac === null ? null : openPacketSocket({ index: link.index, mac: link.mac });
+      return { link, vrrp, packet };
+    } catch (error) {
+      vrrp.close();
+      throw error;
+    }
+  }
+
+  private onSocketError(error: unknown): void {
+    const { wanted } = this;
+    if (wanted === null) return;
+    const text = `the VRRP socket on ${wanted.name} failed: ${messageOf(error)}`;
+    this.log('error', `${text}; opening it again in ${REOPEN_MS} ms`, { event: 'socket_error' });
+    this.leaveLink(text);
+    setTimeout(() => {
+      if (this.wanted === wanted && this.attachment === null) this.attach(wanted);
+    }, REOPEN_MS).unref();
+  }
+
+  private leaveLink(text: string): void {
+    if (this.attachment !== null) this.give({ type: 'linkDown', text });
+    this.closeSockets();
+  }
+
+  private closeSockets(): void {
+    this.attachment?.vrrp.close();
+    this.attachment?.packet?.close();
+    this.attachment = null;
+  }
+
+  private readonly onTimer = (): void => {
+    this.timer = null;
+    this.timerAtMs = Infinity;
+    // An advertisement that arrived while this thread was late is older than the silence that the timer stands for.
+    if (this.core.stateName === 'Backup') this.drain((datagram) => this.onDatagram(datagram));
+    this.give({ type: 'tick' });
+  };
+
+  private drain(onDatagram: ((datagram: VrrpDatagram) => void) | 'discard'): number {
+    try {
+      return this.attachment?.vrrp.drain(onDatagram, MAX_DRAIN) ?? 0;
+    } catch (error) {
+      this.onSocketError(error);
+      return 0;
+    }
+  }
+
+  /** Moves the timer only towards an earlier deadline: one that fires early finds nothing due and is set again. */
+  private rearm(): void {
+    const { deadlineMs } = this.core;
+    if (deadlineMs === Infinity || (this.timer !== null && this.timerAtMs <= deadlineMs)) return;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timerAtMs = deadlineMs;
+    this.timer = setTimeout(this.onTimer, Math.max(1, Math.ceil(deadlineMs - monotonicMs())));
+  }
+
+  private onDatagram(datagram: VrrpDatagram): void {
+    if (this.attachment === null) return;
+    const advertisement = this.receiver.receive(datagram);
+    if (advertisement !== null) this.give({ type: 'advertisement', advertisement, source: datagram.source });
+  }
+
+  private perform(action: Action): void {
+    switch (action.type) {
+      case 'send':
+        this.send(action.priority);
+        break;
+      case 'bind':
+        this.term += 1;
+        this.isBound = true;
+        void this.lease('bind');
+        break;
+      case 'renew':
+        void this.lease('renew');
+        break;
+      case 'unbind':
+        this.unbinding = this.unbind();
+        break;
+      case 'announce':
+        this.announce();
+        break;
+      case 'discardQueued':
+        this.counters.discardedAfterStall += this.drain('discard');
+        break;
+      case 'transition':
+        this.onTransition(action.from, action.to, action.cause);
+        break;
+      case 'notice':
+        this.log('warn', action.text, { event: action.notice });
+        break;
+    }
+  }
+
+  private onTransition(from: StateName, to: StateName, cause: Cause): void {
+    this.since = new Date();
+    this.cause = cause;
+    this.counters.transitions[cause.kind] = (this.counters.transitions[cause.kind] ?? 0) + 1;
+    this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
+  }
+
+  private send(priority: number): void {
+    const { attachment } = this;
+    if (attachment === null) return;
+    for (const destination of this.destinations) {
+      if (destination.text === attachment.link.source.text) continue;
+      try {
+        attachment.vrrp.send(this.encode(priority, destination, attachment.link.source), destination);
+        this.counters.sent += 1;
+      } catch (error) {
+        this.onSendError(destination, error);
+      }
+    }
+  }
+
+  private onSendError(destination: IpAddress, error: unknown): void {
+    this.counters.sendErrors += 1;
+    const suppressed = this.logLimit.take(`send ${destination.text}`, monotonicMs());
+    if (suppressed === null) return;
+    this.log('warn', `cannot send an advertisement to ${destination.text}: ${messageOf(error)}`, {
+      event: 'send_error',
+      suppressed,
+    });
+  }
+
+  private encode(priority: number, destination: IpAddress, source: IpAddress): Uint8Array {
+    const key = `${priority} ${destination.text}`;
+    const known = this.encoded.get(key);
+    if (known !== undefined) return known;
+    const { vrid, vip, core, authentication, checksumForm } = this.options;
+    const { version, advertisementIntervalMs } = core;
+    const advertisement = {
+      version,
+      vrid,
+      priority,
+      advertisementIntervalMs,
+      addresses: [vip],
+      authentication,
+    };
+    const message = encodeAdvertisement(advertisement, { source, destination }, checksumForm);
+    this.encoded.set(key, message);
+    return message;
+  }
+
+  private async lease(kind: 'bind' | 'renew'): Promise<void> {
+    const { attachment, term } = this;
+    if (attachment === null) return;
+    const address = this.options.vip;
+    try {
+      await this.options.netlink.leaseAddress({
+        linkIndex: attachment.link.index,
+        address,
+        validSeconds: LEASE_SECONDS,
+      });
+      if (kind === 'renew') this.counters.leaseRenewals += 1;
+    } catch (error) {
+      this.counters.leaseFailures += 1;
+      if (term !== this.term || !this.isBound) return;
+      const text = `cannot ${kind} ${address.text} on ${attachment.link.name}: ${messageOf(error)}`;
+      this.give({ type: 'bindFailed', text });
+    }
+  }
+
+  private async unbind(): Promise<void> {
+    this.isBound = false;
+    const { attachment, term } = this;
+    if (attachment === null) return;
+    const { vip, netlink } = this.options;
+    const { index, name } = attachment.link;
+    try {
+      await this.options.beforeUnbind(vip);
+      // Promoted again in the meantime: the address is the new term's.
+      if (term !== this.term) return;
+      await netlink.removeAddress(index, vip);
+    } catch (error) {
+      // Not fatal: nobody renews the address, so the kernel takes it away.
+      const text = `cannot remove ${vip.text} from ${name}: ${messageOf(error)}; it expires within ${LEASE_SECONDS} s`;
+      this.log('warn', text, { event: 'unbind_failed' });
+    }
+  }
+
+  private announce(): void {
+    const { attachment } = this;
+    if (attachment === null || attachment.packet === null) return;
+    try {
+      if (this.options.vip.family === 'IPv4') attachment.packet.sendGratuitousArp(this.options.vip);
+      else attachment.packet.sendUnsolicitedNa(this.options.vip, true);
+      this.counters.announcements += 1;
+    } catch (error) {
+      this.onSendError(this.options.vip, error);
+    }
+  }
+
+  private log(level: LogLevel, message: string, fields: LogFields): void {
+    const { vrid, vip } = this.options;
+    this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

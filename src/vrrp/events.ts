@@ -1,0 +1,76 @@
+/** What the virtual router takes and what it gives: options, events, actions and causes. */
+import type { IpAddress } from '../ip/address.ts';
+import type { Advertisement, VrrpVersion } from './advertisement.ts';
+import type { HealthClass } from './priority.ts';
+
+export type StateName = 'Initialize' | 'Backup' | 'Active';
+
+/** When a Backup takes over from a living Active: never, from one of class C only, or whenever its priority is higher. */
+export type PreemptMode = 'never' | 'unhealthy' | 'always';
+
+export type VirtualRouterOptions = {
+  readonly version: VrrpVersion;
+  /** Advertised priority by health class, each 1-254. */
+  readonly priorities: Readonly<Record<HealthClass, number>>;
+  readonly advertisementIntervalMs: number;
+  readonly preempt: PreemptMode;
+  /** How long an Active must have been worth preempting before it is. */
+  readonly preemptDelayMs: number;
+  /**
+   * A node that was itself of class C until less than this ago does not take over from a class C Active under
+   * `unhealthy`: how long nodes that recover from the same outage may differ in noticing.
+   */
+  readonly outageGraceMs: number;
+};
+
+/** Why a state changed; also the label of the transition counter. */
+export type CauseKind =
+  | 'started'
+  | 'link_up'
+  | 'active_silent'
+  | 'active_resigned'
+  | 'preempted_unhealthy'
+  | 'preempted_lower'
+  | 'outranked'
+  | 'stalled'
+  | 'link_down'
+  | 'handed_over'
+  | 'no_successor'
+  | 'stopped'
+  | 'bind_failed'
+  | 'address_lost';
+
+export type Cause = { readonly kind: CauseKind; readonly text: string };
+
+export type RouterEvent =
+  /** The daemon is ready to serve (RFC 9568 6.4.1 Startup). */
+  | { readonly type: 'startup' }
+  /** Stop for good. With `handover`, an Active first waits for a successor, for a bounded time. */
+  | { readonly type: 'shutdown'; readonly handover: boolean; readonly text: string }
+  | { readonly type: 'linkDown'; readonly text: string }
+  /** The link works, and this is the address that it sends from. */
+  | { readonly type: 'linkUp'; readonly primary: IpAddress }
+  | { readonly type: 'advertisement'; readonly advertisement: Advertisement; readonly source: IpAddress }
+  | { readonly type: 'tick' }
+  /** `confirmedAtMs`: when the latest successful check that supports the class began. */
+  | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
+  /** Somebody else removed an address from the kernel. */
+  | { readonly type: 'addressLost'; readonly text: string }
+  /** A bind or a renewal failed. */
+  | { readonly type: 'bindFailed'; readonly text: string }
+  /** Hand over and stay out of elections until `undrain`. `force`: give up the addresses even if nobody takes them. */
+  | { readonly type: 'drain'; readonly force: boolean }
+  | { readonly type: 'undrain' };
+
+export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored';
+
+export type Action =
+  | { readonly type: 'send'; readonly priority: number }
+  | { readonly type: 'bind' }
+  | { readonly type: 'renew' }
+  | { readonly type: 'unbind' }
+  | { readonly type: 'announce' }
+  /** Read and forget what is queued on the socket: it is older than this moment. */
+  | { readonly type: 'discardQueued' }
+  | { readonly type: 'transition'; readonly from: StateName; readonly to: StateName; readonly cause: Cause }
+  | { readonly type: 'notice'; readonly notice: Notice; readonly text: string };

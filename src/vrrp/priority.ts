@@ -1,0 +1,38 @@
+/** Health classes as bands of the VRRP priority, so that any VRRP peer understands them. Pure. */
+
+/** A: the local API server is healthy; B: only peers' are; C: nothing to serve. */
+export type HealthClass = 'A' | 'B' | 'C';
+
+/** The bands (inclusive). Everything a VRRP router may advertise besides 0 (gives up) and 255 (owner) is in one. */
+export const PRIORITY_BANDS: Readonly<Record<HealthClass, { readonly low: number; readonly high: number }>> =
+  {
+    A: { low: 128, high: 254 },
+    B: { low: 64, high: 127 },
+    C: { low: 1, high: 63 },
+  };
+
+/** Peers that `auto` can tell apart: one priority each in the narrowest band. */
+export const MAX_AUTO_PEERS = PRIORITY_BANDS.C.high - PRIORITY_BANDS.C.low + 1;
+
+/** The class that an advertised priority stands for; 255, an address owner, counts as A and 0 as C. */
+export function classOfPriority(priority: number): HealthClass {
+  if (priority >= PRIORITY_BANDS.A.low) return 'A';
+  return priority >= PRIORITY_BANDS.B.low ? 'B' : 'C';
+}
+
+/**
+ * Priorities for `priority: auto`: distinct for each of `peerCount` nodes (1-63) by `peerIndex` (from 0) in the peers
+ * list, and spread over the band, so that Skew_Time keeps Backups from all promoting themselves in the same instant.
+ */
+export function autoPriorities(peerIndex: number, peerCount: number): Record<HealthClass, number> {
+  const place = ({ low, high }: { low: number; high: number }): number =>
+    high - peerIndex * Math.floor((high - low + 1) / peerCount);
+  return { A: place(PRIORITY_BANDS.A), B: place(PRIORITY_BANDS.B), C: place(PRIORITY_BANDS.C) };
+}
+
+/** Priorities for a configured number (1-254): its place in 1-254 becomes its place in each band, order kept. */
+export function configuredPriorities(priority: number): Record<HealthClass, number> {
+  const place = ({ low, high }: { low: number; high: number }): number =>
+    low + Math.round(((priority - 1) * (high - low)) / 253);
+  return { A: place(PRIORITY_BANDS.A), B: place(PRIORITY_BANDS.B), C: place(PRIORITY_BANDS.C) };
+}

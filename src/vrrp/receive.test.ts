@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type IpAddress, parseIp } from '../ip/address.ts';
+import { type Advertisement, encodeAdvertisement } from './advertisement.ts';
+import { type ReceiveOptions, type ReceiveResult, receiveAdvertisement } from './receive.ts';
+
+const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
+const source = ip('10.0.0.2');
+const envelope = { family: 'IPv4', source, destination: ip('224.0.0.18'), ttl: 255 } as const;
+const none = { type: 'none' } as const;
+const sent: Advertisement = {
+  version: 3,
+  vrid: 51,
+  priority: 212,
+  advertisementIntervalMs: 100,
+  addresses: [ip('10.0.0.100')],
+  authentication: none,
+};
+const options: ReceiveOptions = {
+  vrid: 51,
+  version: 3,
+  advertisementIntervalMs: 100,
+  addresses: [ip('10.0.0.100')],
+  authentication: none,
+  allowedSources: null,
+};
+const version2 = { ...sent, version: 2, advertisementIntervalMs: 1000 } as const;
+const options2 = { ...options, version: 2, advertisementIntervalMs: 1000 } as const;
+
+const receive = (change: Partial<Advertisement>, configured: Partial<ReceiveOptions> = {}): ReceiveResult =>
+  receiveAdvertisement(encodeAdvertisement({ ...sent, ...change }, envelope, 'pseudo-header'), envelope, {
+    ...options,
+    ...configured,
+  });
+const reasonOf = (result: ReceiveResult): string => (result.ok ? 'accepted' : result.reason);
+
+test('the own group, same interval and addresses: accepted without remarks', () => {
+  const result = receive({});
+  assert.deepEqual(result.ok && result.mismatches, []);
+});
+
+test('RFC 9568 7.1: a VRID that is not configured here is discarded', () => {
+  assert.equal(reasonOf(receive({ vrid: 52 })), 'other_vrid');
+});
+
+test('RFC 9568 7.1: another version is discarded', () => {
+  assert.equal(reasonOf(receive(version2)), 'other_version');
+  assert.equal(reasonOf(receive({}, options2)), 'other_version');
+});
+
+test('a sender that is not allowed is discarded, an allowed one is not', () => {
+  assert.equal(reasonOf(receive({}, { allowedSources: new Set(['10.0.0.3']) })), 'source_not_in_peers');
+  assert.equal(reasonOf(receive({}, { allowedSources: new Set(['10.0.0.2']) })), 'accepted');
+});
+
+test('RFC 9568 7.1: version 3 accepts another interval and says so; another address list too', () => {
+  const interval = receive({ advertisementIntervalMs: 200 });
+  assert.deepEqual(interval.ok && interval.mismatches, ['interval']);
+  const addresses = receive({ addresses: [ip('10.0.0.101')] });
+  assert.deepEqual(addresses.ok && addresses.mismatches, ['addresses']);
+  const order = receive({ addresses: [ip('10.0.0.100'), ip('10.0.0.101')] });
+  assert.deepEqual(order.ok && order.mismatches, ['addresses']);
+});
+
+test('RFC 3768 7.1: version 2 discards another interval', () => {
+  assert.equal(
+    reasonOf(receive({ ...version2, advertisementIntervalMs: 2000 }, options2)),
+    'interval_mismatch',
+  );
+  assert.equal(reasonOf(receive(version2, options2)), 'accepted');
+});
+
+test('version 2 authentication must be the same on both sides', () => {
+  const pass = { type: 'pass', password: 'secret01' } as const;
+  const other = { type: 'pass', password: 'secret02' } as const;
+  assert.equal(
+    reasonOf(receive({ ...version2, authentication: pass }, { ...options2, authentication: pass })),
+    'accepted',
+  );
+  assert.equal(
+    reasonOf(receive({ ...version2, authentication: other }, { ...options2, authentication: pass })),
+    'authentication',
+  );
+  assert.equal(reasonOf(receive(version2, { ...options2, authentication: pass })), 'authentication');
+  assert.equal(reasonOf(receive({ ...version2, authentication: pass }, options2)), 'authentication');
+});

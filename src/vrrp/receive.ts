@@ -1,0 +1,108 @@
+/** The part of the receive ladder that needs to know the configuration (RFC 9568 7.1, RFC 3768 7.1). Pure. */
+import type { IpAddress } from '../ip/address.ts';
+import {
+  type Advertisement,
+  type Authentication,
+  type DecodeReason,
+  type Envelope,
+  type VrrpVersion,
+  decodeAdvertisement,
+} from './advertisement.ts';
+import type { ChecksumForm } from './checksum.ts';
+
+export type ReceiveOptions = {
+  readonly vrid: number;
+  readonly version: VrrpVersion;
+  readonly advertisementIntervalMs: number;
+  readonly addresses: readonly IpAddress[];
+  readonly authentication: Authentication;
+  /** Who may advertise; null: anybody on the link. */
+  readonly allowedSources: ReadonlySet<string> | null;
+};
+
+/** Every reason for which a packet is dropped; also the label of its counter. */
+export type RejectReason =
+  | DecodeReason
+  | 'source_not_in_peers'
+  | 'other_vrid'
+  | 'other_version'
+  | 'authentication'
+  | 'interval_mismatch';
+
+/** Every reject reason, so that each counter exists before its first packet. */
+export const REJECT_REASONS: readonly RejectReason[] = [
+  'ttl',
+  'truncated',
+  'version',
+  'type',
+  'vrid_zero',
+  'address_count',
+  'length',
+  'interval',
+  'authentication_type',
+  'checksum',
+  'source_not_in_peers',
+  'other_vrid',
+  'other_version',
+  'authentication',
+  'interval_mismatch',
+];
+
+/** What an accepted packet says that its sender and this node should not differ in. */
+export type Mismatch = 'interval' | 'addresses';
+
+export type ReceiveResult =
+  | {
+      readonly ok: true;
+      readonly advertisement: Advertisement;
+      readonly checksumForm: ChecksumForm;
+      readonly mismatches: readonly Mismatch[];
+    }
+  | { readonly ok: false; readonly reason: RejectReason };
+
+const NO_MISMATCH: readonly Mismatch[] = [];
+
+/** Decodes one message and climbs the whole ladder: the advertisement to act on, or why the packet is dropped. */
+export function receiveAdvertisement(
+  message: Uint8Array,
+  envelope: Envelope,
+  options: ReceiveOptions,
+): ReceiveResult {
+  const decoded = decodeAdvertisement(message, envelope);
+  if (!decoded.ok) return decoded;
+  const { advertisement } = decoded;
+  const reason = objection(advertisement, envelope, options);
+  if (reason !== null) return { ok: false, reason };
+  return { ...decoded, mismatches: findMismatches(advertisement, options) };
+}
+
+function objection(
+  advertisement: Advertisement,
+  envelope: Envelope,
+  options: ReceiveOptions,
+): RejectReason | null {
+  if (advertisement.vrid !== options.vrid) return 'other_vrid';
+  if (options.allowedSources !== null && !options.allowedSources.has(envelope.source.text)) {
+    return 'source_not_in_peers';
+  }
+  if (advertisement.version !== options.version) return 'other_version';
+  if (!sameAuthentication(advertisement.authentication, options.authentication)) return 'authentication';
+  // RFC 3768 7.1 discards on another interval; RFC 9568 7.1 only reports it, and the Backup adopts the Active's.
+  const sameInterval = advertisement.advertisementIntervalMs === options.advertisementIntervalMs;
+  if (options.version === 2 && !sameInterval) return 'interval_mismatch';
+  return null;
+}
+
+function sameAuthentication(a: Authentication, b: Authentication): boolean {
+  if (a.type === 'pass' && b.type === 'pass') return a.password === b.password;
+  return a.type === b.type;
+}
+
+function findMismatches(advertisement: Advertisement, options: ReceiveOptions): readonly Mismatch[] {
+  const sameInterval = advertisement.advertisementIntervalMs === options.advertisementIntervalMs;
+  const sameAddresses =
+    advertisement.addresses.length === options.addresses.length &&
+    advertisement.addresses.every((address, index) => address.text === options.addresses[index]?.text);
+  if (sameInterval && sameAddresses) return NO_MISMATCH;
+  return [...(sameInterval ? [] : ['interval' as const]), ...(sameAddresses ? [] : ['addresses' as const])];
+}

@@ -1,0 +1,514 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { type IpAddress, parseIp } from '../ip/address.ts';
+import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
+import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
+import { autoPriorities } from './priority.ts';
+import { ANNOUNCEMENT_OFFSETS_MS, HOLD_OFF_MS, VirtualRouter } from './virtual-router.ts';
+
+const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
+const SELF = ip('10.0.0.2');
+const LOWER = ip('10.0.0.1');
+const HIGHER = ip('10.0.0.3');
+
+/** The second of three nodes: priorities 212, 106, 42. */
+const OPTIONS: VirtualRouterOptions = {
+  version: 3,
+  priorities: autoPriorities(1, 3),
+  advertisementIntervalMs: 100,
+  preempt: 'unhealthy',
+  preemptDelayMs: 0,
+  outageGraceMs: 4000,
+};
+const OWN_DOWN_MS = activeDownIntervalMs(3, 212, 100);
+
+/** A router on a stage: time moves only by hand, every tick that falls due is delivered. */
+class Stage {
+  readonly router: VirtualRouter;
+  nowMs = 1_000;
+
+  constructor(options: Partial<VirtualRouterOptions> = {}) {
+    this.router = new VirtualRouter({ ...OPTIONS, ...options });
+  }
+
+  static backup(options: Partial<VirtualRouterOptions> = {}): Stage {
+    const stage = new Stage(options);
+    stage.give({ type: 'linkUp', primary: SELF });
+    stage.give({ type: 'startup' });
+    stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+    return stage;
+  }
+
+  static active(options: Partial<VirtualRouterOptions> = {}): Stage {
+    const stage = Stage.backup(options);
+    stage.advance(stage.router.deadlineMs - stage.nowMs);
+    assert.equal(stage.router.stateName, 'Active');
+    return stage;
+  }
+
+  give(event: RouterEvent): Action[] {
+    return this.router.step(event, this.nowMs);
+  }
+
+  hear(priority: number, source = LOWER, advertisementIntervalMs = 100): Action[] {
+    const authentication = { type: 'none' } as const;
+    return this.give({
+      type: 'advertisement',
+      source,
+      advertisement: {
+        version: 3,
+        vrid: 51,
+        priority,
+        advertisementIntervalMs,
+        addresses: [],
+        authentication,
+      },
+    });
+  }
+
+  advance(durationMs: number): Action[] {
+    const endMs = this.nowMs + durationMs;
+    const actions: Action[] = [];
+    while (this.router.deadlineMs <= endMs) {
+      this.nowMs = Math.max(this.nowMs, this.router.deadlineMs);
+      actions.push(...this.give({ type: 'tick' }));
+    }
+    this.nowMs = endMs;
+    return actions;
+  }
+}
+
+const types = (actions: readonly Action[]): string[] => actions.map((action) => action.type);
+const sent = (actions: readonly Action[]): number[] =>
+  actions.flatMap((action) => (action.type === 'send' ? [action.priority] : []));
+const causes = (actions: readonly Action[]): string[] =>
+  actions.flatMap((action) =>
+    action.type === 'transition' ? [`${action.from} -> ${action.to}: ${action.cause.text}`] : [],
+  );
+
+describe('RFC 9568 6.4.1 Initialize', () => {
+  test('Startup of a non-owner goes to Backup and waits one Active_Down_Interval', () => {
+    const stage = new Stage();
+    stage.give({ type: 'linkUp', primary: SELF });
+    const actions = stage.give({ type: 'startup' });
+    assert.deepEqual(causes(actions), ['Initialize -> Backup: started']);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 42, 100));
+  });
+
+  test('without a working interface nothing starts, and nothing is due', () => {
+    const stage = new Stage();
+    assert.deepEqual(stage.give({ type: 'startup' }), []);
+    assert.equal(stage.router.deadlineMs, Infinity);
+    assert.deepEqual(causes(stage.give({ type: 'linkUp', primary: SELF })), [
+      'Initialize -> Backup: the interface is up',
+    ]);
+  });
+
+  test('packets and ticks in Initialize do nothing', () => {
+    const stage = new Stage();
+    assert.deepEqual(stage.hear(254), []);
+    assert.deepEqual(stage.give({ type: 'tick' }), []);
+    assert.equal(stage.router.stateName, 'Initialize');
+  });
+});
+
+describe('RFC 9568 6.4.2 Backup', () => {
+  test('Shutdown goes to Initialize without a packet', () => {
+    const actions = Stage.backup().give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    assert.deepEqual(types(actions), ['transition']);
+  });
+
+  test('Active_Down_Timer fires: send, bind, announce, in this order', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    const actions = stage.advance(OWN_DOWN_MS);
+    assert.deepEqual(types(actions), ['send', 'bind', 'announce', 'transition']);
+    assert.deepEqual(sent(actions), [212]);
+    assert.deepEqual(causes(actions), ['Backup -> Active: no advertisement from 10.0.0.1 for 317 ms']);
+  });
+
+  test('nothing happens a moment before the timer', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    assert.deepEqual(stage.advance(OWN_DOWN_MS - 0.001), []);
+  });
+
+  test('priority 0: the timer becomes Skew_Time', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.advance(50);
+    stage.hear(0);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + skewTimeMs(3, 212, 100));
+    assert.deepEqual(causes(stage.advance(100)), ['Backup -> Active: 10.0.0.1 gave up (priority 0)']);
+  });
+
+  test('priority greater or equal: adopts Max Advertise Interval, recomputes and rearms', () => {
+    const stage = Stage.backup({ preempt: 'always' });
+    stage.hear(212, LOWER, 200);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 212, 200));
+    stage.hear(254, LOWER, 50);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 212, 50));
+  });
+
+  test('Preempt_Mode False: a lower priority rearms the timer too', () => {
+    const stage = Stage.backup({ preempt: 'never' });
+    stage.advance(50);
+    stage.hear(1);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+  });
+
+  test('Preempt_Mode True: a lower priority is discarded, so the timer fires', () => {
+    const stage = Stage.backup({ preempt: 'always' });
+    const armedAtMs = stage.router.deadlineMs;
+    stage.hear(211);
+    assert.equal(stage.router.deadlineMs, armedAtMs);
+    assert.deepEqual(causes(stage.advance(1000)), [
+      'Backup -> Active: own priority 212 is higher than the 211 of 10.0.0.1',
+    ]);
+  });
+
+  test('a Backup never sends', () => {
+    const stage = Stage.backup();
+    const actions: Action[] = [];
+    for (let round = 0; round < 100; round += 1) actions.push(...stage.hear(254), ...stage.advance(100));
+    assert.deepEqual(actions, []);
+  });
+});
+
+describe('RFC 9568 6.4.3 Active', () => {
+  test('Adver_Timer fires each Advertisement_Interval', () => {
+    const actions = Stage.active().advance(1000);
+    assert.equal(sent(actions).length, 10);
+  });
+
+  test('priority 0 from another: advertises at once', () => {
+    const stage = Stage.active();
+    stage.advance(50);
+    assert.deepEqual(sent(stage.hear(0)), [212]);
+    assert.equal(stage.router.deadlineMs <= stage.nowMs + 100, true);
+  });
+
+  test('a higher priority: to Backup, adopting its interval; a last word, then the addresses go', () => {
+    const stage = Stage.active();
+    const actions = stage.hear(254, LOWER, 50);
+    assert.deepEqual(types(actions), ['send', 'unbind', 'transition']);
+    assert.deepEqual(causes(actions), ['Active -> Backup: 10.0.0.1 advertises priority 254, own is 212']);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 212, 50));
+  });
+
+  test('an equal priority: the greater address wins, compared as unsigned octets', () => {
+    assert.deepEqual(types(Stage.active().hear(212, HIGHER)), ['send', 'unbind', 'transition']);
+    assert.deepEqual(types(Stage.active().hear(212, ip('10.0.0.200'))), ['send', 'unbind', 'transition']);
+    const stage = Stage.active();
+    stage.advance(50);
+    assert.deepEqual(types(stage.hear(212, LOWER)), ['send']);
+  });
+
+  test('a lower priority: asserts itself at once, but a flood of them costs at most ten packets an interval', () => {
+    const stage = Stage.active();
+    stage.advance(50);
+    assert.deepEqual(sent(stage.hear(211)), [212]);
+    let count = 0;
+    for (let packet = 0; packet < 1000; packet += 1) {
+      count += sent(stage.hear(1)).length + sent(stage.advance(0.1)).length;
+    }
+    assert.ok(count >= 9 && count <= 11, `${count} packets`);
+  });
+
+  test('Shutdown without handover: priority 0, then the addresses go', () => {
+    const actions = Stage.active().give({ type: 'shutdown', handover: false, text: 'proxy failed' });
+    assert.deepEqual(types(actions), ['send', 'unbind', 'transition']);
+    assert.deepEqual(sent(actions), [0]);
+  });
+});
+
+describe('RFC 3768', () => {
+  test('6.1: version 2 skews by a fraction of a second', () => {
+    const stage = Stage.backup({ version: 2, advertisementIntervalMs: 1000 });
+    stage.hear(254, LOWER, 1000);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + 3000 + ((256 - 212) * 1000) / 256);
+  });
+});
+
+describe('who holds the addresses', () => {
+  test('class C never takes them, and says so once', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
+    const actions = stage.advance(10_000);
+    assert.deepEqual(types(actions), ['notice']);
+    assert.equal(stage.router.stateName, 'Backup');
+    stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+    assert.equal(causes(stage.advance(500)).length, 1);
+  });
+
+  test('an Active that falls to C keeps them and tells the others at once', () => {
+    const stage = Stage.active();
+    stage.advance(30);
+    assert.deepEqual(sent(stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 })), [42]);
+    stage.advance(60_000);
+    assert.equal(stage.router.stateName, 'Active');
+  });
+
+  test('preempt unhealthy: neither A over B nor a higher A over a lower A', () => {
+    const stage = Stage.backup();
+    for (let round = 0; round < 50; round += 1) {
+      stage.hear(round % 2 === 0 ? 64 : 128);
+      stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+      assert.deepEqual(causes(stage.advance(100)), []);
+    }
+  });
+
+  const hearUnhealthy = (stage: Stage, rounds: number, confirm: boolean): string[] => {
+    const seen: string[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      seen.push(...causes(stage.hear(63)), ...causes(stage.advance(100)));
+      if (confirm) stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+    }
+    return seen;
+  };
+
+  test('preempt unhealthy: an A takes over from a C once its own health is confirmed after the fall', () => {
+    const stage = Stage.backup();
+    for (let round = 0; round < 50; round += 1) {
+      stage.hear(254);
+      stage.advance(100);
+    }
+    assert.deepEqual(hearUnhealthy(stage, 20, false), []);
+    assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /10\.0\.0\.1 advertises priority 63 \(class C/u);
+  });
+
+  test('preempt unhealthy: a node that recovers from the same outage a moment before the Active leaves it alone', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
+    assert.deepEqual(hearUnhealthy(stage, 30, false), []);
+    stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+    assert.deepEqual(hearUnhealthy(stage, 39, true), []);
+    assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /class C/u);
+  });
+
+  test('preempt never: not even a C is preempted', () => {
+    assert.deepEqual(hearUnhealthy(Stage.backup({ preempt: 'never' }), 50, true), []);
+  });
+
+  test('preemptDelay: not before the Active has been worth it for so long', () => {
+    const stage = Stage.backup({ preempt: 'always', preemptDelayMs: 1000 });
+    const seen: [number, string][] = [];
+    const startMs = stage.nowMs;
+    for (let round = 0; round < 30 && seen.length === 0; round += 1) {
+      stage.hear(130);
+      for (const cause of causes(stage.advance(100))) seen.push([stage.nowMs - startMs, cause]);
+    }
+    assert.ok((seen[0]?.[0] ?? 0) >= 1000, `took over after ${seen[0]?.[0]} ms`);
+  });
+});
+
+describe('a stalled Active', () => {
+  test('steps down after a gap longer than Active_Down_Interval, and forgets what is queued', () => {
+    const stage = Stage.active();
+    stage.nowMs += 5000;
+    const actions = stage.give({ type: 'tick' });
+    assert.deepEqual(types(actions), ['unbind', 'transition', 'discardQueued']);
+    assert.match(causes(actions)[0] ?? '', /stalled: sent nothing for 5000 ms/u);
+  });
+
+  test('a queued packet that is read first is as old as the stall: no answer, no influence', () => {
+    const stage = Stage.active();
+    stage.nowMs += 5000;
+    assert.deepEqual(sent(stage.hear(0)), []);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+  });
+
+  test('a short delay is not a stall', () => {
+    const stage = Stage.active();
+    stage.nowMs += 300;
+    assert.deepEqual(causes(stage.give({ type: 'tick' })), []);
+  });
+});
+
+describe('handover', () => {
+  test('Shutdown when Active: priority 0 now and each interval; addresses stay until a successor is heard', () => {
+    const stage = Stage.active();
+    stage.advance(20);
+    assert.deepEqual(types(stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' })), ['send']);
+    const waiting = stage.advance(150);
+    assert.deepEqual(sent(waiting), [0]);
+    assert.ok(!types(waiting).includes('unbind') && !types(waiting).includes('announce'));
+    const done = stage.hear(128);
+    assert.deepEqual(types(done), ['unbind', 'transition']);
+    assert.deepEqual(causes(done), ['Active -> Initialize: SIGTERM: 10.0.0.1 has taken over']);
+  });
+
+  test('the lease is renewed while it waits', () => {
+    const stage = Stage.active({ advertisementIntervalMs: 1000 });
+    stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    assert.ok(types(stage.advance(1500)).includes('renew'));
+  });
+
+  test('nobody takes over: it ends by itself', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    assert.deepEqual(causes(stage.advance(5000)), ['Active -> Initialize: SIGTERM; no other node took over']);
+    assert.equal(stage.router.deadlineMs, Infinity);
+  });
+
+  test('nothing turns a router that is stopping into a Backup', () => {
+    const ways: RouterEvent[] = [
+      { type: 'drain', force: true },
+      { type: 'drain', force: false },
+      { type: 'bindFailed', text: 'EPERM' },
+      { type: 'linkDown', text: 'no carrier' },
+    ];
+    for (const way of ways) {
+      const stage = Stage.active();
+      stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+      stage.give(way);
+      stage.give({ type: 'linkUp', primary: SELF });
+      stage.advance(1100);
+      assert.equal(stage.router.stateName, 'Initialize', way.type);
+    }
+  });
+
+  test('drain: hands over, and stays out until undrain', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'drain', force: false });
+    assert.deepEqual(causes(stage.hear(128)), ['Active -> Backup: drained: 10.0.0.1 has taken over']);
+    assert.deepEqual(causes(stage.advance(10_000)), []);
+    stage.give({ type: 'undrain' });
+    assert.equal(causes(stage.advance(500)).length, 1);
+  });
+
+  test('drain that nobody answers is taken back: somebody must hold the addresses', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'drain', force: false });
+    const actions = stage.advance(1100);
+    assert.equal(actions.filter((action) => action.type === 'notice').length, 1);
+    assert.equal(stage.router.drained, false);
+    assert.equal(sent(actions).at(-1), 212);
+  });
+
+  test('undrain during the wait takes the resignation back', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'drain', force: false });
+    assert.deepEqual(sent(stage.give({ type: 'undrain' })), [212]);
+  });
+});
+
+describe('the kernel', () => {
+  test('an address removed from outside is put back and announced', () => {
+    const actions = Stage.active().give({ type: 'addressLost', text: '10.0.0.100 was removed' });
+    assert.deepEqual(types(actions), ['bind', 'announce', 'notice']);
+  });
+
+  test('an address that keeps being removed is given up, and stays given up for a while', () => {
+    const stage = Stage.active();
+    const actions = [1, 2, 3, 4].flatMap(() => stage.give({ type: 'addressLost', text: 'removed' }));
+    assert.deepEqual(sent(actions), [0]);
+    assert.deepEqual(causes(actions), ['Active -> Backup: removed, 4 times within 10 s']);
+    assert.deepEqual(causes(stage.advance(HOLD_OFF_MS - 500)), []);
+    assert.equal(causes(stage.advance(1000)).length, 1);
+  });
+
+  test('a bind that fails lets others take over', () => {
+    const actions = Stage.active().give({ type: 'bindFailed', text: 'EPERM' });
+    assert.deepEqual(types(actions), ['send', 'unbind', 'transition']);
+    assert.deepEqual(sent(actions), [0]);
+  });
+
+  test('the link goes: addresses go, no packet; the link returns: Backup', () => {
+    const stage = Stage.active();
+    assert.deepEqual(types(stage.give({ type: 'linkDown', text: 'eth0 has no carrier' })), [
+      'unbind',
+      'transition',
+    ]);
+    assert.deepEqual(causes(stage.give({ type: 'linkUp', primary: SELF })), [
+      'Initialize -> Backup: the interface is up',
+    ]);
+  });
+
+  test('announcements: a burst, one after more than a second, then a slow refresh', () => {
+    const stage = Stage.active();
+    const count = (actions: Action[]): number =>
+      actions.filter((action) => action.type === 'announce').length;
+    assert.equal(count(stage.advance(10_000)), ANNOUNCEMENT_OFFSETS_MS.length - 1);
+    assert.equal(count(stage.advance(60_000)), 1);
+  });
+});
+
+test('another Active has announced the addresses too: after it is answered they are announced anew, within bounds', () => {
+  const stage = Stage.active();
+  stage.advance(10_000);
+  const count = (actions: Action[]): number => actions.filter((action) => action.type === 'announce').length;
+  stage.hear(211);
+  assert.equal(count(stage.advance(5000)), ANNOUNCEMENT_OFFSETS_MS.length);
+  let flooded = 0;
+  for (let round = 0; round < 1000; round += 1) flooded += count([...stage.hear(1), ...stage.advance(10)]);
+  assert.ok(flooded <= 90, `${flooded} announcements in 10 s`);
+});
+
+const anyEvent: fc.Arbitrary<RouterEvent> = fc.oneof(
+  fc.constant<RouterEvent>({ type: 'startup' }),
+  fc.constant<RouterEvent>({ type: 'linkUp', primary: SELF }),
+  fc.constant<RouterEvent>({ type: 'linkDown', text: 'down' }),
+  fc.constant<RouterEvent>({ type: 'tick' }),
+  fc.constant<RouterEvent>({ type: 'addressLost', text: 'lost' }),
+  fc.constant<RouterEvent>({ type: 'bindFailed', text: 'failed' }),
+  fc.constant<RouterEvent>({ type: 'undrain' }),
+  fc.boolean().map((force): RouterEvent => ({ type: 'drain', force })),
+  fc.boolean().map((handover): RouterEvent => ({ type: 'shutdown', handover, text: 'stop' })),
+  fc
+    .constantFrom<'A' | 'B' | 'C'>('A', 'B', 'C')
+    .map((healthClass): RouterEvent => ({ type: 'health', class: healthClass, confirmedAtMs: 0 })),
+  fc
+    .tuple(fc.integer({ min: 0, max: 255 }), fc.constantFrom(LOWER, HIGHER))
+    .map(([priority, source]): RouterEvent => ({
+      type: 'advertisement',
+      source,
+      advertisement: {
+        version: 3,
+        vrid: 51,
+        priority,
+        advertisementIntervalMs: 100,
+        addresses: [],
+        authentication: { type: 'none' },
+      },
+    })),
+);
+
+test('whatever happens: bound only while Active, every promotion announces, only an Active sends', () => {
+  const steps = fc.array(fc.tuple(fc.integer({ min: 0, max: 700 }), anyEvent), { maxLength: 120 });
+  fc.assert(
+    fc.property(
+      steps,
+      fc.constantFrom<VirtualRouterOptions['preempt']>('never', 'unhealthy', 'always'),
+      (script, preempt) => {
+        const stage = new Stage({ preempt });
+        let bound = false;
+        for (const [waitMs, event] of script) {
+          const before = stage.router.stateName;
+          const events = [stage.advance(waitMs % 2 === 0 ? waitMs : 0), stage.give(event)];
+          for (const actions of events) {
+            for (const action of actions) {
+              if (action.type === 'bind') bound = true;
+              if (action.type === 'unbind') bound = false;
+              if (action.type === 'transition' && action.to === 'Active') {
+                assert.ok(types(actions).includes('announce'));
+                assert.ok(types(actions).includes('bind'));
+              }
+            }
+          }
+          const wasOrIsActive =
+            before === 'Active' ||
+            events.some((list) => list.some((action) => action.type === 'transition')) ||
+            stage.router.stateName === 'Active';
+          if (events.some((list) => sent(list).length > 0)) assert.ok(wasOrIsActive);
+          assert.equal(bound, stage.router.stateName === 'Active');
+          assert.ok(stage.router.deadlineMs >= stage.nowMs || stage.router.stateName !== 'Initialize');
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});

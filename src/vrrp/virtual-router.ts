@@ -1,0 +1,567 @@
+/**
+ * The VRRP state machine (RFC 9568 6.4, RFC 3768 6.4) as a pure core: `step(event, now)` changes the state and returns
+ * what to do, in the order in which to do it. It reads no clock, opens no socket and logs nothing. Its deadlines are
+ * data (`deadlineMs`), so a late, early or repeated `tick` is harmless. All times are monotonic milliseconds.
+ *
+ * Where it departs from the RFC, on purpose:
+ * - a router of health class C never takes the addresses (docs: "Who holds the VIP");
+ * - on a graceful stop it keeps the addresses until a successor is heard, so that there is no gap;
+ * - an Active that has been silent for longer than its Active_Down_Interval steps down by itself;
+ * - packets carry the interface's own MAC address, as keepalived's do by default.
+ */
+import { type IpAddress, compareIp } from '../ip/address.ts';
+import type { Advertisement } from './advertisement.ts';
+import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
+import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
+import { type HealthClass, classOfPriority } from './priority.ts';
+
+/** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
+export const LEASE_SECONDS = 1;
+/** Four tries to renew before the kernel takes the address away. */
+export const LEASE_RENEWAL_MS = 250;
+/**
+ * When addresses are announced after promotion: again and again for a second, because a neighbour that has just
+ * updated its entry ignores us inside its locktime (Linux: 1 s) and would send to the old Active until we repeat it.
+ * Then once more against loss, then a slow refresh.
+ */
+export const ANNOUNCEMENT_OFFSETS_MS: readonly number[] = [0, 20, 100, 200, 300, 400, 500, 750, 1_100, 3_000];
+export const ANNOUNCEMENT_REFRESH_MS = 60_000;
+/** Another Active, or a forger of one, cannot cause bursts more often than this. */
+const MIN_BURST_GAP_MS = 1000;
+/** Out of elections for this long after giving up an address that cannot be bound or kept. */
+export const HOLD_OFF_MS = 10_000;
+/** An address taken from outside this often within HOLD_OFF_MS is given up. */
+const MAX_REPAIRS = 3;
+/** A stopping Active waits this long beyond two intervals for its successor. */
+const HANDOVER_GRACE_MS = 500;
+
+type Resignation = {
+  readonly deadlineMs: number;
+  readonly reason: 'shutdown' | 'drain';
+  readonly text: string;
+};
+
+type BackupState = {
+  readonly name: 'Backup';
+  readonly sinceMs: number;
+  activeDownAtMs: number;
+  /** Why the timer would fire, when that is not silence. */
+  takeover: Cause | null;
+  noticedIneligible: boolean;
+};
+
+type ActiveState = {
+  readonly name: 'Active';
+  readonly sinceMs: number;
+  sentAtMs: number;
+  adverAtMs: number;
+  renewAtMs: number;
+  announceAtMs: number;
+  /** When the present burst of announcements began, and how many of it have been sent. */
+  burstSinceMs: number;
+  announcements: number;
+  repairs: number;
+  repairsSinceMs: number;
+  resignation: Resignation | null;
+};
+
+type State = { readonly name: 'Initialize' } | BackupState | ActiveState;
+
+/** The Active that this router hears. */
+export type HeardActive = {
+  readonly address: IpAddress;
+  readonly priority: number;
+  readonly heardAtMs: number;
+};
+
+/** One virtual router of one address family. */
+export class VirtualRouter {
+  readonly options: VirtualRouterOptions;
+  private state: State = { name: 'Initialize' };
+  private started = false;
+  private primary: IpAddress | null = null;
+  private healthClass: HealthClass = 'C';
+  private healthConfirmedAtMs = 0;
+  /** Since when the class has been other than C. */
+  private healthySinceMs = Infinity;
+  private isDrained = false;
+  private holdOffUntilMs = 0;
+  private activeAdverIntervalMs: number;
+  private heard: HeardActive | null = null;
+  /** Since when the Active that is heard has been worth preempting. */
+  private preemptSinceMs: number | null = null;
+
+  constructor(options: VirtualRouterOptions) {
+    this.options = options;
+    this.activeAdverIntervalMs = options.advertisementIntervalMs;
+  }
+
+  get stateName(): StateName {
+    return this.state.name;
+  }
+
+  /** What an advertisement says now, 1-254; 0 while resigning. */
+  get priority(): number {
+    if (this.state.name === 'Active' && this.state.resignation !== null) return 0;
+    return this.options.priorities[this.healthClass];
+  }
+
+  get drained(): boolean {
+    return this.isDrained;
+  }
+
+  /** Who else was last heard as Active; null while this router is Active or when there was nobody. */
+  get heardActive(): HeardActive | null {
+    return this.state.name === 'Backup' ? this.heard : null;
+  }
+
+  /** When `tick` is due; Infinity while nothing is. */
+  get deadlineMs(): number {
+    const { state } = this;
+    switch (state.name) {
+      case 'Initialize':
+        return Infinity;
+      case 'Backup':
+        return state.activeDownAtMs;
+      case 'Active':
+        return Math.min(
+          state.adverAtMs,
+          state.renewAtMs,
+          state.announceAtMs,
+          state.resignation?.deadlineMs ?? Infinity,
+        );
+    }
+  }
+
+  /** Takes one event at `nowMs` (never less than before) and returns what to do, in order. */
+  step(event: RouterEvent, nowMs: number): Action[] {
+    const actions: Action[] = [];
+    if (this.state.name === 'Active' && this.stepDownIfStalled(this.state, nowMs, actions)) {
+      // The packet is as old as the stall.
+      if (event.type === 'advertisement') return actions;
+    }
+    switch (event.type) {
+      case 'startup':
+        this.started = true;
+        this.enterIfReady({ kind: 'started', text: 'started' }, nowMs, actions);
+        break;
+      case 'linkUp':
+        this.primary = event.primary;
+        this.enterIfReady({ kind: 'link_up', text: 'the interface is up' }, nowMs, actions);
+        break;
+      case 'linkDown':
+        this.onLinkDown(event.text, nowMs, actions);
+        break;
+      case 'shutdown':
+        this.onShutdown(event, nowMs, actions);
+        break;
+      case 'drain':
+        this.onDrain(event.force, nowMs, actions);
+        break;
+      case 'undrain':
+        this.onUndrain(nowMs, actions);
+        break;
+      case 'health':
+        this.onHealth(event.class, event.confirmedAtMs, nowMs, actions);
+        break;
+      case 'advertisement':
+        this.onAdvertisement(event.advertisement, event.source, nowMs, actions);
+        break;
+      case 'addressLost':
+        if (this.state.name === 'Active') this.onAddressLost(this.state, event.text, nowMs, actions);
+        break;
+      case 'bindFailed':
+        if (this.state.name === 'Active')
+          this.giveUp({ kind: 'bind_failed', text: event.text }, nowMs, actions);
+        break;
+      case 'tick':
+        this.onTick(nowMs, actions);
+        break;
+    }
+    return actions;
+  }
+
+  /** RFC 9568 6.4.1, for a router that is not the owner: wait one Active_Down_Interval before anything else. */
+  private enterIfReady(cause: Cause, nowMs: number, actions: Action[]): void {
+    if (!this.started || this.primary === null || this.state.name !== 'Initialize') return;
+    this.activeAdverIntervalMs = this.options.advertisementIntervalMs;
+    this.enterBackup(cause, nowMs, actions);
+  }
+
+  private enterBackup(cause: Cause, nowMs: number, actions: Action[]): void {
+    const from = this.state.name;
+    this.preemptSinceMs = null;
+    this.state = {
+      name: 'Backup',
+      sinceMs: nowMs,
+      activeDownAtMs: nowMs + this.activeDownMs(),
+      takeover: null,
+      noticedIneligible: false,
+    };
+    actions.push({ type: 'transition', from, to: 'Backup', cause });
+  }
+
+  /**
+   * Out of Active or Backup; the addresses go first, so that no moment has them bound outside Active. A router that is
+   * to stop never goes on as Backup, whatever made it leave.
+   */
+  private leave(to: 'Backup' | 'Initialize', cause: Cause, nowMs: number, actions: Action[]): void {
+    const from = this.state.name;
+    if (from === 'Active') actions.push({ type: 'unbind' });
+    if (to === 'Backup' && this.started) {
+      this.enterBackup(cause, nowMs, actions);
+      return;
+    }
+    this.state = { name: 'Initialize' };
+    actions.push({ type: 'transition', from, to: 'Initialize', cause });
+  }
+
+  /** RFC 9568 6.4.2, Active_Down_Timer fired: send, bind, announce. */
+  private promote(cause: Cause, nowMs: number, actions: Action[]): void {
+    this.state = {
+      name: 'Active',
+      sinceMs: nowMs,
+      sentAtMs: nowMs,
+      adverAtMs: nowMs + this.options.advertisementIntervalMs,
+      renewAtMs: nowMs + LEASE_RENEWAL_MS,
+      announceAtMs: nextAnnouncementMs(nowMs, 1, nowMs),
+      burstSinceMs: nowMs,
+      announcements: 1,
+      repairs: 0,
+      repairsSinceMs: nowMs,
+      resignation: null,
+    };
+    this.heard = null;
+    actions.push(
+      { type: 'send', priority: this.priority },
+      { type: 'bind' },
+      { type: 'announce' },
+      { type: 'transition', from: 'Backup', to: 'Active', cause },
+    );
+  }
+
+  /**
+   * An Active that did not run for an Active_Down_Interval must assume that a Backup has taken over: whatever it
+   * believes, and whatever is queued on its socket, is old.
+   */
+  private stepDownIfStalled(state: ActiveState, nowMs: number, actions: Action[]): boolean {
+    const silentMs = nowMs - state.sentAtMs;
+    const ownDownMs = activeDownIntervalMs(
+      this.options.version,
+      this.options.priorities[this.healthClass],
+      this.options.advertisementIntervalMs,
+    );
+    if (silentMs <= ownDownMs) return false;
+    const text = `stalled: sent nothing for ${Math.round(silentMs)} ms, another node may have taken over`;
+    this.leave('Backup', { kind: 'stalled', text }, nowMs, actions);
+    this.heard = null;
+    actions.push({ type: 'discardQueued' });
+    return true;
+  }
+
+  private onLinkDown(text: string, nowMs: number, actions: Action[]): void {
+    this.primary = null;
+    this.heard = null;
+    if (this.state.name === 'Initialize') return;
+    this.leave('Initialize', { kind: 'link_down', text }, nowMs, actions);
+  }
+
+  private onShutdown(
+    event: { readonly handover: boolean; readonly text: string },
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    this.started = false;
+    if (this.state.name === 'Initialize') return;
+    if (this.state.name === 'Active' && event.handover) {
+      this.resign(this.state, 'shutdown', event.text, nowMs, actions);
+      return;
+    }
+    if (this.state.name === 'Active') actions.push({ type: 'send', priority: 0 });
+    this.leave('Initialize', { kind: 'stopped', text: event.text }, nowMs, actions);
+  }
+
+  private onDrain(force: boolean, nowMs: number, actions: Action[]): void {
+    this.isDrained = true;
+    // A router that is stopping hands over already.
+    if (this.state.name !== 'Active' || !this.started) return;
+    if (force) {
+      actions.push({ type: 'send', priority: 0 });
+      this.leave('Backup', { kind: 'handed_over', text: 'drained by force' }, nowMs, actions);
+      return;
+    }
+    this.resign(this.state, 'drain', 'drained', nowMs, actions);
+  }
+
+  private onUndrain(nowMs: number, actions: Action[]): void {
+    this.isDrained = false;
+    if (this.state.name !== 'Active' || this.state.resignation?.reason !== 'drain') return;
+    this.cancelResignation(this.state, nowMs, actions);
+  }
+
+  /** Priority 0 makes a Backup take over within Skew_Time; the addresses stay until it is heard. */
+  private resign(
+    state: ActiveState,
+    reason: Resignation['reason'],
+    text: string,
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    // Two intervals leave room for a lost packet and for version 2's fixed skew of up to one second.
+    const waitMs = 2 * Math.max(this.options.advertisementIntervalMs, HANDOVER_GRACE_MS);
+    state.resignation = { deadlineMs: nowMs + waitMs, reason, text };
+    this.sendNow(state, nowMs, actions);
+  }
+
+  private cancelResignation(state: ActiveState, nowMs: number, actions: Action[]): void {
+    state.resignation = null;
+    this.sendNow(state, nowMs, actions);
+  }
+
+  private onResignationDeadline(
+    state: ActiveState,
+    resignation: Resignation,
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    if (resignation.reason === 'drain') {
+      this.isDrained = false;
+      this.cancelResignation(state, nowMs, actions);
+      actions.push({
+        type: 'notice',
+        notice: 'drain_failed',
+        text: 'no other node took over: this one keeps the addresses',
+      });
+      return;
+    }
+    const text = `${resignation.text}; no other node took over`;
+    this.leave('Initialize', { kind: 'no_successor', text }, nowMs, actions);
+  }
+
+  private onHealth(healthClass: HealthClass, confirmedAtMs: number, nowMs: number, actions: Action[]): void {
+    const changed = healthClass !== this.healthClass;
+    if (healthClass === 'C') this.healthySinceMs = Infinity;
+    else if (this.healthClass === 'C') this.healthySinceMs = nowMs;
+    this.healthClass = healthClass;
+    this.healthConfirmedAtMs = confirmedAtMs;
+    // Backups should learn at once that their Active can no longer, or can again, serve.
+    if (changed && this.state.name === 'Active') this.sendNow(this.state, nowMs, actions);
+  }
+
+  private onAdvertisement(
+    advertisement: Advertisement,
+    source: IpAddress,
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    const { state } = this;
+    if (state.name === 'Active')
+      this.onAdvertisementWhileActive(state, advertisement, source, nowMs, actions);
+    if (state.name === 'Backup') this.onAdvertisementWhileBackup(state, advertisement, source, nowMs);
+  }
+
+  /** RFC 9568 6.4.2, an ADVERTISEMENT is received. */
+  private onAdvertisementWhileBackup(
+    state: BackupState,
+    advertisement: Advertisement,
+    source: IpAddress,
+    nowMs: number,
+  ): void {
+    this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
+    state.noticedIneligible = false;
+    if (advertisement.priority === 0) {
+      this.preemptSinceMs = null;
+      state.takeover = { kind: 'active_resigned', text: `${source.text} gave up (priority 0)` };
+      state.activeDownAtMs =
+        nowMs + skewTimeMs(this.options.version, this.priority, this.activeAdverIntervalMs);
+      return;
+    }
+    state.takeover = this.reasonToPreempt(advertisement, source, nowMs);
+    if (state.takeover !== null) return;
+    this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
+    state.activeDownAtMs = nowMs + this.activeDownMs();
+  }
+
+  /** Why the Active that sent this should lose the addresses to this router now; null when it should not. */
+  private reasonToPreempt(advertisement: Advertisement, source: IpAddress, nowMs: number): Cause | null {
+    const { preempt, preemptDelayMs } = this.options;
+    const unhealthy = preempt === 'unhealthy' && classOfPriority(advertisement.priority) === 'C';
+    const lower = preempt === 'always' && advertisement.priority < this.priority;
+    if (!this.isEligible(nowMs) || !(unhealthy || lower)) {
+      this.preemptSinceMs = null;
+      return null;
+    }
+    this.preemptSinceMs ??= nowMs;
+    if (nowMs - this.preemptSinceMs < preemptDelayMs) return null;
+    if (lower) {
+      const text = `own priority ${this.priority} is higher than the ${advertisement.priority} of ${source.text}`;
+      return { kind: 'preempted_lower', text };
+    }
+    // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
+    // good check that began after the Active's fall shows that this node is better off; and if it shared the outage,
+    // only the time in which the Active's own checks would have recovered too.
+    if (this.healthConfirmedAtMs <= this.preemptSinceMs) return null;
+    if (nowMs - this.healthySinceMs < this.options.outageGraceMs) return null;
+    const text = `${source.text} advertises priority ${advertisement.priority} (class C: it has no healthy API server)`;
+    return { kind: 'preempted_unhealthy', text };
+  }
+
+  /** RFC 9568 6.4.3, an ADVERTISEMENT is received. */
+  private onAdvertisementWhileActive(
+    state: ActiveState,
+    advertisement: Advertisement,
+    source: IpAddress,
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    const { resignation } = state;
+    if (advertisement.priority === 0) {
+      if (resignation === null) this.assertActive(state, nowMs, actions);
+      return;
+    }
+    this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
+    if (resignation !== null) {
+      this.onSuccessor(resignation, source, nowMs, actions);
+      return;
+    }
+    if (!this.isOutrankedBy(advertisement, source)) {
+      this.assertActive(state, nowMs, actions);
+      return;
+    }
+    this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
+    const text = `${source.text} advertises priority ${advertisement.priority}, own is ${this.priority}`;
+    // A last word, so that the other one learns that there were two and announces the addresses anew: where a network
+    // has healed it may have noticed nothing, while half of the neighbours still send to this node.
+    actions.push({ type: 'send', priority: this.priority });
+    this.leave('Backup', { kind: 'outranked', text }, nowMs, actions);
+  }
+
+  private onSuccessor(resignation: Resignation, source: IpAddress, nowMs: number, actions: Action[]): void {
+    const cause: Cause = { kind: 'handed_over', text: `${resignation.text}: ${source.text} has taken over` };
+    this.leave('Backup', cause, nowMs, actions);
+  }
+
+  private isOutrankedBy(advertisement: Advertisement, source: IpAddress): boolean {
+    if (advertisement.priority !== this.priority) return advertisement.priority > this.priority;
+    return this.primary !== null && compareIp(source, this.primary) > 0;
+  }
+
+  /**
+   * Answers another Active at once (RFC 9568 6.4.3), but a flood of its packets not more than ten times an interval.
+   * It has announced the addresses as its own, so neighbours have to be told anew who has them.
+   */
+  private assertActive(state: ActiveState, nowMs: number, actions: Action[]): void {
+    if (nowMs - state.burstSinceMs >= MIN_BURST_GAP_MS) {
+      state.burstSinceMs = nowMs;
+      state.announcements = 0;
+      state.announceAtMs = nowMs;
+    }
+    const minimumGapMs = this.options.advertisementIntervalMs / 10;
+    if (nowMs - state.sentAtMs < minimumGapMs) {
+      state.adverAtMs = Math.min(state.adverAtMs, state.sentAtMs + minimumGapMs);
+      return;
+    }
+    this.sendNow(state, nowMs, actions);
+  }
+
+  private sendNow(state: ActiveState, nowMs: number, actions: Action[]): void {
+    state.sentAtMs = nowMs;
+    state.adverAtMs = nowMs + this.options.advertisementIntervalMs;
+    actions.push({ type: 'send', priority: this.priority });
+  }
+
+  private onAddressLost(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {
+    if (nowMs - state.repairsSinceMs > HOLD_OFF_MS) {
+      state.repairs = 0;
+      state.repairsSinceMs = nowMs;
+    }
+    state.repairs += 1;
+    if (state.repairs > MAX_REPAIRS) {
+      const often = `${text}, ${state.repairs} times within ${HOLD_OFF_MS / 1000} s`;
+      this.giveUp({ kind: 'address_lost', text: often }, nowMs, actions);
+      return;
+    }
+    state.renewAtMs = nowMs + LEASE_RENEWAL_MS;
+    actions.push(
+      { type: 'bind' },
+      { type: 'announce' },
+      { type: 'notice', notice: 'address_restored', text: `${text}: put back and announced again` },
+    );
+  }
+
+  /** Lets others take over at once, and keeps out of the election for a while. */
+  private giveUp(cause: Cause, nowMs: number, actions: Action[]): void {
+    this.holdOffUntilMs = nowMs + HOLD_OFF_MS;
+    actions.push({ type: 'send', priority: 0 });
+    this.leave('Backup', cause, nowMs, actions);
+  }
+
+  private onTick(nowMs: number, actions: Action[]): void {
+    if (this.state.name === 'Backup') this.onTickWhileBackup(this.state, nowMs, actions);
+    else if (this.state.name === 'Active') this.onTickWhileActive(this.state, nowMs, actions);
+  }
+
+  private onTickWhileBackup(state: BackupState, nowMs: number, actions: Action[]): void {
+    if (nowMs < state.activeDownAtMs) return;
+    if (this.isEligible(nowMs)) {
+      this.promote(state.takeover ?? this.silence(state, nowMs), nowMs, actions);
+      return;
+    }
+    state.activeDownAtMs = nowMs + this.activeDownMs();
+    state.takeover = null;
+    if (state.noticedIneligible) return;
+    state.noticedIneligible = true;
+    const text = `${this.silence(state, nowMs).text}, but this node does not take over: ${this.whyNotEligible(nowMs)}`;
+    actions.push({ type: 'notice', notice: 'not_eligible', text });
+  }
+
+  private silence(state: BackupState, nowMs: number): Cause {
+    const text =
+      this.heard === null
+        ? `no Active heard for ${Math.round(nowMs - state.sinceMs)} ms`
+        : `no advertisement from ${this.heard.address.text} for ${Math.round(nowMs - this.heard.heardAtMs)} ms`;
+    return { kind: 'active_silent', text };
+  }
+
+  private onTickWhileActive(state: ActiveState, nowMs: number, actions: Action[]): void {
+    if (state.resignation !== null && nowMs >= state.resignation.deadlineMs) {
+      this.onResignationDeadline(state, state.resignation, nowMs, actions);
+      if (this.state !== state) return;
+    }
+    if (nowMs >= state.adverAtMs) this.sendNow(state, nowMs, actions);
+    if (nowMs >= state.renewAtMs) {
+      state.renewAtMs = nowMs + LEASE_RENEWAL_MS;
+      actions.push({ type: 'renew' });
+    }
+    if (nowMs >= state.announceAtMs) {
+      state.announcements += 1;
+      state.announceAtMs = nextAnnouncementMs(state.burstSinceMs, state.announcements, nowMs);
+      // A successor may already have announced itself; a late word from here would undo that.
+      if (state.resignation === null) actions.push({ type: 'announce' });
+    }
+  }
+
+  private isEligible(nowMs: number): boolean {
+    return this.healthClass !== 'C' && !this.isDrained && nowMs >= this.holdOffUntilMs;
+  }
+
+  private whyNotEligible(nowMs: number): string {
+    if (this.isDrained) return 'it is drained';
+    if (nowMs < this.holdOffUntilMs) return 'it could not keep the address a moment ago';
+    return 'it has no healthy API server (class C)';
+  }
+
+  private activeDownMs(): number {
+    return activeDownIntervalMs(
+      this.options.version,
+      this.options.priorities[this.healthClass],
+      this.activeAdverIntervalMs,
+    );
+  }
+}
+
+/** When announcement number `count` (from 0) of the burst that began at `sinceMs` is due. */
+function nextAnnouncementMs(sinceMs: number, count: number, nowMs: number): number {
+  const offsetMs = ANNOUNCEMENT_OFFSETS_MS[count];
+  return offsetMs === undefined ? nowMs + ANNOUNCEMENT_REFRESH_MS : Math.max(sinceMs + offsetMs, nowMs);
+}
