@@ -87,7 +87,10 @@ export class Router {
   private attachment: Attachment | null = null;
   private timer: NodeJS.Timeout | null = null;
   private timerAtMs = Infinity;
+  /** The core wants the address bound. */
   private isBound = false;
+  /** Removals that the kernel has not answered: until then the address may still be there. */
+  private unbindsUnderWay = 0;
   /** Tells the answers to one term's binds from those to another's. */
   private term = 0;
   private unbinding: Promise<void> = Promise.resolve();
@@ -113,6 +116,7 @@ export class Router {
     });
   }
 
+  /** Whether the address should be on the interface. */
   get bound(): boolean {
     return this.isBound;
   }
@@ -190,7 +194,7 @@ export class Router {
       version: this.options.core.version,
       vip: this.options.vip.text,
       state: this.core.stateName,
-      bound: this.isBound,
+      bound: this.isBound || this.unbindsUnderWay > 0,
       drained: this.core.drained,
       priority: this.core.priority,
       sinceIso: this.since.toISOString(),
@@ -378,6 +382,7 @@ export class Router {
     if (attachment === null) return;
     const { vip, netlink } = this.options;
     const { index, name } = attachment.link;
+    this.unbindsUnderWay += 1;
     try {
       await this.options.beforeUnbind(vip);
       // Promoted again in the meantime: the address is the new term's.
@@ -387,6 +392,8 @@ export class Router {
       // Not fatal: nobody renews the address, so the kernel takes it away.
       const text = `cannot remove ${vip.text} from ${name}: ${messageOf(error)}; it expires within ${LEASE_SECONDS} s`;
       this.log('warn', text, { event: 'unbind_failed' });
+    } finally {
+      this.unbindsUnderWay -= 1;
     }
   }
 
