@@ -136,7 +136,6 @@ export class Election {
         advertisementIntervalMs: vrrp.advertisementIntervalMs,
         preempt: vrrp.preempt,
         preemptDelayMs: vrrp.preemptDelayMs,
-        outageGraceMs: outageGraceMs(config.health),
       },
       authentication,
       checksumForm: vrrp.checksum,
@@ -243,12 +242,4 @@ function prioritiesOf(config: Config, self: IpAddress): Record<HealthClass, numb
     peers.findIndex((peer) => peer.text === self.text),
     peers.length,
   );
-}
-
-/**
- * Two nodes leave a shared outage at different times: one may have a check under way that runs into its timeout, and
- * then needs `rise` more, each up to a tenth later than the interval says.
- */
-function outageGraceMs({ timeoutMs, intervalMs, rise }: Config['health']): number {
-  return timeoutMs + (rise + 1) * intervalMs * 1.1;
 }

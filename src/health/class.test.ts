@@ -2,12 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
 import type { BackendState } from './backend.ts';
-import { confirmedAtMs, healthClass } from './class.ts';
-import { type TrackedBackend, untriedBackend } from './tracker.ts';
+import { confirmedAtMs, healthClass, outageGraceMs } from './class.ts';
+import { type TrackedBackend, recordCheck, untriedBackend } from './tracker.ts';
 
 function backend(local: boolean, state: BackendState, latestGoodMs = 0): TrackedBackend {
   const untried = untriedBackend({ address: parseIp('192.0.2.1')!, port: 6443, local });
-  return { ...untried, health: { ...untried.health, state }, confirmedAtMs: latestGoodMs };
+  return {
+    ...untried,
+    health: { ...untried.health, state },
+    confirmedAtMs: latestGoodMs,
+    goodSinceMs: 0,
+  };
 }
 
 const classOf = (backends: readonly TrackedBackend[], listening = true): string =>
@@ -33,14 +38,29 @@ test('C: nothing is up, or the proxy does not listen', () => {
 });
 
 test('A is confirmed by the local backend alone', () => {
-  assert.equal(confirmedAtMs([backend(true, 'up', 100), backend(false, 'up', 900)], 'A'), 100);
+  assert.equal(confirmedAtMs([backend(true, 'up', 100), backend(false, 'up', 900)], 'A', 50), 100);
 });
 
 test('B is confirmed by the healthy backend that was last seen good; a down one supports nothing', () => {
   const backends = [backend(true, 'down', 950), backend(false, 'up', 100), backend(false, 'up', 300)];
-  assert.equal(confirmedAtMs([...backends, backend(false, 'down', 900)], 'B'), 300);
+  assert.equal(confirmedAtMs([...backends, backend(false, 'down', 900)], 'B', 50), 300);
 });
 
 test('C is not confirmed by anything', () => {
-  assert.equal(confirmedAtMs([backend(true, 'up', 100)], 'C'), 0);
+  assert.equal(confirmedAtMs([backend(true, 'up', 100)], 'C', 50), 0);
+});
+
+test('a backend confirms nothing until it has been good for the grace of a shared outage', () => {
+  const thresholds = { rise: 1, fall: 3 };
+  const checkAt = (tracked: TrackedBackend, startedMs: number, ok: boolean): TrackedBackend =>
+    recordCheck(tracked, { ok, misconfigured: false, detail: '', startedMs, durationMs: 1 }, thresholds);
+  let local = checkAt(backend(true, 'up', 900), 1000, false);
+  assert.equal(local.health.state, 'up');
+  for (const startedMs of [2000, 3000, 4000]) local = checkAt(local, startedMs, true);
+  assert.equal(confirmedAtMs([local], 'A', 2500), 0);
+  assert.equal(confirmedAtMs([checkAt(local, 5000, true)], 'A', 2500), 5000);
+});
+
+test('the grace covers a check that times out and `rise` more, each a tenth late', () => {
+  assert.equal(outageGraceMs({ timeoutMs: 2000, intervalMs: 1000, rise: 2 }), 2000 + 3 * 1100);
 });

@@ -9,15 +9,40 @@ export function healthClass(backends: readonly BackendHealth[], proxyListening: 
   return up.some(({ local }) => local) ? 'A' : 'B';
 }
 
+/** What the checks' rhythm is made of (config keys of the same names under `health`). */
+export type CheckTimes = {
+  readonly timeoutMs: number;
+  readonly intervalMs: number;
+  readonly rise: number;
+};
+
 /**
- * Start (monotonicMs) of the latest good check that supports `current`: the local backend's for A, any healthy
- * backend's for B; 0 for C. A check that began after some moment proves health after it; one that only ended after it
- * does not.
+ * How long nodes that recover from the same outage may differ in noticing (ms): one may have a check under way that runs
+ * into its timeout, and then needs `rise` more, each up to a tenth later than the interval says (schedule.ts).
  */
-export function confirmedAtMs(backends: readonly TrackedBackend[], current: HealthClass): number {
+export function outageGraceMs({ timeoutMs, intervalMs, rise }: CheckTimes): number {
+  return timeoutMs + (rise + 1) * intervalMs * 1.1;
+}
+
+/**
+ * Start (monotonicMs) of the latest good check that shows this node to be better off than one of class C: the local
+ * backend's for A, any healthy backend's for B; 0 when there is none, and for C.
+ *
+ * In an etcd election every node's checks fail within a moment of each other, and succeed again likewise; only some nodes
+ * see as many failures in a row as it takes to fall. So a backend says nothing until it has been good for `graceMs`
+ * without a failed check: by then those that shared its outage have recovered too.
+ */
+export function confirmedAtMs(
+  backends: readonly TrackedBackend[],
+  current: HealthClass,
+  graceMs: number,
+): number {
   if (current === 'C') return 0;
   const supporting = backends.filter(
-    ({ health }) => health.state === 'up' && (current === 'B' || health.local),
+    (backend) =>
+      backend.health.state === 'up' &&
+      (current === 'B' || backend.health.local) &&
+      backend.confirmedAtMs - backend.goodSinceMs >= graceMs,
   );
   return Math.max(0, ...supporting.map((backend) => backend.confirmedAtMs));
 }

@@ -27,6 +27,8 @@ export type TrackedBackend = {
   readonly contradictions: number;
   /** Start of the latest good check (monotonicMs); 0 before the first. */
   readonly confirmedAtMs: number;
+  /** Start of the first check of the unbroken row of good ones up to now (monotonicMs); Infinity after a failed one. */
+  readonly goodSinceMs: number;
 };
 
 /** A backend that has not been checked. */
@@ -47,7 +49,7 @@ export function untriedBackend(backend: {
     lastCheck: null,
     misconfigured: false,
   } as const;
-  return { health, contradictions: 0, confirmedAtMs: 0 };
+  return { health, contradictions: 0, confirmedAtMs: 0, goodSinceMs: Infinity };
 }
 
 /**
@@ -75,5 +77,6 @@ export function recordCheck(
     },
     contradictions: turns ? 0 : contradictions,
     confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,
+    goodSinceMs: ok ? Math.min(backend.goodSinceMs, startedMs) : Infinity,
   };
 }

@@ -16,11 +16,6 @@ export type VirtualRouterOptions = {
   readonly preempt: PreemptMode;
   /** How long an Active must have been worth preempting before it is. */
   readonly preemptDelayMs: number;
-  /**
-   * A node that was itself of class C until less than this ago does not take over from a class C Active under
-   * `unhealthy`: how long nodes that recover from the same outage may differ in noticing.
-   */
-  readonly outageGraceMs: number;
 };
 
 /** Why a state changed; also the label of the transition counter. */
@@ -52,7 +47,7 @@ export type RouterEvent =
   | { readonly type: 'linkUp'; readonly primary: IpAddress }
   | { readonly type: 'advertisement'; readonly advertisement: Advertisement; readonly source: IpAddress }
   | { readonly type: 'tick' }
-  /** `confirmedAtMs`: when the latest successful check that supports the class began. */
+  /** `confirmedAtMs`: when the latest check began that shows this node better off than one of class C; 0 if none does. */
   | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
   /** Somebody else removed an address from the kernel. */
   | { readonly type: 'addressLost'; readonly text: string }

@@ -19,7 +19,6 @@ const OPTIONS: VirtualRouterOptions = {
   advertisementIntervalMs: 100,
   preempt: 'unhealthy',
   preemptDelayMs: 0,
-  outageGraceMs: 4000,
 };
 const OWN_DOWN_MS = activeDownIntervalMs(3, 212, 100);
 
@@ -277,16 +276,6 @@ describe('who holds the addresses', () => {
     }
     assert.deepEqual(hearUnhealthy(stage, 20, false), []);
     assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /10\.0\.0\.1 advertises priority 63 \(class C/u);
-  });
-
-  test('preempt unhealthy: a node that recovers from the same outage a moment before the Active leaves it alone', () => {
-    const stage = Stage.backup();
-    stage.hear(254);
-    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
-    assert.deepEqual(hearUnhealthy(stage, 30, false), []);
-    stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
-    assert.deepEqual(hearUnhealthy(stage, 39, true), []);
-    assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /class C/u);
   });
 
   test('preempt never: not even a C is preempted', () => {

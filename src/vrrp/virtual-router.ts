@@ -83,7 +83,6 @@ export class VirtualRouter {
   private healthClass: HealthClass = 'C';
   private healthConfirmedAtMs = 0;
   /** Since when the class has been other than C. */
-  private healthySinceMs = Infinity;
   private isDrained = false;
   private holdOffUntilMs = 0;
   private activeAdverIntervalMs: number;
@@ -340,8 +339,6 @@ export class VirtualRouter {
 
   private onHealth(healthClass: HealthClass, confirmedAtMs: number, nowMs: number, actions: Action[]): void {
     const changed = healthClass !== this.healthClass;
-    if (healthClass === 'C') this.healthySinceMs = Infinity;
-    else if (this.healthClass === 'C') this.healthySinceMs = nowMs;
     this.healthClass = healthClass;
     this.healthConfirmedAtMs = confirmedAtMs;
     // Backups should learn at once that their Active can no longer, or can again, serve.
@@ -398,10 +395,8 @@ export class VirtualRouter {
       return { kind: 'preempted_lower', text };
     }
     // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
-    // good check that began after the Active's fall shows that this node is better off; and if it shared the outage,
-    // only the time in which the Active's own checks would have recovered too.
+    // good check that began after the Active's fall shows that this node is better off.
     if (this.healthConfirmedAtMs <= this.preemptSinceMs) return null;
-    if (nowMs - this.healthySinceMs < this.options.outageGraceMs) return null;
     const text = `${source.text} advertises priority ${advertisement.priority} (class C: it has no healthy API server)`;
     return { kind: 'preempted_unhealthy', text };
   }

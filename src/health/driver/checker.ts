@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import type { BackendHealth, BackendState, HealthClass } from '../backend.ts';
-import { confirmedAtMs, healthClass } from '../class.ts';
+import { confirmedAtMs, healthClass, outageGraceMs } from '../class.ts';
 import { nextCheckMs } from '../schedule.ts';
 import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
 import { probe, trustOnly } from './probe.ts';
@@ -16,7 +16,7 @@ export type HealthReport = {
   readonly settled: boolean;
   /** For a node whose proxy listens. C until settled. */
   readonly class: HealthClass;
-  /** Start (monotonicMs) of the latest good check that supports the class; 0 for C. */
+  /** Start (monotonicMs) of the latest good check that shows the node better off than class C (class.ts); 0 for C. */
   readonly confirmedAtMs: number;
 };
 
@@ -100,7 +100,8 @@ export class HealthChecker {
     const backends = this.#backends.map(({ health }) => health);
     const settled = backends.every(({ state }) => state !== 'unknown');
     const current = settled ? healthClass(backends, true) : 'C';
-    return { backends, settled, class: current, confirmedAtMs: confirmedAtMs(this.#backends, current) };
+    const confirmed = confirmedAtMs(this.#backends, current, outageGraceMs(this.#options));
+    return { backends, settled, class: current, confirmedAtMs: confirmed };
   }
 
   async #sleepUntil(timeMs: number): Promise<void> {

@@ -3,7 +3,7 @@
  * in a rhythm of its own, and every check that ends makes a report, as the daemon's does.
  */
 import { parseIp } from '../../ip/address.ts';
-import { confirmedAtMs, healthClass } from '../../health/class.ts';
+import { confirmedAtMs, healthClass, outageGraceMs } from '../../health/class.ts';
 import { nextCheckMs } from '../../health/schedule.ts';
 import { type TrackedBackend, recordCheck, untriedBackend } from '../../health/tracker.ts';
 import type { HealthClass } from '../../vrrp/priority.ts';
@@ -24,9 +24,8 @@ const CHECK_JITTER_RATIO = 0.1;
 
 export type HealthTimes = { readonly intervalMs: number; readonly timeoutMs: number };
 
-/** How long nodes that recover from the same outage may differ in noticing; as src/daemon/election.ts has it. */
-export function outageGraceMs({ timeoutMs, intervalMs }: HealthTimes): number {
-  return timeoutMs + (RISE + 1) * intervalMs * (1 + CHECK_JITTER_RATIO);
+export function graceMs(times: HealthTimes): number {
+  return outageGraceMs({ ...times, rise: RISE });
 }
 
 /** Until a node that can be well again is: the check that is under way times out, and `rise` good ones follow. */
@@ -67,7 +66,7 @@ export class HealthChecks {
   }
 
   record(index: number, ok: boolean, startedMs: number): void {
-    const { clock, onReport } = this.options;
+    const { clock, times, onReport } = this.options;
     const backend = this.backends[index]!;
     if (backend.health.state === 'unknown') this.untried -= 1;
     const durationMs = clock.nowMs - startedMs;
@@ -78,7 +77,7 @@ export class HealthChecks {
       this.backends.map(({ health }) => health),
       true,
     );
-    onReport(current, confirmedAtMs(this.backends, current));
+    onReport(current, confirmedAtMs(this.backends, current, graceMs(times)));
   }
 }
 

@@ -156,7 +156,6 @@ export const MUTANTS: readonly Mutant[] = [
     createRouter: wrapping(
       (step) => (event, nowMs) =>
         step(event.type === 'health' ? { ...event, confirmedAtMs: nowMs } : event, nowMs),
-      (options) => ({ ...options, outageGraceMs: 0 }),
     ),
   },
   {

@@ -40,6 +40,17 @@ const REGRESSIONS: readonly Regression[] = [
       'after an outage of all API servers, who recovered first took over from who recovered a second later',
     shows: /API server: up\n[^]* Backup +health [AB],[^]* Active +health [AB],/u,
   },
+  {
+    seed: 1527,
+    defect:
+      'an outage ended just as nodes fell to C; a Backup that had seen one failure less took over from the Active',
+    shows: /API server: up\n[^]* Active +health C,[^]* Active +health [AB],/u,
+  },
+  {
+    seed: 2854,
+    defect: 'the same, with other nodes',
+    shows: /API server: up\n[^]* Active +health C,[^]* Active +health [AB],/u,
+  },
 ];
 
 describe('rounds that found a defect', () => {

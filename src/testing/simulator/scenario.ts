@@ -4,7 +4,7 @@ import type { Authentication, VrrpVersion } from '../../vrrp/advertisement.ts';
 import type { ChecksumForm } from '../../vrrp/checksum.ts';
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../../vrrp/priority.ts';
-import { type HealthTimes, outageGraceMs } from './health.ts';
+import type { HealthTimes } from './health.ts';
 import type { LinkQuality } from './link.ts';
 import type { Random } from './random.ts';
 
@@ -90,7 +90,7 @@ export function drawScenario(random: Random): Scenario {
     checksumForm: random.chance(0.8) ? 'pseudo-header' : 'message',
     authentication: authenticated ? { type: 'pass', password: 'simulate' } : { type: 'none' },
     allowedSources: knowsPeers ? new Set(addresses.map(({ text }) => text)) : null,
-    nodes: drawNodes(random, { addresses, plot, version, intervalMs, isMixed, healthTimes }),
+    nodes: drawNodes(random, { addresses, plot, version, intervalMs, isMixed }),
     healthTimes,
     quality: drawQuality(random, plot, intervalMs),
     timerEarlyMs: plot === 'faults' && random.chance(0.3) ? 0.7 : 0,
@@ -106,11 +106,10 @@ type NodesDraw = {
   readonly version: VrrpVersion;
   readonly intervalMs: number;
   readonly isMixed: boolean;
-  readonly healthTimes: HealthTimes;
 };
 
 function drawNodes(random: Random, draw: NodesDraw): NodeSetup[] {
-  const { addresses, plot, version, intervalMs, isMixed, healthTimes } = draw;
+  const { addresses, plot, version, intervalMs, isMixed } = draw;
   // Under `always` a class C is preempted by whoever has not fallen yet: that is what it means.
   const modes: PreemptMode[] =
     plot === 'outage' ? ['unhealthy', 'never'] : ['unhealthy', 'unhealthy', 'never', 'always'];
@@ -127,7 +126,6 @@ function drawNodes(random: Random, draw: NodesDraw): NodeSetup[] {
       advertisementIntervalMs: isMixed && random.chance(0.4) ? random.pick([2, 10]) * intervalMs : intervalMs,
       preempt,
       preemptDelayMs,
-      outageGraceMs: outageGraceMs(healthTimes),
     },
     offsetMs: random.between(0, MAX_UPTIME_MS),
     driftRatio: random.between(-MAX_DRIFT_RATIO, MAX_DRIFT_RATIO),
