@@ -223,7 +223,7 @@ export class Election {
     for (const router of this.routers) {
       const { link } = router;
       const { vip } = router.options;
-      if (router.bound && link !== null && !present.has(`${link.index} ${vip.text}`))
+      if (router.leased && link !== null && !present.has(`${link.index} ${vip.text}`))
         router.onAddressRemoved(link.index, vip);
     }
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
 import type { BackendState } from './backend.ts';
-import { confirmedAtMs, healthClass, outageGraceMs } from './class.ts';
+import { confirmedAtMs, healthClass } from './class.ts';
 import { type TrackedBackend, recordCheck, untriedBackend } from './tracker.ts';
 
 function backend(local: boolean, state: BackendState, latestGoodMs = 0): TrackedBackend {
@@ -59,8 +59,4 @@ test('a backend confirms nothing until it has been good for the grace of a share
   for (const startedMs of [2000, 3000, 4000]) local = checkAt(local, startedMs, true);
   assert.equal(confirmedAtMs([local], 'A', 2500), 0);
   assert.equal(confirmedAtMs([checkAt(local, 5000, true)], 'A', 2500), 5000);
-});
-
-test('the grace covers a check that times out and `rise` more, each a tenth late', () => {
-  assert.equal(outageGraceMs({ timeoutMs: 2000, intervalMs: 1000, rise: 2 }), 2000 + 3 * 1100);
 });

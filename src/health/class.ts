@@ -9,21 +9,6 @@ export function healthClass(backends: readonly BackendHealth[], proxyListening: 
   return up.some(({ local }) => local) ? 'A' : 'B';
 }
 
-/** What the checks' rhythm is made of (config keys of the same names under `health`). */
-export type CheckTimes = {
-  readonly timeoutMs: number;
-  readonly intervalMs: number;
-  readonly rise: number;
-};
-
-/**
- * How long nodes that recover from the same outage may differ in noticing (ms): one may have a check under way that runs
- * into its timeout, and then needs `rise` more, each up to a tenth later than the interval says (schedule.ts).
- */
-export function outageGraceMs({ timeoutMs, intervalMs, rise }: CheckTimes): number {
-  return timeoutMs + (rise + 1) * intervalMs * 1.1;
-}
-
 /**
  * Start (monotonicMs) of the latest good check that shows this node to be better off than one of class C: the local
  * backend's for A, any healthy backend's for B; 0 when there is none, and for C.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { nextCheckMs } from './schedule.ts';
+import { nextCheckMs, outageGraceMs } from './schedule.ts';
 
 test('the next check begins an interval after the last one began, give or take 10 %', () => {
   const last = { startedMs: 5000, endedMs: 5010 };
@@ -31,4 +31,8 @@ test('never before the last check has ended, and never later than it must', () =
 test('nodes that start together drift apart', () => {
   const last = { startedMs: 0, endedMs: 1 };
   assert.notEqual(nextCheckMs(last, 1000, 0.2), nextCheckMs(last, 1000, 0.3));
+});
+
+test('the grace covers a check that times out and `rise` more, each a tenth late', () => {
+  assert.equal(outageGraceMs({ timeoutMs: 2000, intervalMs: 1000, rise: 2 }), 2000 + 3 * 1100);
 });

@@ -82,7 +82,6 @@ export class VirtualRouter {
   private primary: IpAddress | null = null;
   private healthClass: HealthClass = 'C';
   private healthConfirmedAtMs = 0;
-  /** Since when the class has been other than C. */
   private isDrained = false;
   private holdOffUntilMs = 0;
   private activeAdverIntervalMs: number;

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import type { BackendHealth, BackendState, HealthClass } from '../backend.ts';
-import { confirmedAtMs, healthClass, outageGraceMs } from '../class.ts';
-import { nextCheckMs } from '../schedule.ts';
+import { confirmedAtMs, healthClass } from '../class.ts';
+import { nextCheckMs, outageGraceMs } from '../schedule.ts';
 import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
 import { probe, trustOnly } from './probe.ts';
 

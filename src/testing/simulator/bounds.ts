@@ -1,5 +1,6 @@
 /** How long things may take, derived. All in simulated milliseconds. */
-import { graceMs, recoveryMs } from './health.ts';
+import { outageGraceMs } from '../../health/schedule.ts';
+import { recoveryMs } from './health.ts';
 import { UNBIND_MS } from './daemon.ts';
 import { downMs, skewMs } from './router-checker.ts';
 import { MAX_DRIFT_RATIO, type Scenario } from './scenario.ts';
@@ -50,7 +51,7 @@ export function oneActiveMs(scenario: Scenario, intervalMs: number): number {
  */
 export function lastMoveMs(scenario: Scenario, intervalMs: number): number {
   const { healthTimes, nodes } = scenario;
-  const healthMs = recoveryMs(healthTimes) + graceMs(healthTimes);
+  const healthMs = recoveryMs(healthTimes) + outageGraceMs(healthTimes);
   const preemptDelayMs = Math.max(...nodes.map(({ options }) => options.preemptDelayMs));
   const hearMs = intervalMs + timerMs(scenario);
   const waitMs = Math.max(healthMs, preemptDelayMs) + longestDownMs(scenario, intervalMs) + timerMs(scenario);

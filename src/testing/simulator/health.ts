@@ -3,8 +3,8 @@
  * in a rhythm of its own, and every check that ends makes a report, as the daemon's does.
  */
 import { parseIp } from '../../ip/address.ts';
-import { confirmedAtMs, healthClass, outageGraceMs } from '../../health/class.ts';
-import { nextCheckMs } from '../../health/schedule.ts';
+import { confirmedAtMs, healthClass } from '../../health/class.ts';
+import { type CheckTimes, JITTER_RATIO, nextCheckMs, outageGraceMs } from '../../health/schedule.ts';
 import { type TrackedBackend, recordCheck, untriedBackend } from '../../health/tracker.ts';
 import type { HealthClass } from '../../vrrp/priority.ts';
 import type { HostClock } from './clock.ts';
@@ -14,30 +14,21 @@ import type { Schedule, Task } from './schedule.ts';
 /** What an API server does with a health check: answers it well, answers it badly, or never. */
 export type ApiState = 'up' | 'failing' | 'hung';
 
-/** The daemon's defaults (DESIGN.md, the contract). */
-const RISE = 2;
+/** The daemon's default (DESIGN.md, the contract). */
 export const FALL = 3;
 /** A check that is answered takes up to this long, 1 ms and more. */
 const MAX_ANSWER_MS = 40;
-/** Each interval is up to this part longer (src/health/schedule.ts). */
-const CHECK_JITTER_RATIO = 0.1;
-
-export type HealthTimes = { readonly intervalMs: number; readonly timeoutMs: number };
-
-export function graceMs(times: HealthTimes): number {
-  return outageGraceMs({ ...times, rise: RISE });
-}
 
 /** Until a node that can be well again is: the check that is under way times out, and `rise` good ones follow. */
-export function recoveryMs({ timeoutMs, intervalMs }: HealthTimes): number {
-  return timeoutMs + RISE * intervalMs * (1 + CHECK_JITTER_RATIO) + MAX_ANSWER_MS;
+export function recoveryMs({ timeoutMs, intervalMs, rise }: CheckTimes): number {
+  return timeoutMs + rise * intervalMs * (1 + JITTER_RATIO) + MAX_ANSWER_MS;
 }
 
 export type HealthChecksOptions = {
   readonly schedule: Schedule;
   readonly clock: HostClock;
   readonly random: Random;
-  readonly times: HealthTimes;
+  readonly times: CheckTimes;
   readonly hostCount: number;
   readonly localIndex: number;
   /** What happens to a check of this host's API server that begins now. */
@@ -71,13 +62,13 @@ export class HealthChecks {
     if (backend.health.state === 'unknown') this.untried -= 1;
     const durationMs = clock.nowMs - startedMs;
     const outcome = { ok, misconfigured: false, detail: '', startedMs, durationMs };
-    this.backends[index] = recordCheck(backend, outcome, { rise: RISE, fall: FALL });
+    this.backends[index] = recordCheck(backend, outcome, { rise: times.rise, fall: FALL });
     if (this.untried > 0) return;
     const current = healthClass(
       this.backends.map(({ health }) => health),
       true,
     );
-    onReport(current, confirmedAtMs(this.backends, current, graceMs(times)));
+    onReport(current, confirmedAtMs(this.backends, current, outageGraceMs(times)));
   }
 }
 

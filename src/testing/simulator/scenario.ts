@@ -1,12 +1,15 @@
 /** What a seed stands for: the nodes and how they are configured, the segment, and the plot. */
+import type { CheckTimes } from '../../health/schedule.ts';
 import { type Family, type IpAddress, parseIp } from '../../ip/address.ts';
 import type { Authentication, VrrpVersion } from '../../vrrp/advertisement.ts';
 import type { ChecksumForm } from '../../vrrp/checksum.ts';
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../../vrrp/priority.ts';
-import type { HealthTimes } from './health.ts';
 import type { LinkQuality } from './link.ts';
 import type { Random } from './random.ts';
+
+/** The daemon's default (DESIGN.md, the contract). */
+const RISE = 2;
 
 /**
  * - `faults`: anything goes wrong at any time; then nothing does, and the nodes have to settle;
@@ -37,7 +40,7 @@ export type Scenario = {
   readonly authentication: Authentication;
   readonly allowedSources: ReadonlySet<string> | null;
   readonly nodes: readonly NodeSetup[];
-  readonly healthTimes: HealthTimes;
+  readonly healthTimes: CheckTimes;
   /** The segment as it is without faults. */
   readonly quality: LinkQuality;
   /** How much a timer fires before or after its time. */
@@ -80,7 +83,7 @@ export function drawScenario(random: Random): Scenario {
   const addresses = random.shuffle(ADDRESSES[family]).slice(0, count);
   const knowsPeers = family === 'IPv4' && random.chance(0.8);
   const checksIntervalMs = intervalMs === 10 ? 250 : 1000;
-  const healthTimes = { intervalMs: checksIntervalMs, timeoutMs: 2 * checksIntervalMs };
+  const healthTimes = { intervalMs: checksIntervalMs, timeoutMs: 2 * checksIntervalMs, rise: RISE };
   return {
     plot,
     version,

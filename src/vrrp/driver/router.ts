@@ -52,6 +52,7 @@ export type RouterSnapshot = {
   readonly version: 2 | 3;
   readonly vip: string;
   readonly state: StateName;
+  /** The address is, or may still be, on the interface. */
   readonly bound: boolean;
   readonly drained: boolean;
   readonly priority: number;
@@ -87,8 +88,8 @@ export class Router {
   private attachment: Attachment | null = null;
   private timer: NodeJS.Timeout | null = null;
   private timerAtMs = Infinity;
-  /** The core wants the address bound. */
-  private isBound = false;
+  /** From the core's wish to have the address bound to its wish to have it removed. */
+  private isLeased = false;
   /** Removals that the kernel has not answered: until then the address may still be there. */
   private unbindsUnderWay = 0;
   /** Tells the answers to one term's binds from those to another's. */
@@ -117,8 +118,8 @@ export class Router {
   }
 
   /** Whether the address should be on the interface. */
-  get bound(): boolean {
-    return this.isBound;
+  get leased(): boolean {
+    return this.isLeased;
   }
 
   /** The interface that it uses; null while there is none. */
@@ -194,7 +195,7 @@ export class Router {
       version: this.options.core.version,
       vip: this.options.vip.text,
       state: this.core.stateName,
-      bound: this.isBound || this.unbindsUnderWay > 0,
+      bound: this.isLeased || this.unbindsUnderWay > 0,
       drained: this.core.drained,
       priority: this.core.priority,
       sinceIso: this.since.toISOString(),
@@ -283,7 +284,7 @@ export class Router {
         break;
       case 'bind':
         this.term += 1;
-        this.isBound = true;
+        this.isLeased = true;
         void this.lease('bind');
         break;
       case 'renew':
@@ -370,14 +371,14 @@ export class Router {
       if (kind === 'renew') this.counters.leaseRenewals += 1;
     } catch (error) {
       this.counters.leaseFailures += 1;
-      if (term !== this.term || !this.isBound) return;
+      if (term !== this.term || !this.isLeased) return;
       const text = `cannot ${kind} ${address.text} on ${attachment.link.name}: ${messageOf(error)}`;
       this.give({ type: 'bindFailed', text });
     }
   }
 
   private async unbind(): Promise<void> {
-    this.isBound = false;
+    this.isLeased = false;
     const { attachment, term } = this;
     if (attachment === null) return;
     const { vip, netlink } = this.options;
