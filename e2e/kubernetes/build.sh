@@ -4,36 +4,23 @@
 # Debian 12's source package `kubernetes` (1.20.2, vendored) is compiled with Debian's golang-1.19: about 5 minutes on two
 # cores. The result stays in ${KUBE_VRRP_CACHE:-~/.cache/kube-vrrp}; a second call takes no time.
 set -euo pipefail
+. "$(dirname "$0")/../debian-packages.sh"
 
 readonly version=v1.20.2
+# etcd is Debian's own; the others are compiled.
 readonly programs=(kube-apiserver kubectl kubeadm kubelet kube-controller-manager kube-scheduler kube-proxy)
 readonly cache=${KUBE_VRRP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp}
 readonly home=$cache/kubernetes-$version
 readonly work=$home/work
 readonly gopath=$work/gopath
 readonly tree=$gopath/src/k8s.io/kubernetes
+export GOPATH=$gopath GO111MODULE=off CGO_ENABLED=0 GOCACHE=$work/gocache GOFLAGS=
 
 say() { echo "kubernetes: $*" >&2; }
 
 is_built() {
   local program
-  for program in "${programs[@]}"; do [ -x "$home/bin/$program" ] || return 1; done
-  [ -x "$home/bin/etcd" ] && [ -e "$home/pause.c" ]
-}
-
-install_tools() {
-  local -a missing=()
-  command -v go > /dev/null || missing+=(golang-go)
-  command -v dpkg-source > /dev/null || missing+=(dpkg-dev)
-  command -v etcd > /dev/null || missing+=(etcd-server)
-  if [ ${#missing[@]} -eq 0 ]; then return; fi
-  if [ "$(id -u)" -ne 0 ]; then
-    say "missing on this machine: ${missing[*]}; install them as root"
-    exit 1
-  fi
-  say "installing ${missing[*]}"
-  apt-get update > /dev/null
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}" > "$work/apt-get.log" 2>&1
+  for program in etcd "${programs[@]}"; do [ -x "$home/bin/$program" ] || return 1; done
 }
 
 # Sources come through a private apt root, so that the machine's own list of sources stays as it is.
@@ -48,29 +35,22 @@ Dir::Etc::sourceparts \"/dev/null\";
 Dir::State::Lists \"$apt/lists\";
 Dir::Cache \"$apt/cache\";
 APT::Sandbox::User \"root\";" > "$apt/apt.conf"
-  export APT_CONFIG=$apt/apt.conf
-  (
-    cd "$work/download"
+  quietly env "APT_CONFIG=$apt/apt.conf" bash -euc '
+    cd "$1"
     apt-get update
     apt-get download golang-github-modern-go-reflect2-dev
     apt-get source --download-only kubernetes
-    dpkg -x golang-github-modern-go-reflect2-dev*.deb reflect2
-  ) > "$work/fetch.log" 2>&1
-  unset APT_CONFIG
+    dpkg -x golang-github-modern-go-reflect2-dev*.deb reflect2' fetch "$work/download"
 }
 
 unpack() {
   rm -rf "$gopath"
   mkdir -p "$gopath/src/k8s.io"
-  dpkg-source --no-check -x "$work"/download/kubernetes_*.dsc "$tree" > "$work/unpack.log" 2>&1
+  quietly dpkg-source --no-check -x "$work"/download/kubernetes_*.dsc "$tree"
   # The vendored reflect2 1.0.1 crashes in every map that json-iterator walks since Go 1.18; Debian packages 1.0.2.
   local reflect2=vendor/github.com/modern-go/reflect2
   rm -f "$tree/$reflect2"/*.go "$tree/$reflect2"/*.s
   cp "$work"/download/reflect2/usr/share/gocode/src/github.com/modern-go/reflect2/*.{go,s} "$tree/$reflect2/"
-}
-
-go_settings() {
-  export GOPATH=$gopath GO111MODULE=off CGO_ENABLED=0 GOCACHE=$work/gocache GOFLAGS=
 }
 
 # The one generated file that the source package lacks: pkg/generated/openapi/zz_generated.openapi.go.
@@ -80,17 +60,14 @@ generate_openapi() {
   packages=$(grep -rl --include='*.go' -e '^// *+k8s:openapi-gen=true' staging/src/k8s.io pkg cmd |
     xargs -n1 dirname | sort -u | grep -v -e _examples -e sample- -e /testdata -e code-generator |
     sed -e 's#^staging/src/##' -e 's#^\(pkg\|cmd\)/#k8s.io/kubernetes/\1/#' | paste -sd,)
-  "$work/openapi-gen" -O zz_generated.openapi -p k8s.io/kubernetes/pkg/generated/openapi -i "$packages" \
-    -h hack/boilerplate/boilerplate.generatego.txt -r "$work/violations.txt" --output-base "$gopath/src" \
-    > "$work/openapi.log" 2>&1
+  quietly "$work/openapi-gen" -O zz_generated.openapi -p k8s.io/kubernetes/pkg/generated/openapi -i "$packages" \
+    -h hack/boilerplate/boilerplate.generatego.txt -r "$work/violations.txt" --output-base "$gopath/src"
 }
 
 compile() {
   local package program stamp="-s -w"
-  for package in component-base/version client-go/pkg/version; do
-    for package in "k8s.io/$package" "k8s.io/kubernetes/vendor/k8s.io/$package"; do
-      stamp+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=20 -X $package.gitTreeState=clean"
-    done
+  for package in k8s.io/{,kubernetes/vendor/k8s.io/}{component-base,client-go/pkg}/version; do
+    stamp+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=20 -X $package.gitTreeState=clean"
   done
   for program in "${programs[@]}"; do
     say "compiling $program"
@@ -100,19 +77,18 @@ compile() {
 
 main() {
   if ! is_built; then
+    install_missing go:golang-go dpkg-source:dpkg-dev etcd:etcd-server
     mkdir -p "$work/bin"
-    install_tools
     say "fetching the sources"
     fetch
     unpack
-    go_settings
-    (cd "$tree" && generate_openapi && compile)
-    cp "$tree/build/pause/linux/pause.c" "$home/pause.c"
-    ln -sf "$(command -v etcd)" "$work/bin/etcd"
+    cd "$tree"
+    generate_openapi
+    compile
+    cp "$(command -v etcd)" "$work/bin/etcd"
     rm -rf "$home/bin"
     mv "$work/bin" "$home/bin"
     rm -rf "$work"
-    is_built
   fi
   echo "$home/bin"
 }
