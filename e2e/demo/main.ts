@@ -1,6 +1,7 @@
 /** `npm run demo`: three control-plane hosts and a client on this machine, and the holder of the VIP lost in three ways. */
 import { describeDisruption, type Disruption } from '../lab/client.ts';
 import { Cluster, PROXY_PORT, type StartApiServers } from '../lab/cluster.ts';
+import { measureCosts, type Cost } from '../lab/cost.ts';
 import type { LogEntry } from '../lab/daemon.ts';
 import { vipGone } from '../lab/expectations.ts';
 import type { Host } from '../lab/host.ts';
@@ -24,6 +25,10 @@ type Result = {
   readonly to: Host;
   readonly disruption: Disruption;
 };
+
+/** What one kube-vrrp may cost while nobody is served. */
+const CPU_TARGET_PERCENT = 2;
+const MEMORY_TARGET_MIB = 120;
 
 /** Log events worth a line; the first checks of each API server are not. */
 const TOLD_EVENTS = new Set(['transition', 'ready', 'stopped', 'class']);
@@ -108,6 +113,30 @@ function tellEntry(host: Host, { event, msg }: LogEntry): void {
   if (event !== null && TOLD_EVENTS.has(event)) timeline.say('daemon', host.name, msg);
 }
 
+/** With everything steady and nobody served: what kube-vrrp costs its hosts, the holder's first. */
+async function measureHosts(cluster: Cluster): Promise<Map<Host, Cost>> {
+  const holder = await cluster.settled();
+  await cluster.stopClients();
+  const hosts = [holder, ...cluster.others(holder)];
+  timeline.print('step', '\nnobody is served for twenty seconds');
+  const costs = await measureCosts(hosts.map((host) => cluster.daemon(host).pid));
+  return new Map(hosts.map((host, index) => [host, costs[index] as Cost]));
+}
+
+/** Prints what each daemon costs. For information: a machine that runs the whole lab is no place for a verdict. */
+function summarizeCosts(costs: ReadonlyMap<Host, Cost>): void {
+  const rows = [...costs].map(([host, { cpuPercent, residentMib }], index) => [
+    `${index === 0 ? 'holder' : 'Backup'}, ${host.name}`,
+    `${cpuPercent.toFixed(1)} %`,
+    `${residentMib.toFixed(0)} MiB`,
+  ]);
+  const targets = ['target', `<= ${CPU_TARGET_PERCENT} %`, `<= ${MEMORY_TARGET_MIB} MiB`];
+  timeline.print('step', '');
+  for (const line of formatTable([['kube-vrrp, idle', 'of a core', 'resident'], ...rows, targets])) {
+    timeline.print('daemon', line);
+  }
+}
+
 /** Prints the table; false when something was not as promised. */
 function summarize(results: readonly Result[]): boolean {
   const rows = results.map(({ step, from, to, disruption }) => {
@@ -138,7 +167,10 @@ async function play(lab: Lab, startApiServers: StartApiServers | null): Promise<
   );
   const results: Result[] = [];
   for (const step of STEPS) results.push(await perform(cluster, step));
-  return summarize(results);
+  const costs = await measureHosts(cluster);
+  const isAsPromised = summarize(results);
+  summarizeCosts(costs);
+  return isAsPromised;
 }
 
 async function main(): Promise<number> {
