@@ -8,6 +8,15 @@ import { NetError } from './net-error.ts';
 /** The symbols of the process itself, so whichever C library Node was linked with. */
 const symbols = koffi.load(null);
 
+/** Null where this C library does not have the function. */
+function optional(prototype: string): ReturnType<typeof symbols.func> | null {
+  try {
+    return symbols.func(prototype);
+  } catch {
+    return null;
+  }
+}
+
 export const libc = {
   socket: symbols.func('int socket(int domain, int type, int protocol)') as (
     domain: number,
@@ -44,6 +53,8 @@ export const libc = {
     policy: number,
     param: Uint8Array,
   ) => number,
+  /** glibc and nobody else has it. */
+  mallocTrim: optional('int malloc_trim(size_t pad)') as ((pad: number) => number) | null,
   strerror: symbols.func('const char *strerror(int number)') as (number: number) => string,
 };
 

@@ -62,3 +62,26 @@ describe('scheduling', () => {
     if (result.granted !== 'normal') assert.equal(result.threadPolicy, '0/0');
   });
 });
+
+test('memory that was freed leaves the process', () => {
+  const url = new URL('./process.ts', import.meta.url).href;
+  // Nodes of a list of blocks: the last one, in use, keeps free() from shrinking the heap by itself.
+  const code = `
+    import { readFileSync } from 'node:fs';
+    import koffi from 'koffi';
+    const { returnFreedMemory } = await import(${JSON.stringify(url)});
+    const symbols = koffi.load(null);
+    const calloc = symbols.func('void *calloc(size_t count, size_t size)');
+    const memset = symbols.func('void *memset(void *at, int octet, size_t size)');
+    const free = symbols.func('void free(void *at)');
+    const residentKib = () => Number(/VmRSS:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+    const blocks = Array.from({ length: 20_000 }, () => memset(calloc(1, 1024), 1, 1024));
+    for (const block of blocks.slice(0, -1)) free(block);
+    const beforeKib = residentKib();
+    returnFreedMemory();
+    console.log(beforeKib - residentKib());`;
+  const output = execFileSync(process.execPath, ['--input-type=module', '--eval', code], {
+    encoding: 'utf8',
+  });
+  assert.ok(Number(output) > 10_000, `${output.trim()} KiB of 20,000 left the process`);
+});
