@@ -6,7 +6,7 @@ import { type Config, backendPeers } from '../config/config.ts';
 import { readCa } from '../health/driver/ca.ts';
 import { formatHostPort } from '../ip/address.ts';
 import type { Log } from '../log/log.ts';
-import { type Capability, hasCapability, raisePriority, returnFreedMemory } from '../net/process.ts';
+import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
@@ -28,8 +28,6 @@ const NEEDED: readonly (readonly [Capability, string])[] = [
 
 const CONNECT_TIMEOUT_MS = 2000;
 const SNAPSHOT_MS = 1000;
-/** By then everything that only starting needs has been freed: some 10 MiB. */
-const STARTED_MS = 8000;
 /** Clients of the node's own address may finish what they carry; the rest of kubelet's 30 s is for the handover. */
 const PROXY_GRACE_MS = 5000;
 const SCHEDULING_TEXT = {
@@ -110,7 +108,6 @@ class Daemon {
     const scheduling = raisePriority();
     this.stopBeat = beat(this.vitals, THREAD_ELECTION, () => this.election?.works() ?? true);
     const snapshots = setInterval(() => this.publish(), SNAPSHOT_MS);
-    const trim = setTimeout(returnFreedMemory, STARTED_MS);
     try {
       const started = await Promise.race([this.start(scheduling), this.end]);
       const end = started ?? (await this.end);
@@ -118,7 +115,6 @@ class Daemon {
       return end.code;
     } finally {
       clearInterval(snapshots);
-      clearTimeout(trim);
     }
   }
 

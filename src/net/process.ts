@@ -55,7 +55,7 @@ function setScheduler(policy: number, priority: number): boolean {
 
 /**
  * Gives the memory that was freed, by threads that have ended as well, back to the kernel: glibc keeps it otherwise
- * (malloc_trim(3)). Takes a few milliseconds. Does nothing under another C library.
+ * (malloc_trim(3)). Takes a few milliseconds of the calling thread. Does nothing under another C library.
  */
 export function returnFreedMemory(): void {
   libc.mallocTrim?.(0);
