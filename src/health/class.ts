@@ -1,6 +1,25 @@
 /** The health class of the node, and since when it is known to hold. Pure. */
 import type { BackendHealth, HealthClass } from './backend.ts';
+import { type CheckTimes, outageGraceMs } from './schedule.ts';
 import type { TrackedBackend } from './tracker.ts';
+
+/** What the checks so far say about the node, when its proxy listens. */
+export type Assessment = {
+  /** Every backend has been checked at least once. */
+  readonly settled: boolean;
+  /** C until settled. */
+  readonly class: HealthClass;
+  /** Start (monotonicMs) of the latest good check that shows the node better off than class C; 0 when none does. */
+  readonly confirmedAtMs: number;
+};
+
+/** The class of a node with these backends, and since when it is known to hold. */
+export function assess(backends: readonly TrackedBackend[], times: CheckTimes): Assessment {
+  const healths = backends.map(({ health }) => health);
+  const settled = healths.every(({ state }) => state !== 'unknown');
+  const current = settled ? healthClass(healths, true) : 'C';
+  return { settled, class: current, confirmedAtMs: confirmedAtMs(backends, current, outageGraceMs(times)) };
+}
 
 /** The class: what a client that reaches this node's proxy can be served (DESIGN.md, who holds the VIP). */
 export function healthClass(backends: readonly BackendHealth[], proxyListening: boolean): HealthClass {

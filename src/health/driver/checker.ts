@@ -3,21 +3,15 @@ import type { SecureContext } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
-import type { BackendHealth, BackendState, HealthClass } from '../backend.ts';
-import { confirmedAtMs, healthClass } from '../class.ts';
-import { nextCheckMs, outageGraceMs } from '../schedule.ts';
+import type { BackendHealth, BackendState } from '../backend.ts';
+import { type Assessment, assess } from '../class.ts';
+import { nextCheckMs } from '../schedule.ts';
 import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
 import { probe, trustOnly } from './probe.ts';
 
-export type HealthReport = {
+export type HealthReport = Assessment & {
   /** In the order of the options. */
   readonly backends: readonly BackendHealth[];
-  /** Every backend has answered, failed or timed out at least once. */
-  readonly settled: boolean;
-  /** For a node whose proxy listens. C until settled. */
-  readonly class: HealthClass;
-  /** Start (monotonicMs) of the latest good check that shows the node better off than class C (class.ts); 0 for C. */
-  readonly confirmedAtMs: number;
 };
 
 export type HealthCheckerOptions = {
@@ -98,10 +92,7 @@ export class HealthChecker {
 
   #report(): HealthReport {
     const backends = this.#backends.map(({ health }) => health);
-    const settled = backends.every(({ state }) => state !== 'unknown');
-    const current = settled ? healthClass(backends, true) : 'C';
-    const confirmed = confirmedAtMs(this.#backends, current, outageGraceMs(this.#options));
-    return { backends, settled, class: current, confirmedAtMs: confirmed };
+    return { backends, ...assess(this.#backends, this.#options) };
   }
 
   async #sleepUntil(timeMs: number): Promise<void> {

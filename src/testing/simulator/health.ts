@@ -3,8 +3,8 @@
  * in a rhythm of its own, and every check that ends makes a report, as the daemon's does.
  */
 import { parseIp } from '../../ip/address.ts';
-import { confirmedAtMs, healthClass } from '../../health/class.ts';
-import { type CheckTimes, JITTER_RATIO, nextCheckMs, outageGraceMs } from '../../health/schedule.ts';
+import { assess } from '../../health/class.ts';
+import { type CheckTimes, JITTER_RATIO, nextCheckMs } from '../../health/schedule.ts';
 import { type TrackedBackend, recordCheck, untriedBackend } from '../../health/tracker.ts';
 import type { HealthClass } from '../../vrrp/priority.ts';
 import type { HostClock } from './clock.ts';
@@ -14,7 +14,8 @@ import type { Schedule, Task } from './schedule.ts';
 /** What an API server does with a health check: answers it well, answers it badly, or never. */
 export type ApiState = 'up' | 'failing' | 'hung';
 
-/** The daemon's default (DESIGN.md, the contract). */
+/** The daemon's defaults (DESIGN.md, the contract). */
+export const RISE = 2;
 export const FALL = 3;
 /** A check that is answered takes up to this long, 1 ms and more. */
 const MAX_ANSWER_MS = 40;
@@ -44,11 +45,9 @@ const BACKEND_PORT = 6443;
 export class HealthChecks {
   private readonly options: HealthChecksOptions;
   private readonly backends: TrackedBackend[] = [];
-  private untried: number;
 
   constructor(options: HealthChecksOptions) {
     this.options = options;
-    this.untried = options.hostCount;
     for (let index = 0; index < options.hostCount; index += 1) {
       const local = index === options.localIndex;
       this.backends.push(untriedBackend({ address: BACKEND_ADDRESS, port: BACKEND_PORT, local }));
@@ -59,16 +58,11 @@ export class HealthChecks {
   record(index: number, ok: boolean, startedMs: number): void {
     const { clock, times, onReport } = this.options;
     const backend = this.backends[index]!;
-    if (backend.health.state === 'unknown') this.untried -= 1;
     const durationMs = clock.nowMs - startedMs;
     const outcome = { ok, misconfigured: false, detail: '', startedMs, durationMs };
     this.backends[index] = recordCheck(backend, outcome, { rise: times.rise, fall: FALL });
-    if (this.untried > 0) return;
-    const current = healthClass(
-      this.backends.map(({ health }) => health),
-      true,
-    );
-    onReport(current, confirmedAtMs(this.backends, current, outageGraceMs(times)));
+    const report = assess(this.backends, times);
+    if (report.settled) onReport(report.class, report.confirmedAtMs);
   }
 }
 

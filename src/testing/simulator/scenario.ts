@@ -5,11 +5,9 @@ import type { Authentication, VrrpVersion } from '../../vrrp/advertisement.ts';
 import type { ChecksumForm } from '../../vrrp/checksum.ts';
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../../vrrp/priority.ts';
+import { RISE } from './health.ts';
 import type { LinkQuality } from './link.ts';
 import type { Random } from './random.ts';
-
-/** The daemon's default (DESIGN.md, the contract). */
-const RISE = 2;
 
 /**
  * - `faults`: anything goes wrong at any time; then nothing does, and the nodes have to settle;
