@@ -1,7 +1,7 @@
 /** `npm run demo`: three control-plane hosts and a client on this machine, and the holder of the VIP lost in three ways. */
 import { describeDisruption, type Disruption } from '../lab/client.ts';
 import { Cluster, PROXY_PORT, type StartApiServers } from '../lab/cluster.ts';
-import { measureCosts, type Cost } from '../lab/cost.ts';
+import { COST_TARGET, formatCost, measureCost, type Cost } from '../lab/cost.ts';
 import type { LogEntry } from '../lab/daemon.ts';
 import { vipGone } from '../lab/expectations.ts';
 import type { Host } from '../lab/host.ts';
@@ -25,10 +25,6 @@ type Result = {
   readonly to: Host;
   readonly disruption: Disruption;
 };
-
-/** What one kube-vrrp may cost while nobody is served. */
-const CPU_TARGET_PERCENT = 2;
-const MEMORY_TARGET_MIB = 120;
 
 /** Log events worth a line; the first checks of each API server are not. */
 const TOLD_EVENTS = new Set(['transition', 'ready', 'stopped', 'class']);
@@ -119,18 +115,20 @@ async function measureHosts(cluster: Cluster): Promise<Map<Host, Cost>> {
   await cluster.stopClients();
   const hosts = [holder, ...cluster.others(holder)];
   timeline.print('step', '\nnobody is served for twenty seconds');
-  const costs = await measureCosts(hosts.map((host) => cluster.daemon(host).pid));
-  return new Map(hosts.map((host, index) => [host, costs[index] as Cost]));
+  return new Map(
+    await Promise.all(
+      hosts.map(async (host) => [host, await measureCost(cluster.daemon(host).pid)] as const),
+    ),
+  );
 }
 
 /** Prints what each daemon costs. For information: a machine that runs the whole lab is no place for a verdict. */
 function summarizeCosts(costs: ReadonlyMap<Host, Cost>): void {
-  const rows = [...costs].map(([host, { cpuPercent, residentMib }], index) => [
+  const rows = [...costs].map(([host, cost], index) => [
     `${index === 0 ? 'holder' : 'Backup'}, ${host.name}`,
-    `${cpuPercent.toFixed(1)} %`,
-    `${residentMib.toFixed(0)} MiB`,
+    ...formatCost(cost),
   ]);
-  const targets = ['target', `<= ${CPU_TARGET_PERCENT} %`, `<= ${MEMORY_TARGET_MIB} MiB`];
+  const targets = ['target', ...formatCost(COST_TARGET).map((limit) => `<= ${limit}`)];
   timeline.print('step', '');
   for (const line of formatTable([['kube-vrrp, idle', 'of a core', 'resident'], ...rows, targets])) {
     timeline.print('daemon', line);

@@ -11,23 +11,28 @@ export type Cost = {
   readonly residentMib: number;
 };
 
+/** What one kube-vrrp may cost while nobody is served */
+export const COST_TARGET: Cost = { cpuPercent: 2, residentMib: 120 };
+
+/** "1.6 % of a core, 112 MiB" in its two parts, for people. */
+export function formatCost({ cpuPercent, residentMib: mib }: Cost): [cpu: string, memory: string] {
+  return [`${cpuPercent.toFixed(1)} %`, `${mib.toFixed(0)} MiB`];
+}
+
 /** V8 compiles and collects for some seconds after there was something to do: that is not the cost of doing nothing. */
 const SETTLING_MS = 10_000;
 const WINDOW_MS = 10_000;
 /** USER_HZ, which is 100 on every Linux that Node runs on (proc(5)). */
 const TICK_MS = 10;
 
-/** Watches processes for ten seconds, after ten seconds of rest; the result has their order. */
-export async function measureCosts(pids: readonly number[]): Promise<Cost[]> {
+/** Watches a process for ten seconds, after ten seconds of rest. */
+export async function measureCost(pid: number): Promise<Cost> {
   await sleep(SETTLING_MS);
   const fromMs = monotonicMs();
-  const earlierMs = pids.map(cpuMs);
+  const earlierMs = cpuMs(pid);
   await sleep(WINDOW_MS);
-  const windowMs = monotonicMs() - fromMs;
-  return pids.map((pid, index) => ({
-    cpuPercent: ((cpuMs(pid) - (earlierMs[index] ?? 0)) / windowMs) * 100,
-    residentMib: residentMib(pid),
-  }));
+  const cpuPercent = ((cpuMs(pid) - earlierMs) / (monotonicMs() - fromMs)) * 100;
+  return { cpuPercent, residentMib: residentMib(pid) };
 }
 
 /** CPU time of a process, all threads, ms. */

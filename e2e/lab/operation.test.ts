@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { Cluster } from './cluster.ts';
-import { measureCosts } from './cost.ts';
+import { COST_TARGET, formatCost, measureCost } from './cost.ts';
 import { eventually } from './eventually.ts';
 import { assertVipStayed } from './expectations.ts';
 import type { Host } from './host.ts';
@@ -13,7 +13,7 @@ import { enterLab } from './privileges.ts';
 
 await enterLab();
 
-/** Targets: 2 % of a core and 120 MiB. Loose here, since the machine is busy with the lab as well. */
+/** Looser than the targets, since the machine is busy with the lab as well. */
 const CPU_LIMIT_PERCENT = 4;
 const MEMORY_LIMIT_MIB = 150;
 
@@ -161,14 +161,18 @@ describe('operation', () => {
     const [backup] = cluster.others(holder) as [Host];
     // Nobody is served: that would be measured with it.
     await cluster.stopClients();
-    const costs = await measureCosts([holder, backup].map((host) => cluster.daemon(host).pid));
-    for (const [index, role] of ['holder', 'Backup'].entries()) {
-      const { cpuPercent = 0, residentMib = 0 } = costs[index] ?? {};
-      t.diagnostic(
-        `${role}: ${cpuPercent.toFixed(1)} % of a core, ${residentMib.toFixed(0)} MiB; targets 2 %, 120 MiB`,
-      );
-      assert.ok(cpuPercent <= CPU_LIMIT_PERCENT, `${role}: ${cpuPercent} % of a core`);
-      assert.ok(residentMib <= MEMORY_LIMIT_MIB, `${role}: ${residentMib} MiB`);
-    }
+    const roles = [
+      ['holder', holder],
+      ['Backup', backup],
+    ] as const;
+    await Promise.all(
+      roles.map(async ([role, host]) => {
+        const cost = await measureCost(cluster.daemon(host).pid);
+        const told = `${role}: ${formatCost(cost).join(', ')}; targets ${formatCost(COST_TARGET).join(', ')}`;
+        t.diagnostic(told);
+        assert.ok(cost.cpuPercent <= CPU_LIMIT_PERCENT, told);
+        assert.ok(cost.residentMib <= MEMORY_LIMIT_MIB, told);
+      }),
+    );
   });
 });

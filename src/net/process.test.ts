@@ -65,7 +65,7 @@ describe('scheduling', () => {
 
 test('memory that was freed leaves the process', () => {
   const url = new URL('./process.ts', import.meta.url).href;
-  // Nodes of a list of blocks: the last one, in use, keeps free() from shrinking the heap by itself.
+  // The last block stays in use, so free() cannot shrink the heap by itself.
   const code = `
     import { readFileSync } from 'node:fs';
     import koffi from 'koffi';

@@ -1,4 +1,4 @@
-/** What this process may do, and how the scheduler treats its election thread. */
+/** What this process may do, how the scheduler treats its election thread, and what memory it keeps. */
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
