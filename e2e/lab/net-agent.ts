@@ -8,7 +8,8 @@ import { type IpAddress, parseIp } from '../../src/ip/address.ts';
 import { type EthernetLink, LinkSocket } from '../../src/net/link-socket.ts';
 import { openPacketSocket } from '../../src/net/packet-socket.ts';
 import { probeAddress } from '../../src/net/probe.ts';
-import { type AddressLease, type InterfaceAddress, type Link, RtNetlink } from '../../src/net/rtnetlink.ts';
+import type { AddressLease, InterfaceAddress, Link } from '../../src/net/rtnetlink-messages.ts';
+import { RtNetlink } from '../../src/net/rtnetlink.ts';
 import { openVrrpSocket, type VrrpDatagram, type VrrpSocket } from '../../src/net/vrrp-socket.ts';
 
 export type WireLease = {

@@ -7,7 +7,7 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 import { parseIp } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/net/frames.ts';
-import type { Link, NetlinkChange } from '../../src/net/rtnetlink.ts';
+import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
 import { eventually } from './eventually.ts';
 import { LabProcess } from './lab-process.ts';
 import type { AgentLine, WireAddress, WireDatagram, WireLease } from './net-agent.ts';

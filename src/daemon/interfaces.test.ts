@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type IpAddress, parseIp } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
 import type { Config } from '../config/config.ts';
 import { InterfaceTable, findRouterLink } from './interfaces.ts';
 

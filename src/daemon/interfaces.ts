@@ -1,7 +1,7 @@
 /** Which interface the election can use now, from what the kernel says about links and addresses. Pure. */
 import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
-import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink.ts';
+import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink-messages.ts';
 import type { RouterLink } from '../vrrp/driver/router.ts';
 import { findSource } from './node.ts';
 

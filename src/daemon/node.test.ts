@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Config } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { parseIp } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
 import { resolveNode, type ResolvedNode } from './node.ts';
 
 const LO: Link = { index: 1, name: 'lo', mac: null, up: true };

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config/config.ts';
 import { inPrefix, isLinkLocal, type Family, type IpAddress } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink.ts';
+import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
 
 export type ResolvedNode = {
   /** The interface that VIPs are bound on and VRRP is spoken on. It may be down. */

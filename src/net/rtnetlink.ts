@@ -7,59 +7,42 @@
  * caused it, and of which there may be too much.
  */
 import {
-  AttrStream,
   createNetlink,
   Flags,
   FlagsGet,
   FlagsNew,
   type NetlinkMessage,
   type NetlinkSocket,
-  parseAttributes,
   parseError,
   parseMessages,
-  putU32,
-  readU16,
-  readU32,
 } from 'netlink';
 
-import { type Family, type IpAddress, ipFromOctets } from '../ip/address.ts';
+import type { Family, IpAddress } from '../ip/address.ts';
 import { errnoCode, libc } from './libc.ts';
 import { NetError } from './net-error.ts';
 import { NotificationSocket } from './netlink-notifications.ts';
-
-export type Link = {
-  /** 1 and up; a link that is deleted and made again has another. */
-  readonly index: number;
-  readonly name: string;
-  /** 6 octets; null for a link that is not Ethernet. */
-  readonly mac: Uint8Array | null;
-  /** Administratively up, with carrier, and operational. */
-  readonly up: boolean;
-};
-
-export type InterfaceAddress = {
-  readonly linkIndex: number;
-  readonly address: IpAddress;
-  /** 0-32 or 0-128 */
-  readonly prefixLength: number;
-  /** What was left of the kernel's lifetime, in whole seconds; null: for ever. */
-  readonly validSeconds: number | null;
-  /** Duplicate address detection (RFC 4862 5.4) has not ended, or has failed: the address cannot be used. */
-  readonly tentative: boolean;
-};
-
-export type NetlinkChange =
-  | { readonly kind: 'link'; readonly link: Link }
-  | { readonly kind: 'linkRemoved'; readonly index: number; readonly name: string }
-  | { readonly kind: 'addressAdded' | 'addressRemoved'; readonly address: InterfaceAddress };
-
-/** An address to hold for as long as it is renewed. */
-export type AddressLease = {
-  readonly linkIndex: number;
-  readonly address: IpAddress;
-  /** Whole seconds, 1 and up. The kernel takes the address away up to half a second later than that. */
-  readonly validSeconds: number;
-};
+import {
+  type AddressLease,
+  type DefaultRoute,
+  HOST_PREFIX_BY_FAMILY,
+  type InterfaceAddress,
+  type Link,
+  type NetlinkChange,
+  RTM_DELADDR,
+  RTM_GETADDR,
+  RTM_GETLINK,
+  RTM_GETROUTE,
+  RTM_NEWADDR,
+  encodeAddressesRequest,
+  encodeLease,
+  encodeLinksRequest,
+  encodeRemoval,
+  encodeRoutesRequest,
+  parseAddress,
+  parseChange,
+  parseDefaultRoute,
+  parseLink,
+} from './rtnetlink-messages.ts';
 
 /** A refused request. Codes: 'EPERM', 'ENODEV', 'EADDRNOTAVAIL', 'ETIMEDOUT', 'ENOBUFS', 'ECANCELED' (closed), ... */
 export class NetlinkError extends NetError {
@@ -74,52 +57,11 @@ const DUMP_ATTEMPTS = 4;
 /** More leases than VIPs means that links come and go: begin anew. */
 const CACHED_LEASES = 16;
 
-const AF_BY_FAMILY: Record<Family, number> = { IPv4: 2, IPv6: 10 };
-const HOST_PREFIX_BY_FAMILY: Record<Family, number> = { IPv4: 32, IPv6: 128 };
-const FOREVER_SECONDS = 0xffffffff;
-
-// linux/netlink.h, linux/rtnetlink.h
+// linux/netlink.h
 const NETLINK_ROUTE = 0;
 const NLMSG_ERROR = 2;
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
-const RTM_GETADDR = 22;
-const RTM_GETROUTE = 26;
 /** RTNLGRP_LINK is group 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV6_IFADDR 9. */
 const NOTIFICATION_GROUPS = (1 << 0) | (1 << 4) | (1 << 8);
-
-// linux/if_addr.h
-const IFADDRMSG_BYTES = 8;
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
-const IFA_CACHEINFO = 6;
-const IFA_FLAGS = 8;
-const IFA_F_NODAD = 0x02;
-const IFA_F_TENTATIVE = 0x40;
-const IFA_F_NOPREFIXROUTE = 0x200;
-
-// linux/if_link.h, linux/if.h, linux/if_arp.h
-const IFINFOMSG_BYTES = 16;
-const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_EXT_MASK = 29;
-const RTEXT_FILTER_SKIP_STATS = 8;
-const ARPHRD_ETHER = 1;
-const IFF_UP = 0x1;
-const IFF_RUNNING = 0x40;
-const IFF_LOWER_UP = 0x10000;
-const UP_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
-
-// linux/rtnetlink.h
-const RTMSG_BYTES = 12;
-const RTA_OIF = 4;
-const RTA_PRIORITY = 6;
-const RTA_MULTIPATH = 9;
-const RTN_UNICAST = 1;
-const RT_TABLE_MAIN = 254;
 
 /** One namespace's rtnetlink. Usable in any thread; it keeps the event loop alive until closed. */
 export class RtNetlink {
@@ -173,25 +115,20 @@ export class RtNetlink {
 
   /** All links. Throws NetlinkError. */
   async links(): Promise<Link[]> {
-    const request = new AttrStream();
-    request.emit(Buffer.alloc(IFINFOMSG_BYTES));
-    request.push(IFLA_EXT_MASK, putU32(RTEXT_FILTER_SKIP_STATS));
-    const messages = await this.#dump(RTM_GETLINK, Buffer.concat(request.bufs));
+    const messages = await this.#dump(RTM_GETLINK, encodeLinksRequest());
     return messages.map((message) => parseLink(message.data)).filter((link) => link !== null);
   }
 
   /** All addresses of all links, of both families. Throws NetlinkError. */
   async addresses(): Promise<InterfaceAddress[]> {
-    const messages = await this.#dump(RTM_GETADDR, Buffer.alloc(IFADDRMSG_BYTES));
+    const messages = await this.#dump(RTM_GETADDR, encodeAddressesRequest());
     return messages.map((message) => parseAddress(message.data)).filter((address) => address !== null);
   }
 
   /** The link of the default route in the main table, the one of lowest metric; null: none. Throws NetlinkError. */
   async defaultRouteLinkIndex(family: Family): Promise<number | null> {
-    const request = Buffer.alloc(RTMSG_BYTES);
-    request[0] = AF_BY_FAMILY[family];
     let best: DefaultRoute | null = null;
-    for (const message of await this.#dump(RTM_GETROUTE, request)) {
+    for (const message of await this.#dump(RTM_GETROUTE, encodeRoutesRequest(family))) {
       const route = parseDefaultRoute(message.data);
       if (route !== null && (best === null || route.metric < best.metric)) best = route;
     }
@@ -252,10 +189,10 @@ export class RtNetlink {
   }
 
   async #deleteAddress(linkIndex: number, address: IpAddress, prefixLength: number): Promise<boolean> {
-    const request = encodeAddress(linkIndex, address, prefixLength);
+    const request = encodeRemoval(linkIndex, address, prefixLength);
     try {
       const what = `cannot remove ${address.text} from link ${linkIndex}`;
-      await this.#command(what, RTM_DELADDR, Buffer.concat(request.bufs), 0);
+      await this.#command(what, RTM_DELADDR, request, 0);
       return true;
     } catch (error) {
       if (error instanceof NetlinkError && NO_SUCH_ADDRESS.has(error.code)) return false;
@@ -335,110 +272,4 @@ function netlinkError(what: string, cause: unknown): NetlinkError {
 
 function isInterrupted(message: NetlinkMessage): boolean {
   return (message.flags & Flags.DUMP_INTR) !== 0;
-}
-
-/** struct ifaddrmsg and the address as both local and prefix address (linux/if_addr.h). */
-function encodeAddress(linkIndex: number, address: IpAddress, prefixLength: number): AttrStream {
-  const header = Buffer.alloc(IFADDRMSG_BYTES);
-  header[0] = AF_BY_FAMILY[address.family];
-  header[1] = prefixLength;
-  header.set(putU32(linkIndex), 4);
-  const message = new AttrStream();
-  message.emit(header);
-  message.push(IFA_LOCAL, address.octets);
-  message.push(IFA_ADDRESS, address.octets);
-  return message;
-}
-
-function encodeLease(lease: AddressLease): Uint8Array {
-  const message = encodeAddress(lease.linkIndex, lease.address, HOST_PREFIX_BY_FAMILY[lease.address.family]);
-  // struct ifa_cacheinfo: preferred, valid, and two timestamps that only the kernel writes.
-  message.push(IFA_CACHEINFO, Buffer.concat([putU32(0), putU32(lease.validSeconds), putU32(0), putU32(0)]));
-  // No route for the /128: the kernel would rewrite it, and tell every listener, on each renewal.
-  if (lease.address.family === 'IPv6') message.push(IFA_FLAGS, putU32(IFA_F_NODAD | IFA_F_NOPREFIXROUTE));
-  return Buffer.concat(message.bufs);
-}
-
-function parseChange(message: NetlinkMessage): NetlinkChange | null {
-  switch (message.type) {
-    case RTM_NEWLINK: {
-      const link = parseLink(message.data);
-      return link === null ? null : { kind: 'link', link };
-    }
-    case RTM_DELLINK: {
-      const link = parseLink(message.data);
-      return link === null ? null : { kind: 'linkRemoved', index: link.index, name: link.name };
-    }
-    case RTM_NEWADDR: {
-      const address = parseAddress(message.data);
-      return address === null ? null : { kind: 'addressAdded', address };
-    }
-    case RTM_DELADDR: {
-      const address = parseAddress(message.data);
-      return address === null ? null : { kind: 'addressRemoved', address };
-    }
-    default:
-      return null;
-  }
-}
-
-/** struct ifinfomsg; null when the message is about a link's place in a bridge, which is not the link itself. */
-function parseLink(data: Buffer): Link | null {
-  if (data.length < IFINFOMSG_BYTES || data[0] !== 0) return null;
-  const isEthernet = readU16.call(data, 2) === ARPHRD_ETHER;
-  const flags = u32At(data, 8);
-  let name = '';
-  let mac: Uint8Array | null = null;
-  parseAttributes(data.subarray(IFINFOMSG_BYTES), (attribute) => {
-    if (attribute.type === IFLA_IFNAME) name = attribute.data.toString('utf8', 0, attribute.data.length - 1);
-    if (attribute.type === IFLA_ADDRESS && isEthernet) mac = Uint8Array.from(attribute.data);
-  });
-  return { index: u32At(data, 4), name, mac, up: (flags & UP_FLAGS) === UP_FLAGS };
-}
-
-/** struct ifaddrmsg; null when it is of another family than IPv4 and IPv6. */
-function parseAddress(data: Buffer): InterfaceAddress | null {
-  if (data.length < IFADDRMSG_BYTES) return null;
-  let prefixAddress: Buffer | null = null;
-  let local: Buffer | null = null;
-  let flags = data[2] ?? 0;
-  let validSeconds = FOREVER_SECONDS;
-  parseAttributes(data.subarray(IFADDRMSG_BYTES), (attribute) => {
-    if (attribute.type === IFA_ADDRESS) prefixAddress = attribute.data;
-    if (attribute.type === IFA_LOCAL) local = attribute.data;
-    if (attribute.type === IFA_FLAGS) flags = u32At(attribute.data, 0);
-    if (attribute.type === IFA_CACHEINFO) validSeconds = u32At(attribute.data, 4);
-  });
-  // On a point-to-point link IFA_ADDRESS is the other end.
-  const octets = (local ?? prefixAddress) as Buffer | null;
-  if (octets === null || (octets.length !== 4 && octets.length !== 16)) return null;
-  return {
-    linkIndex: u32At(data, 4),
-    address: ipFromOctets(octets),
-    prefixLength: data[1] ?? 0,
-    validSeconds: validSeconds === FOREVER_SECONDS ? null : validSeconds,
-    tentative: (flags & IFA_F_TENTATIVE) !== 0,
-  };
-}
-
-type DefaultRoute = { readonly linkIndex: number; readonly metric: number };
-
-/** struct rtmsg; null when it is not a unicast default route of the main table, or leads to no link. */
-function parseDefaultRoute(data: Buffer): DefaultRoute | null {
-  if (data.length < RTMSG_BYTES || data[1] !== 0 || data[4] !== RT_TABLE_MAIN || data[7] !== RTN_UNICAST)
-    return null;
-  let linkIndex: number | null = null;
-  let metric = 0;
-  parseAttributes(data.subarray(RTMSG_BYTES), (attribute) => {
-    if (attribute.type === RTA_OIF) linkIndex = u32At(attribute.data, 0);
-    // struct rtnexthop: length, flags, weight, link; the first of several ways is as good as any.
-    if (attribute.type === RTA_MULTIPATH) linkIndex = u32At(attribute.data, 4);
-    if (attribute.type === RTA_PRIORITY) metric = u32At(attribute.data, 0);
-  });
-  return linkIndex === null ? null : { linkIndex, metric };
-}
-
-/** In the host's byte order. */
-function u32At(data: Buffer, offset: number): number {
-  return readU32.call(data, offset);
 }

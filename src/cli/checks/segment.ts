@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { hasCapability } from '../../net/process.ts';
 import { probeAddress } from '../../net/probe.ts';
-import type { InterfaceAddress, Link } from '../../net/rtnetlink.ts';
+import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
 import { errorText } from '../system-errors.ts';
