@@ -149,7 +149,7 @@ class Daemon {
       local: election.interfaces.has(address),
     }));
     this.proxy = await this.startProxy(backends);
-    this.services.start(backends, this.proxy.servicesPorts);
+    this.services.start(node.self, backends, this.proxy.servicesPorts);
     this.waitingFor = null;
     const place: Place = { interfaceName: node.link.name, self: node.self };
     election.start(place);

@@ -44,6 +44,8 @@ export type ToServices =
   /** The node is known and the proxy listens: begin to check the backends. */
   | {
       readonly type: 'start';
+      /** This node's address among the peers. */
+      readonly self: IpAddress;
       readonly backends: readonly BackendAddress[];
       readonly proxyPorts: readonly MessagePort[];
     }

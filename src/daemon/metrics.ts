@@ -1,6 +1,8 @@
 /** /metrics: every number is read from one observation, made when it is asked for. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { REJECT_REASONS } from '../vrrp/receive.ts';
+import { MESSAGE_REJECTS } from '../takeover/message.ts';
+import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
 import type { Observation } from './status.ts';
 
 type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
@@ -44,6 +46,11 @@ function perBackend(
 const one =
   (read: (observation: Observation) => number): Metric['read'] =>
   (observation) => [{ labels: {}, value: read(observation) }];
+
+const takeover =
+  (read: (counts: TakeoverCounts) => number): Metric['read'] =>
+  (observation) =>
+    observation.takeover === null ? [] : [{ labels: {}, value: read(observation.takeover) }];
 
 const STATES = ['Initialize', 'Backup', 'Active'] as const;
 const BACKEND = ['backend', 'local'] as const;
@@ -230,6 +237,75 @@ const METRICS: readonly Metric[] = [
     help: 'Failures to accept a connection, such as too few file descriptors',
     labels: [],
     read: one(({ proxy }) => proxy.acceptErrors),
+  },
+  {
+    name: 'kube_vrrp_takeover_shared_clients',
+    help: 'Clients of the VIP on this node that peers are told of',
+    labels: [],
+    read: takeover(({ shared }) => shared),
+  },
+  {
+    name: 'kube_vrrp_takeover_known_clients',
+    help: 'Clients of the VIP on other nodes that peers have told of',
+    labels: [],
+    read: takeover(({ known }) => known),
+  },
+  {
+    name: 'kube_vrrp_takeover_messages_sent_total',
+    help: 'Messages about clients sent to peers',
+    labels: [],
+    read: takeover(({ messagesSent }) => messagesSent),
+  },
+  {
+    name: 'kube_vrrp_takeover_sent_bytes_total',
+    help: 'Payload bytes of the messages about clients sent to peers',
+    labels: [],
+    read: takeover(({ sentBytes }) => sentBytes),
+  },
+  {
+    name: 'kube_vrrp_takeover_send_errors_total',
+    help: 'Messages to peers and prompts to clients that the kernel refused',
+    labels: [],
+    read: takeover(({ sendErrors }) => sendErrors),
+  },
+  {
+    name: 'kube_vrrp_takeover_messages_received_total',
+    help: 'Messages about clients accepted from peers',
+    labels: [],
+    read: takeover(({ messagesReceived }) => messagesReceived),
+  },
+  {
+    name: 'kube_vrrp_takeover_messages_lost_total',
+    help: 'Messages about clients that did not arrive, seen from gaps in their sequence',
+    labels: [],
+    read: takeover(({ messagesLost }) => messagesLost),
+  },
+  {
+    name: 'kube_vrrp_takeover_messages_rejected_total',
+    help: 'Messages about clients dropped, by reason',
+    labels: ['reason'],
+    read: ({ takeover: counts }) =>
+      counts === null
+        ? []
+        : MESSAGE_REJECTS.map((reason) => ({ labels: { reason }, value: counts.rejected[reason] })),
+  },
+  {
+    name: 'kube_vrrp_takeover_prompts_total',
+    help: 'Segments sent to clients of lost holders, so that they notice',
+    labels: [],
+    read: takeover(({ prompts }) => prompts),
+  },
+  {
+    name: 'kube_vrrp_takeover_clients_total',
+    help: 'Clients of lost holders, by whether they answered',
+    labels: ['answered'],
+    read: ({ takeover: counts }) =>
+      counts === null
+        ? []
+        : [
+            { labels: { answered: 'true' }, value: counts.answered },
+            { labels: { answered: 'false' }, value: counts.unanswered },
+          ],
   },
   {
     name: 'kube_vrrp_thread_heartbeat_age_seconds',

@@ -3,7 +3,9 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { isAbandoned } from '../health/abandon.ts';
 import type { BackendHealth, BackendState } from '../health/backend.ts';
 import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
+import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
+import { monotonicMs } from '../net/clock.ts';
 import { returnFreedMemory } from '../net/process.ts';
 import {
   THREAD_ELECTION,
@@ -12,9 +14,11 @@ import {
   beat,
   readThreadVitals,
 } from '../net/thread-vitals.ts';
+import { type ClosedConnection, ConnectionTable, type OpenedConnection } from '../proxy/connections.ts';
 import { ProxyCounters } from '../proxy/counters.ts';
 import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
 import type { ProxyBackend } from '../proxy/upstream.ts';
+import { Takeover } from '../takeover/driver/takeover.ts';
 import { Admin } from './admin.ts';
 import { openLog } from './logger.ts';
 import type {
@@ -45,9 +49,32 @@ let report: HealthReport = { backends: [], settled: false, class: 'C', confirmed
 let checker: HealthChecker | null = null;
 let proxyPorts: readonly MessagePort[] = [];
 let toldStates = '';
+let takeover: Takeover | null = null;
+const connections = new ConnectionTable({
+  opened: (connection) => takeover?.opened(connection),
+  closed: (connection, closed) => {
+    takeover?.closed(connection);
+    if (config.log.level === 'debug') logConnection(connection, closed);
+  },
+});
 
 function log(level: LogLevel, message: string, fields: LogFields = {}): void {
   sink.write({ level, message, fields, timeMs: Date.now() });
+}
+
+function logConnection(connection: OpenedConnection, closed: ClosedConnection | null): void {
+  const { client, clientPort, local, backend, openedAtMs } = connection;
+  const durationMs = Math.round(monotonicMs() - openedAtMs);
+  log('debug', `client ${client}:${clientPort} left ${backend} after ${durationMs} ms`, {
+    event: 'connection',
+    client,
+    clientPort,
+    local,
+    backend,
+    durationMs,
+    bytesToBackend: closed?.bytesToBackend ?? null,
+    bytesToClient: closed?.bytesToClient ?? null,
+  });
 }
 
 const stopBeat = beat(data.vitals, THREAD_SERVICES);
@@ -64,6 +91,7 @@ function observe(): Observation {
     settled: report.settled,
     backends: report.backends,
     proxy: proxyCounters.read(report.backends.length),
+    takeover: takeover?.read() ?? null,
     threads: {
       election: readThreadVitals(data.vitals, THREAD_ELECTION),
       services: readThreadVitals(data.vitals, THREAD_SERVICES),
@@ -97,15 +125,34 @@ const admin = new Admin({
   undrain: () => tell({ type: 'undrain' }),
 });
 
-function start(backends: readonly BackendAddress[], ports: readonly MessagePort[]): void {
+function start(self: IpAddress, backends: readonly BackendAddress[], ports: readonly MessagePort[]): void {
   proxyPorts = ports;
-  for (const port of ports) {
-    port.on('message', (event: ProxyEvent) => {
-      if (event.type === 'log') log(event.level, event.message, event.fields);
-    });
+  takeover = new Takeover({
+    self,
+    peers: config.peers.filter(({ family, text }) => family === self.family && text !== self.text),
+    vrid: config.vrrp.vrid,
+    port: config.proxy.port,
+    vips: config.vips,
+    log,
+  });
+  for (const [worker, port] of ports.entries()) {
+    port.on('message', (event: ProxyEvent) => onProxy(worker, port, event));
   }
   checker = new HealthChecker({ ...config.health, backends, ca: data.ca, onReport, onTransition });
   checker.start();
+}
+
+function onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
+  if (event.type === 'log') log(event.level, event.message, event.fields);
+  else if (event.type === 'connections') {
+    connections.apply(worker, event.batch);
+    port.postMessage({ type: 'connectionsRead' } satisfies ProxyCommand);
+  }
+}
+
+function onElection(latest: ElectionSnapshot): void {
+  election = latest;
+  for (const { vip, state } of latest.routers) takeover?.setActive(vip, state === 'Active');
 }
 
 function onReport(latest: HealthReport): void {
@@ -172,6 +219,7 @@ function proxyState(backend: BackendHealth, all: readonly BackendHealth[]): Prox
 }
 
 async function stop(): Promise<void> {
+  takeover?.close();
   await checker?.stop();
   await admin.close();
   for (const port of proxyPorts) port.close();
@@ -189,10 +237,10 @@ main.on('message', (message: ToServices) => {
       sink.write(message.record);
       break;
     case 'start':
-      start(message.backends, message.proxyPorts);
+      start(message.self, message.backends, message.proxyPorts);
       break;
     case 'election':
-      election = message.snapshot;
+      onElection(message.snapshot);
       break;
     case 'stop':
       void stop();

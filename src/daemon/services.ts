@@ -1,5 +1,6 @@
 /** The main thread's end of the services thread. Posting never blocks, and what waits there is bounded. */
 import type { MessagePort, Worker } from 'node:worker_threads';
+import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type {
   BackendAddress,
@@ -45,9 +46,11 @@ export class Services {
     this.post({ type: 'election', snapshot });
   }
 
-  start(backends: readonly BackendAddress[], proxyPorts: readonly MessagePort[]): void {
+  start(self: IpAddress, backends: readonly BackendAddress[], proxyPorts: readonly MessagePort[]): void {
     this.posted += 1;
-    this.worker.postMessage({ type: 'start', backends, proxyPorts } satisfies ToServices, [...proxyPorts]);
+    this.worker.postMessage({ type: 'start', self, backends, proxyPorts } satisfies ToServices, [
+      ...proxyPorts,
+    ]);
   }
 
   /** Ends the thread after it has written out the log; by force when it does not answer. */

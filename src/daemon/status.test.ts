@@ -42,6 +42,7 @@ const observation: Observation = {
     },
   ],
   proxy: new ProxyCounters(createProxyCounters()).read(1),
+  takeover: null,
   threads: { election: alive, services: alive, proxy0: alive },
 };
 

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { BackendHealth, BackendState, HealthClass } from '../health/backend.ts';
 import type { ThreadVitals } from '../net/thread-vitals.ts';
 import type { ProxyCounts } from '../proxy/counters.ts';
+import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { ElectionSnapshot } from './messages.ts';
 
@@ -40,6 +41,8 @@ export type Observation = {
   readonly settled: boolean;
   readonly backends: readonly BackendHealth[];
   readonly proxy: ProxyCounts;
+  /** Null until the node is known. */
+  readonly takeover: TakeoverCounts | null;
   readonly threads: Readonly<Record<string, ThreadVitals>>;
 };
 

@@ -59,3 +59,8 @@ export function isLinkLocal(address: IpAddress): boolean {
 export function formatHostPort(address: IpAddress, port: number): string {
   return address.family === 'IPv6' ? `[${address.text}]:${port}` : `${address.text}:${port}`;
 }
+
+/** The address in the text that a socket has for it: a zone is left out, IPv4 behind `::ffff:` is IPv4. Null: none. */
+export function parseSocketAddress(text: string): IpAddress | null {
+  return parseIp(text.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/, ''));
+}

@@ -2,6 +2,7 @@
 import type { IpAddress } from '../ip/address.ts';
 
 export const ETHERTYPE_ARP = 0x0806;
+export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
 
 const ETHERNET_HEADER_BYTES = 14;

@@ -34,6 +34,17 @@ export const libc = {
     length: number,
     flags: number,
   ) => number,
+  sendto: symbols.func(
+    'intptr_t sendto(int fd, const void *data, size_t length, int flags, const void *address, uint addressLength)',
+    // oxlint-disable-next-line max-params -- the C library's own (send(2))
+  ) as (
+    fd: number,
+    data: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ) => number,
   recv: symbols.func('intptr_t recv(int fd, void *data, size_t length, int flags)') as (
     fd: number,
     data: Uint8Array,

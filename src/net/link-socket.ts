@@ -14,6 +14,9 @@ const PERMISSION_ERRORS = new Set(['EPERM', 'EACCES']);
 /** The link a frame socket works on; `mac` is null for a link that has no Ethernet address. */
 export type EthernetLink = { readonly index: number; readonly mac: Uint8Array | null };
 
+/** Every link of the host, for a socket that only receives (packet(7): sll_ifindex 0). */
+export const EVERY_LINK: EthernetLink = { index: 0, mac: new Uint8Array(MAC_BYTES) };
+
 /** What to receive: frames of one EtherType, less those that the filter drops. */
 export type Reception = { readonly etherType: number; readonly filter?: SocketFilter };
 

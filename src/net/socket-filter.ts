@@ -1,5 +1,5 @@
 /** Classic BPF programs for SO_ATTACH_FILTER (linux/filter.h), so that what is not wanted never wakes this process. */
-import type { IpAddress } from '../ip/address.ts';
+import type { Family, IpAddress } from '../ip/address.ts';
 import { addressOf } from './libc.ts';
 
 export const SOL_SOCKET = 1;
@@ -11,6 +11,9 @@ export type SocketFilter = readonly Instruction[];
 
 const LOAD_BYTE_AT = 0x30; // BPF_LD | BPF_B | BPF_ABS
 const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const LOAD_HALF_AT = 0x28; // BPF_LD | BPF_H | BPF_ABS
+const JUMP_IF_GREATER = 0x25; // BPF_JMP | BPF_JGT | BPF_K
+const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const JUMP_IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const RETURN = 0x06; // BPF_RET | BPF_K
 /** Offsets from here count from the network header, wherever the socket's own data begins. */
@@ -51,6 +54,54 @@ export function hopLimit255To(destination: IpAddress): SocketFilter {
     );
   }
   return [...checks, ACCEPT, DROP];
+}
+
+/** Of all packets, only those with TTL or hop limit 255: sent on this link, as a router would have lowered it (RFC 5082). */
+export const SENT_ON_LINK: Record<Family, SocketFilter> = { IPv4: hopLimit255At(8), IPv6: hopLimit255At(7) };
+
+function hopLimit255At(offset: number): SocketFilter {
+  return [[LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + offset], [JUMP_IF_EQUAL, 0, 1, 255], ACCEPT, DROP];
+}
+
+const TCP_PROTOCOL = 6;
+const TCP_FLAGS_OFFSET = 13;
+const FLAGS_FIN_SYN_RST_ACK = 0x17;
+const FLAG_SYN = 0x02;
+const FLAG_ACK = 0x10;
+/** Header and options of a segment without data. */
+const BARE_SEGMENT_MAX_BYTES = 60;
+
+/** Of all packets, only TCP segments to one address that bear no data and are a SYN or nothing but an ACK. */
+export function bareSegmentsTo({ family, octets }: IpAddress): SocketFilter {
+  const words = Buffer.from(octets);
+  const isIpv4 = family === 'IPv4';
+  const [protocolAt, lengthAt, destinationAt, headerBytes] = isIpv4 ? [9, 2, 16, 20] : [6, 4, 24, 40];
+  const maxLength = BARE_SEGMENT_MAX_BYTES + (isIpv4 ? headerBytes : 0);
+  const checks: Instruction[] = [];
+  // `whenFalse` -1 stands for the way to DROP, which is known once all checks are there.
+  checks.push([LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + protocolAt], [JUMP_IF_EQUAL, 0, -1, TCP_PROTOCOL]);
+  for (let offset = 0; offset < words.length; offset += 4) {
+    checks.push(
+      [LOAD_WORD_AT, 0, 0, NETWORK_HEADER + destinationAt + offset],
+      [JUMP_IF_EQUAL, 0, -1, words.readUInt32BE(offset)],
+    );
+  }
+  checks.push([LOAD_HALF_AT, 0, 0, NETWORK_HEADER + lengthAt], [JUMP_IF_GREATER, -1, 0, maxLength]);
+  checks.push(
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
+    [AND, 0, 0, FLAGS_FIN_SYN_RST_ACK],
+    [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
+    [JUMP_IF_EQUAL, 0, -1, FLAG_ACK],
+  );
+  const dropAt = checks.length + 1;
+  const resolve = (jump: number, index: number): number => (jump === -1 ? dropAt - index - 1 : jump);
+  const resolved = checks.map(([code, whenTrue, whenFalse, operand], index): Instruction => [
+    code,
+    resolve(whenTrue, index),
+    resolve(whenFalse, index),
+    operand,
+  ]);
+  return [...resolved, ACCEPT, DROP];
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What the daemon's threads and a proxy worker tell each other. */
 import type { MessagePort } from 'node:worker_threads';
 import type { LogFields, LogLevel } from '../../log/log.ts';
+import type { ConnectionBatch } from '../connections.ts';
 import type { ProxyBackend } from '../upstream.ts';
 
 export type ProxyWorkerData = {
@@ -23,6 +24,8 @@ export type ProxyCommand =
   | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
   | { readonly type: 'vipRemoved'; readonly address: string }
   | { readonly type: 'stop'; readonly graceMs: number }
+  /** The reader has taken in the last batch of connections, and is ready for the next one. */
+  | { readonly type: 'connectionsRead' }
   | { readonly type: 'servicesPort'; readonly port: MessagePort };
 
 /** From the worker; `vipClosed` answers `vipRemoved`; `log` goes to the services port once there is one. */
@@ -31,6 +34,8 @@ export type ProxyEvent =
   | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }
   | { readonly type: 'vipClosed'; readonly address: string }
   | { readonly type: 'stopped' }
+  /** To the services port only, and not again before `connectionsRead`. */
+  | { readonly type: 'connections'; readonly batch: ConnectionBatch }
   | {
       readonly type: 'log';
       readonly level: LogLevel;

@@ -6,6 +6,7 @@ import { monotonicMs } from '../../net/clock.ts';
 import { parseIp } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
+import { ConnectionReport } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
 import { backendsToClose, findOwnBackend, withStates } from '../upstream.ts';
 import type { ProxyBackend } from '../upstream.ts';
@@ -72,6 +73,8 @@ export class ListenError extends Error {
  * No idle timeout: a watch may be silent for hours; keepalive and TCP_USER_TIMEOUT end connections to dead peers.
  */
 export class TcpProxy {
+  /** Which connections opened and closed, for whoever takes it. */
+  readonly connections = new ConnectionReport<Relay>();
   readonly #options: TcpProxyOptions;
   readonly #times: ProxyTimes;
   readonly #counters: ProxyCounters;
@@ -248,9 +251,16 @@ export class TcpProxy {
   }
 
   #opened(relay: Relay, backendIndex: number, tried: number): void {
+    const { remoteAddress = '', remotePort = 0, localAddress = '' } = relay.client;
+    const backend = this.#backends[backendIndex]?.id ?? '';
+    this.connections.opens(relay, {
+      client: remoteAddress,
+      clientPort: remotePort,
+      local: localAddress,
+      backend,
+      openedAtMs: monotonicMs(),
+    });
     if (!this.#options.debug) return;
-    const { remoteAddress, remotePort, localAddress } = relay.client;
-    const backend = this.#backends[backendIndex]?.id;
     this.#options.log('debug', `client ${remoteAddress}:${remotePort} goes to ${backend}`, {
       client: remoteAddress,
       clientPort: remotePort,
@@ -288,6 +298,7 @@ export class TcpProxy {
 
   #closed(relay: Relay, backendIndex: number): void {
     this.#relays.delete(relay);
+    this.connections.closes(relay, relay.client.bytesRead, relay.client.bytesWritten);
     this.#counters.addClients(-1);
     if (backendIndex >= 0) this.#flushBackend(backendIndex);
     if (this.#relays.size === 0) this.#whenIdle?.();

@@ -13,6 +13,8 @@ const FILES_PER_CLIENT = 2;
 const MIN_CLIENTS = 16;
 /** Bounds memory where the file limit is a million: at worst some hundred KiB of buffers for each stalled client. */
 const MAX_CLIENTS = 65_536;
+/** How late others may learn of a connection: peers are told which clients to reset should this node be lost. */
+const REPORT_INTERVAL_MS = 20;
 
 class ProxyWorker {
   readonly #main: MessagePort;
@@ -20,6 +22,9 @@ class ProxyWorker {
   #services: MessagePort | null = null;
   #started: Promise<void> = Promise.resolve();
   #stopping = false;
+  /** A batch is on its way: what changes meanwhile waits here, where it is bounded. */
+  #reporting = false;
+  readonly #reports: NodeJS.Timeout;
 
   constructor(main: MessagePort, data: ProxyWorkerData) {
     this.#main = main;
@@ -34,6 +39,7 @@ class ProxyWorker {
       log: (level, message, fields) => this.#log(level, message, fields),
     });
     if (data.vitals !== undefined) beat(data.vitals.buffer, data.vitals.thread);
+    this.#reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
     main.on('message', (command: ProxyCommand) => this.#command(command));
   }
 
@@ -66,6 +72,9 @@ class ProxyWorker {
       case 'servicesPort':
         this.#attachServices(command.port);
         break;
+      case 'connectionsRead':
+        this.#reporting = false;
+        break;
       case 'stop':
         void this.#stop(command.graceMs);
         break;
@@ -75,6 +84,7 @@ class ProxyWorker {
   #attachServices(port: MessagePort): void {
     this.#services?.close();
     this.#services = port;
+    this.#reporting = false;
     port.on('message', (command: ProxyCommand) => this.#command(command));
     port.on('close', () => {
       if (this.#services === port) this.#services = null; // logs go to the main thread again
@@ -90,8 +100,17 @@ class ProxyWorker {
     this.#end();
   }
 
+  #report(): void {
+    if (this.#services === null || this.#reporting) return;
+    const batch = this.#proxy.connections.take();
+    if (batch === null) return;
+    this.#reporting = true;
+    post(this.#services, { type: 'connections', batch });
+  }
+
   /** Nothing keeps the thread alive after this. */
   #end(): void {
+    clearInterval(this.#reports);
     this.#services?.close();
     this.#main.close();
   }

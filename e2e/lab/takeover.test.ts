@@ -1,0 +1,186 @@
+/** Clients that only read notice the loss of their holder at once, because the new one resets their connections. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { Cluster, PROXY_PORT } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import type { Host } from './host.ts';
+import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
+import { enterLab } from './privileges.ts';
+import { describeDelays, Readers } from './readers.ts';
+
+await enterLab();
+
+const READERS = 1000;
+/** The target is 1 s; an HTTP/2 ping, the clients' own way to find out, takes 30 s and more. */
+const NOTICED_MS = 5000;
+
+/** A metric of the daemon on a host, summed over its labels. */
+async function metric(cluster: Cluster, host: Host, name: string): Promise<number> {
+  const samples = await cluster.daemon(host).metrics();
+  return samples.filter((sample) => sample.name === name).reduce((sum, { value }) => sum + value, 0);
+}
+
+async function eachKnows(cluster: Cluster, hosts: readonly Host[], count: number): Promise<void> {
+  await eventually(
+    async () => {
+      const known = await Promise.all(
+        hosts.map((host) => metric(cluster, host, 'kube_vrrp_takeover_known_clients')),
+      );
+      return known.every((clients) => clients === count);
+    },
+    { what: `the Backups to know exactly ${count} clients`, otherwise: () => cluster.describe() },
+  );
+}
+
+async function nft(host: Host, ...rules: readonly string[]): Promise<void> {
+  const { exitCode, stderr } = await host.exec('nft', rules.join('; '));
+  assert.equal(exitCode, 0, stderr);
+}
+
+async function dropsUdp(host: Host): Promise<void> {
+  await nft(
+    host,
+    'add table inet lab',
+    'add chain inet lab in { type filter hook input priority 0; }',
+    `add rule inet lab in udp dport ${PROXY_PORT} drop`,
+  );
+}
+
+/** The strictest way: with tcp_loose, its default, conntrack takes the prompt for a connection of its own finding. */
+async function dropsInvalid(host: Host): Promise<void> {
+  await nft(
+    host,
+    'add table inet lab',
+    'add chain inet lab in { type filter hook input priority 0; }',
+    'add rule inet lab in ct state invalid counter drop',
+  );
+  const { exitCode, stderr } = await host.exec('sysctl', '-w', 'net.netfilter.nf_conntrack_tcp_loose=0');
+  assert.equal(exitCode, 0, stderr);
+}
+
+/** One datagram of one octet to the port where peers listen. */
+async function sendUdp(host: Host, to: string, ttl: number): Promise<void> {
+  const script = `
+    const socket = require('node:dgram').createSocket('${to.includes(':') ? 'udp6' : 'udp4'}');
+    socket.bind(0, () => { socket.setTTL(${ttl}); socket.send('x', ${PROXY_PORT}, '${to}', () => socket.close()); });
+  `;
+  const { exitCode, stderr } = await host.exec(process.execPath, '-e', script);
+  assert.equal(exitCode, 0, stderr);
+}
+
+for (const vip of [VIP_IPV4, VIP_IPV6]) {
+  describe(`clients of ${vip} that only read`, () => {
+    let lab: Lab;
+    let cluster: Cluster;
+    let readers: Readers | null = null;
+
+    before(async () => {
+      lab = await createLab({ hosts: 3, clients: 1, ipv6: vip === VIP_IPV6 });
+      cluster = await Cluster.start(lab, { vips: [vip] });
+    });
+    beforeEach(async () => cluster.repair());
+    afterEach(async () => {
+      await readers?.stop();
+      for (const host of cluster.hosts) await host.exec('nft', 'flush', 'ruleset');
+    });
+    after(async () => lab.remove());
+
+    const startReaders = async (count: number): Promise<Readers> => {
+      await cluster.stopClients(); // the poller's connections come and go
+      const started = new Readers(lab.client, { host: vip, port: PROXY_PORT, count });
+      readers = started;
+      await started.allConnected();
+      return started;
+    };
+
+    test(`${READERS} of them are reset and come back soon after the holder's link is cut`, async (t) => {
+      const holder = await cluster.settled();
+      const clients = await startReaders(READERS);
+      await eachKnows(cluster, cluster.others(holder), READERS);
+      const fromMs = monotonicMs();
+      await holder.linkDown();
+      const successor = await cluster.oneHolder((host) => host !== holder, { vip });
+      await eventually(() => clients.delays(fromMs).ended.length === READERS, {
+        what: 'every reader to notice',
+        otherwise: () => `${clients.delays(fromMs).ended.length} did\n${cluster.describe(fromMs)}`,
+      });
+      await clients.allConnected();
+      const { ended, resumed, reasons } = clients.delays(fromMs);
+      t.diagnostic(`reset after the cut: ${describeDelays(ended)} ${JSON.stringify(reasons)}`);
+      t.diagnostic(`connected again after the cut: ${describeDelays(resumed)}; target 1000 ms`);
+      assert.ok((ended.at(-1) ?? Infinity) <= NOTICED_MS, cluster.describe(fromMs));
+      await cluster
+        .daemon(successor)
+        .logged('that the takeover is over', ({ event }) => event === 'takeover', { fromMs });
+
+      // Nobody who is served here was prompted afterwards, let alone reset.
+      const quietFromMs = monotonicMs();
+      await holder.linkUp();
+      await cluster.settled();
+      assert.equal(clients.delays(quietFromMs).ended.length, 0, cluster.describe(quietFromMs));
+      assert.equal(await metric(cluster, holder, 'kube_vrrp_takeover_shared_clients'), 0);
+    });
+
+    test('a holder that cannot tell its peers: its clients are late, nobody else is hurt', async () => {
+      const holder = await cluster.settled();
+      // The word among peers is UDP; the service's TCP passes.
+      for (const host of cluster.hosts) await dropsUdp(host);
+      const clients = await startReaders(3);
+      const fromMs = monotonicMs();
+      await holder.linkDown();
+      await cluster.oneHolder((host) => host !== holder, { vip });
+      await cluster.client(vip).steady();
+      assert.equal(clients.delays(fromMs).ended.length, 0, 'who could have told the new holder?');
+    });
+
+    test('a new holder whose packet filter drops what conntrack calls invalid', async (t) => {
+      const holder = await cluster.settled();
+      for (const host of cluster.hosts) await dropsInvalid(host);
+      const clients = await startReaders(100);
+      await eachKnows(cluster, cluster.others(holder), 100);
+      const fromMs = monotonicMs();
+      await holder.linkDown();
+      await cluster.oneHolder((host) => host !== holder, { vip });
+      await eventually(() => clients.delays(fromMs).ended.length === 100, {
+        what: 'every reader to notice',
+        otherwise: () => `${clients.delays(fromMs).ended.length} did\n${cluster.describe(fromMs)}`,
+      });
+      t.diagnostic(`reset after the cut: ${describeDelays(clients.delays(fromMs).ended)}`);
+    });
+
+    test('what did not come from a peer, on this link, in the right form, is dropped and counted', async () => {
+      await cluster.settled();
+      const [target, peer] = cluster.hosts as [Host, Host];
+      const toAddress = vip === VIP_IPV4 ? target.ipv4 : (target.ipv6 ?? '');
+      const rejected = (): Promise<number> =>
+        metric(cluster, target, 'kube_vrrp_takeover_messages_rejected_total');
+      const before = await rejected();
+      await sendUdp(peer, toAddress, 64);
+      await sendUdp(peer, toAddress, 255);
+      await eventually(async () => (await rejected()) === before + 1, { what: 'a message too short' });
+      await sendUdp(lab.client, toAddress, 255);
+      await eventually(async () => (await rejected()) === before + 2, { what: 'a message of no peer' });
+      const reasons = (await cluster.daemon(target).metrics()).filter(
+        ({ name, value }) => name === 'kube_vrrp_takeover_messages_rejected_total' && value > 0,
+      );
+      assert.deepEqual(reasons.map(({ labels }) => labels['reason']).toSorted(), ['not_a_peer', 'too_short']);
+    });
+
+    test('a planned handover: clients that only read come back at once', async (t) => {
+      const holder = await cluster.settled();
+      const clients = await startReaders(200);
+      await eachKnows(cluster, cluster.others(holder), 200);
+      const fromMs = monotonicMs();
+      cluster.daemon(holder).signal('SIGTERM');
+      await cluster.oneHolder((host) => host !== holder, { vip });
+      await eventually(() => clients.delays(fromMs).ended.length === 200, { what: 'every reader to notice' });
+      await clients.allConnected();
+      t.diagnostic(
+        `connected again after SIGTERM: ${describeDelays(clients.delays(fromMs).resumed)}; target 200 ms`,
+      );
+      await cluster.daemon(holder).ended();
+    });
+  });
+}

@@ -1,0 +1,116 @@
+/** What this node tells its peers about the clients that it serves through one VIP: changes at once, all again and again. Pure. */
+import type { Family } from '../ip/address.ts';
+import { encodeMessage, messageCapacity } from './message.ts';
+import type { ClientKey } from './tuple.ts';
+
+/** How often `take` is to be called. A client of the last moment before a crash is one that is still sending. */
+export const SHARE_INTERVAL_MS = 50;
+/** At most so many clients of a sweep go into one take: 800 a second, so 10,000 take 12.5 s. */
+const SWEEP_STEP = 40;
+/** Few clients are not repeated more often than this. */
+const SWEEP_MIN_MS = 10_000;
+/** A burst of changes is spread over takes, this many messages in each. */
+const MAX_MESSAGES = 10;
+/** Of ends that wait to be told. What is dropped beyond it, the sweeps make good. */
+const MAX_CLOSED = 65_536;
+
+export type ClientShareOptions = {
+  readonly family: Family;
+  readonly vrid: number;
+  /** 32 bits; see ClientsMessage. */
+  readonly generation: number;
+};
+
+export class ClientShare {
+  private readonly options: ClientShareOptions;
+  private readonly clients = new Set<ClientKey>();
+  private readonly newlyOpened = new Set<ClientKey>();
+  private readonly newlyClosed = new Set<ClientKey>();
+  private sequence = 0;
+  private sweep = 0;
+  private sweepStartedMs = -Infinity;
+  /** What the sweep under way has still to repeat. A set's iterator sees what is added and skips what is removed. */
+  private sweeping: Iterator<ClientKey> | null = null;
+
+  constructor(options: ClientShareOptions) {
+    this.options = options;
+  }
+
+  get size(): number {
+    return this.clients.size;
+  }
+
+  has(key: ClientKey): boolean {
+    return this.clients.has(key);
+  }
+
+  opened(key: ClientKey): void {
+    this.clients.add(key);
+    this.newlyClosed.delete(key);
+    this.newlyOpened.add(key);
+  }
+
+  closed(key: ClientKey): void {
+    if (!this.clients.delete(key)) return;
+    // An end that was never preceded by its beginning need not be told.
+    if (this.newlyOpened.delete(key)) return;
+    if (this.newlyClosed.size < MAX_CLOSED) this.newlyClosed.add(key);
+  }
+
+  /** The messages that are due, as octets. To be called each SHARE_INTERVAL_MS; empty while there is nothing to say. */
+  take(nowMs: number): Uint8Array[] {
+    const repeated = this.sweepStep(nowMs);
+    const messages: Uint8Array[] = [];
+    while (messages.length < MAX_MESSAGES) {
+      const capacity = messageCapacity(this.options.family);
+      const again = messages.length === 0 ? repeated : [];
+      const opened = [...again, ...takeFrom(this.newlyOpened, capacity - again.length)];
+      const closed = takeFrom(this.newlyClosed, capacity - opened.length);
+      if (opened.length + closed.length === 0) break;
+      this.sequence = (this.sequence + 1) >>> 0;
+      const { family, vrid, generation } = this.options;
+      messages.push(
+        encodeMessage({
+          family,
+          vrid,
+          generation,
+          sweep: this.sweep,
+          sequence: this.sequence,
+          opened,
+          closed,
+        }),
+      );
+    }
+    return messages;
+  }
+
+  private sweepStep(nowMs: number): ClientKey[] {
+    if (this.sweeping === null) {
+      if (this.clients.size === 0 || nowMs - this.sweepStartedMs < SWEEP_MIN_MS) return [];
+      this.sweepStartedMs = nowMs;
+      this.sweep = (this.sweep + 1) & 0xff;
+      this.sweeping = this.clients.values();
+    }
+    const repeated: ClientKey[] = [];
+    while (repeated.length < SWEEP_STEP) {
+      const next = this.sweeping.next();
+      if (next.done === true) {
+        this.sweeping = null;
+        break;
+      }
+      if (!this.newlyOpened.has(next.value)) repeated.push(next.value);
+    }
+    return repeated;
+  }
+}
+
+/** Takes up to `count` values out of a set, the oldest first. */
+function takeFrom(keys: Set<ClientKey>, count: number): ClientKey[] {
+  const taken: ClientKey[] = [];
+  for (const key of keys) {
+    if (taken.length >= count) break;
+    taken.push(key);
+  }
+  for (const key of taken) keys.delete(key);
+  return taken;
+}

@@ -1,0 +1,81 @@
+/** When which client of a lost Active is prompted: in rounds, at a bounded rate, until it has answered. Pure. */
+import type { ClientKey } from './tuple.ts';
+
+/**
+ * When the rounds begin, after the takeover. The first one follows the first announcement; a client whose neighbour
+ * cache ignored that (Linux's locktime is 1 s) sends its answer to the lost node until a later one.
+ */
+const ROUNDS_MS: readonly number[] = [10, 250, 1_250];
+const PROMPTS_PER_MS = 5;
+/** What a late timer may make good at once. */
+const MAX_BURST = 250;
+/** Answers to the last round are looked for this long. */
+const LINGER_MS = 500;
+
+export type Prompt = { readonly key: ClientKey; readonly round: number };
+
+export class ResetPlan {
+  private readonly startedMs: number;
+  private readonly waiting: Set<ClientKey>;
+  private order: readonly ClientKey[];
+  private round = 0;
+  private position = 0;
+  private roundStartedMs: number;
+  private answeredCount = 0;
+
+  /** `clients` in the order in which they are to be served; those of the first rounds first. */
+  constructor(clients: readonly ClientKey[], nowMs: number) {
+    this.startedMs = nowMs;
+    this.order = clients;
+    this.waiting = new Set(clients);
+    this.roundStartedMs = nowMs + (ROUNDS_MS[0] ?? 0);
+  }
+
+  /** How many clients have answered or come back. */
+  get answered(): number {
+    return this.answeredCount;
+  }
+
+  /** How many have not. */
+  get unanswered(): number {
+    return this.waiting.size;
+  }
+
+  isWaiting(key: ClientKey): boolean {
+    return this.waiting.has(key);
+  }
+
+  /** This client needs no more prompts: it has answered, or is connected to this node. */
+  done(key: ClientKey): void {
+    if (this.waiting.delete(key)) this.answeredCount += 1;
+  }
+
+  /** True when there is nothing left to do or to wait for. */
+  isOver(nowMs: number): boolean {
+    return (
+      this.waiting.size === 0 || (this.round >= ROUNDS_MS.length && nowMs >= this.roundStartedMs + LINGER_MS)
+    );
+  }
+
+  /** The prompts that are due now. To be called every few milliseconds. */
+  due(nowMs: number): Prompt[] {
+    const prompts: Prompt[] = [];
+    if (this.round >= ROUNDS_MS.length) return prompts;
+    const allowed = Math.floor((nowMs - this.roundStartedMs) * PROMPTS_PER_MS);
+    const until = Math.min(this.order.length, allowed, this.position + MAX_BURST);
+    for (; this.position < until; this.position += 1) {
+      const key = this.order[this.position];
+      if (key !== undefined && this.waiting.has(key)) prompts.push({ key, round: this.round });
+    }
+    if (this.position >= this.order.length) this.nextRound(nowMs);
+    return prompts;
+  }
+
+  private nextRound(nowMs: number): void {
+    this.round += 1;
+    const dueMs = this.startedMs + (ROUNDS_MS[this.round] ?? 0);
+    this.roundStartedMs = Math.max(nowMs, dueMs);
+    this.position = 0;
+    this.order = this.order.filter((key) => this.waiting.has(key));
+  }
+}
