@@ -156,16 +156,19 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const toAddress = vip === VIP_IPV4 ? target.ipv4 : (target.ipv6 ?? '');
       const rejected = (): Promise<number> =>
         metric(cluster, target, 'kube_vrrp_takeover_messages_rejected_total');
-      const before = await rejected();
+      const countBefore = await rejected();
       await sendUdp(peer, toAddress, 64);
       await sendUdp(peer, toAddress, 255);
-      await eventually(async () => (await rejected()) === before + 1, { what: 'a message too short' });
+      await eventually(async () => (await rejected()) === countBefore + 1, { what: 'a message too short' });
       await sendUdp(lab.client, toAddress, 255);
-      await eventually(async () => (await rejected()) === before + 2, { what: 'a message of no peer' });
+      await eventually(async () => (await rejected()) === countBefore + 2, { what: 'a message of no peer' });
       const reasons = (await cluster.daemon(target).metrics()).filter(
         ({ name, value }) => name === 'kube_vrrp_takeover_messages_rejected_total' && value > 0,
       );
-      assert.deepEqual(reasons.map(({ labels }) => labels['reason']).toSorted(), ['not_a_peer', 'too_short']);
+      assert.deepEqual(
+        new Set(reasons.map(({ labels }) => labels['reason'])),
+        new Set(['not_a_peer', 'too_short']),
+      );
     });
 
     test('a planned handover: clients that only read come back at once', async (t) => {

@@ -400,6 +400,25 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       );
     });
 
+    test('a drain that the daemon takes back has failed, and is not waited for', async () => {
+      const path = join(folder, 'taken-back.sock');
+      let asked = 0;
+      const outcome = await serve(
+        (request, response) => {
+          asked += 1;
+          if (request.method === 'POST') response.end('{}');
+          else response.end(JSON.stringify({ ...STATUS, drained: asked === 3 }));
+        },
+        { path },
+        () => cli(['drain', '--timeout', '60s', '--admin-socket', path]),
+      );
+      assert.equal(outcome.code, 1);
+      assert.match(
+        outcome.stderr,
+        /^kube-vrrp drain: no other node took 10\.0\.0\.10, so cp-1 keeps it and is not drained/,
+      );
+    });
+
     test('undrain, and what both say when no daemon is there', async () => {
       const path = join(folder, 'undrain.sock');
       const outcome = await serve(

@@ -43,9 +43,18 @@ async function waitForHandover(endpoint: Endpoint, timeoutMs: number): Promise<n
   let held = heldVips(status);
   if (held.size > 0)
     print(`${status.node} is draining: waiting for another node to take ${[...held.keys()].join(', ')}`);
+  let wasDrained = status.drained;
   while (held.size > 0) {
+    const kept = [...held.keys()].join(', ');
+    // The daemon has taken the drain back: somebody must hold the address.
+    if (wasDrained && !status.drained) {
+      printError(
+        `kube-vrrp drain: no other node took ${kept}, so ${status.node} keeps it and is not drained: see why in the other nodes' "kube-vrrp status", or use --force`,
+      );
+      return 1;
+    }
+    wasDrained = status.drained;
     if (monotonicMs() - startMs >= timeoutMs) {
-      const kept = [...held.keys()].join(', ');
       printError(
         `kube-vrrp drain: ${status.node} still holds ${kept}: no other node has taken it; the drain goes on, see "kube-vrrp status"`,
       );

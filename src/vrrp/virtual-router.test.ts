@@ -378,6 +378,20 @@ describe('handover', () => {
     assert.equal(sent(actions).at(-1), 212);
   });
 
+  test('drain asked for again and again: it is taken back no later, and by force goes on', () => {
+    const stage = Stage.active();
+    const notices: string[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      assert.deepEqual(sent(stage.give({ type: 'drain', force: false })), round === 0 ? [0] : []);
+      for (const action of stage.advance(400)) if (action.type === 'notice') notices.push(action.notice);
+    }
+    assert.deepEqual(notices, ['drain_failed']);
+    stage.give({ type: 'drain', force: false });
+    assert.deepEqual(causes(stage.give({ type: 'drain', force: true })), [
+      'Active -> Backup: drained by force',
+    ]);
+  });
+
   test('undrain during the wait takes the resignation back', () => {
     const stage = Stage.active();
     stage.give({ type: 'drain', force: false });

@@ -288,6 +288,8 @@ export class VirtualRouter {
       this.leave('Backup', { kind: 'handed_over', text: 'drained by force' }, nowMs, actions);
       return;
     }
+    // Asked again, it does not begin again: an Active that is asked each second would resign for ever.
+    if (this.state.resignation !== null) return;
     this.resign(this.state, 'drain', 'drained', nowMs, actions);
   }
 
