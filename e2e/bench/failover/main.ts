@@ -1,0 +1,129 @@
+/**
+ * `npm run bench:failover -- [--rounds 20] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms] [--out FOLDER]`:
+ * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+import { parseDuration } from '../../../src/config/duration.ts';
+import { monotonicMs } from '../../../src/net/clock.ts';
+import { formatTable } from '../../demo/timeline.ts';
+import { PollingClient } from '../../lab/client.ts';
+import { createLab, type Lab, VIP_IPV4 } from '../../lab/lab.ts';
+import { enterLab } from '../../lab/privileges.ts';
+import { Readers } from '../../lab/readers.ts';
+import { type Contender, KubeVrrp } from './contender.ts';
+import { GUIDE, Keepalived } from './keepalived.ts';
+import { drawSvg, type Round, summarize, tableOf } from './report.ts';
+import { type Scenario, SCENARIOS } from './scenarios.ts';
+
+const READERS = 20;
+/** Each loss is looked at for this long at least, and then until requests are answered steadily. */
+const WINDOW_MS = 5000;
+const STEADY_DEADLINE_MS = 90_000;
+
+async function measure(contender: Contender, { name, act }: Scenario): Promise<Round> {
+  await contender.repair();
+  const holder = await contender.settled();
+  const { lab, port, caFile } = contender;
+  const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile);
+  const readers = new Readers(lab.client, { host: VIP_IPV4, port, count: READERS });
+  try {
+    await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
+    await readers.allConnected();
+    const fromMs = monotonicMs();
+    await act(contender, holder);
+    await delay(WINDOW_MS - Math.min(WINDOW_MS, monotonicMs() - fromMs));
+    await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
+    const { longestGapMs, failed } = client.disruption(fromMs);
+    const { ended, resumed } = readers.delays(fromMs);
+    const spans = lab.timeline.spans(VIP_IPV4, fromMs).filter(({ holders }) => holders.length > 0);
+    return {
+      contender: contender.name,
+      scenario: name,
+      gapMs: longestGapMs,
+      failedRequests: failed,
+      watchMs: ended.length > 0 && readers.connected === READERS ? (resumed.at(-1) ?? null) : null,
+      watchesEnded: ended.length,
+      twoHoldersMs: lab.timeline.longestOverlapMs(VIP_IPV4, fromMs),
+      vipMoves: Math.max(0, new Set(spans.flatMap(({ holders }) => holders)).size - 1),
+    };
+  } finally {
+    await Promise.all([client.stop(), readers.stop()]);
+  }
+}
+
+function scenariosOf(names: string | undefined): readonly Scenario[] {
+  if (names === undefined) return SCENARIOS;
+  return names.split(',').map((name) => {
+    const found = SCENARIOS.find((scenario) => scenario.name === name.trim());
+    if (found !== undefined) return found;
+    throw new Error(`no scenario '${name}': choose of ${SCENARIOS.map((known) => known.name).join(', ')}`);
+  });
+}
+
+async function startContenders(labs: readonly Lab[], interval: string): Promise<Contender[]> {
+  const [first, second, third] = labs as [Lab, Lab, Lab];
+  const intervalMs = parseDuration(interval);
+  if (intervalMs === null) throw new Error(`--interval ${interval} is no duration such as 100ms`);
+  const tuned = { advertisementSeconds: intervalMs / 1000, checkIntervalSeconds: 1, checkFall: 3 };
+  return [
+    await KubeVrrp.start(`kube-vrrp ${interval}`, first, interval),
+    await Keepalived.start('keepalived+haproxy (guide)', second, GUIDE),
+    await Keepalived.start(`keepalived+haproxy (v3 ${interval})`, third, tuned),
+  ];
+}
+
+function write(folder: string, rounds: readonly Round[]): void {
+  const summaries = summarize(rounds);
+  mkdirSync(folder, { recursive: true });
+  const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: process.version };
+  writeFileSync(
+    join(folder, 'failover.json'),
+    `${JSON.stringify({ machine, summaries, rounds }, null, 1)}\n`,
+  );
+  writeFileSync(join(folder, 'failover.svg'), drawSvg(summaries));
+  console.log(formatTable(tableOf(summaries)).join('\n'));
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '20' },
+      scenarios: { type: 'string' },
+      interval: { type: 'string', default: '100ms' },
+      out: { type: 'string', default: 'bench-results' },
+    },
+  });
+  const scenarios = scenariosOf(values.scenarios);
+  await enterLab();
+  const labs: Lab[] = [];
+  const rounds: Round[] = [];
+  try {
+    for (let count = 0; count < 3; count += 1)
+      labs.push(await createLab({ hosts: 3, clients: 1, ipv6: false }));
+    const contenders = await startContenders(labs, values.interval);
+    for (let round = 1; round <= Number(values.rounds); round += 1) {
+      for (const scenario of scenarios) {
+        for (const contender of contenders) {
+          const result = await measure(contender, scenario);
+          rounds.push(result);
+          const watch = result.watchMs === null ? 'not seen' : `${result.watchMs.toFixed(0)} ms`;
+          console.error(
+            `${round}: ${scenario.name}, ${contender.name}: gap ${result.gapMs.toFixed(0)} ms, ` +
+              `${result.failedRequests} failed, watches back: ${watch}`,
+          );
+        }
+      }
+    }
+  } finally {
+    if (rounds.length > 0) write(values.out, rounds);
+    await Promise.all(labs.map((lab) => lab.remove()));
+  }
+}
+
+await main();
+process.exit(0);
