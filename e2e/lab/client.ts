@@ -37,9 +37,9 @@ export class PollingClient {
   readonly #url: string;
   readonly #attempts: Attempt[] = [];
 
-  constructor(client: Host, url: string, caFile: string) {
+  constructor(client: Host, url: string, caFile: string, intervalMs = INTERVAL_MS) {
     this.#url = url;
-    const task: ClientTask = { url, caFile, intervalMs: INTERVAL_MS, timeoutMs: TIMEOUT_MS };
+    const task: ClientTask = { url, caFile, intervalMs, timeoutMs: TIMEOUT_MS };
     this.#process = client.spawn({
       command: [process.execPath, join(import.meta.dirname, 'client-process.ts'), JSON.stringify(task)],
       onLine: (line) => this.#attempts.push(JSON.parse(line) as Attempt),

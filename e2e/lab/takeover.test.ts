@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 
+import { ask } from '../../src/cli/daemon-client.ts';
+import { parseSocketAddress } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
+import type { OpenedConnection } from '../../src/proxy/connections.ts';
 import { Cluster, PROXY_PORT } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
@@ -175,6 +178,10 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const holder = await cluster.settled();
       const clients = await startReaders(200);
       await eachKnows(cluster, cluster.others(holder), 200);
+      const { socket } = cluster.configOf(holder)['admin'] as { readonly socket: string };
+      const { body } = await ask({ kind: 'unix', path: socket, text: socket }, 'GET', '/connections', 5000);
+      const listed = body as readonly OpenedConnection[];
+      assert.equal(listed.filter(({ local }) => parseSocketAddress(local)?.text === vip).length, 200);
       const fromMs = monotonicMs();
       cluster.daemon(holder).signal('SIGTERM');
       await cluster.oneHolder((host) => host !== holder, { vip });

@@ -4,6 +4,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { dirname } from 'node:path';
 import { formatHostPort } from '../ip/address.ts';
 import type { Config } from '../config/config.ts';
+import type { OpenedConnection } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
 
@@ -14,6 +15,8 @@ export type AdminOptions = {
   /** Null: the drain has begun; else why it is refused. */
   readonly drain: (force: boolean) => string | null;
   readonly undrain: () => void;
+  /** Who is connected to what now. */
+  readonly connections: () => readonly OpenedConnection[];
 };
 
 type Reply = { readonly status: number; readonly contentType: string; readonly body: string };
@@ -91,6 +94,8 @@ export class Admin {
 
   private controlRoutes(): Record<string, Route> {
     return {
+      // Not for anybody, as it names every client.
+      'GET /connections': () => json(200, this.options.connections()),
       'POST /drain': ({ force }) => {
         const refusal = this.options.drain(force);
         return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });

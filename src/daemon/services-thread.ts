@@ -123,6 +123,7 @@ const admin = new Admin({
     return refusal;
   },
   undrain: () => tell({ type: 'undrain' }),
+  connections: () => connections.snapshot(),
 });
 
 function start(self: IpAddress, backends: readonly BackendAddress[], ports: readonly MessagePort[]): void {

@@ -1,5 +1,6 @@
 /**
- * `npm run bench:failover -- [--rounds 20] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms] [--out FOLDER]`:
+ * `npm run bench:failover -- [--rounds 20] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms]
+ * [--only kube-vrrp] [--out FOLDER]`:
  * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -21,6 +22,7 @@ import { drawSvg, type Round, summarize, tableOf } from './report.ts';
 import { type Scenario, SCENARIOS } from './scenarios.ts';
 
 const READERS = 20;
+const POLL_MS = 10;
 /** Each loss is looked at for this long at least, and then until requests are answered steadily. */
 const WINDOW_MS = 5000;
 const STEADY_DEADLINE_MS = 90_000;
@@ -29,7 +31,7 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
   await contender.repair();
   const holder = await contender.settled();
   const { lab, port, caFile } = contender;
-  const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile);
+  const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile, POLL_MS);
   const readers = new Readers(lab.client, { host: VIP_IPV4, port, count: READERS });
   try {
     await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
@@ -95,6 +97,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '20' },
       scenarios: { type: 'string' },
       interval: { type: 'string', default: '100ms' },
+      only: { type: 'string', default: '' },
       out: { type: 'string', default: 'bench-results' },
     },
   });
@@ -105,7 +108,9 @@ async function main(): Promise<void> {
   try {
     for (let count = 0; count < 3; count += 1)
       labs.push(await createLab({ hosts: 3, clients: 1, ipv6: false }));
-    const contenders = await startContenders(labs, values.interval);
+    const contenders = (await startContenders(labs, values.interval)).filter(({ name }) =>
+      name.startsWith(values.only),
+    );
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       for (const scenario of scenarios) {
         for (const contender of contenders) {
