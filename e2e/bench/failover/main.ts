@@ -116,7 +116,7 @@ async function main(): Promise<void> {
         for (const contender of contenders) {
           const result = await measure(contender, scenario);
           rounds.push(result);
-          const watch = result.watchMs === null ? 'not seen' : `${result.watchMs.toFixed(0)} ms`;
+          const watch = result.watchMs === null ? 'none ended' : `${result.watchMs.toFixed(0)} ms`;
           console.error(
             `${round}: ${scenario.name}, ${contender.name}: gap ${result.gapMs.toFixed(0)} ms, ` +
               `${result.failedRequests} failed, watches back: ${watch}`,

@@ -72,7 +72,7 @@ export function tableOf(summaries: readonly Summary[]): string[][] {
       ms(summary.p95Ms),
       ms(summary.maxMs),
       String(summary.failedRequests),
-      summary.watchMedianMs === null ? 'not seen' : ms(summary.watchMedianMs),
+      summary.watchMedianMs === null ? 'none ended' : ms(summary.watchMedianMs),
       ms(summary.twoHoldersMaxMs),
       String(summary.vipMovesMax),
     ]),
