@@ -1,0 +1,65 @@
+#!/bin/sh
+# Lays out the root file system of the image in DIR: Node with the shared libraries it needs, and /app. Runs in the build
+# stage of the Dockerfile.
+set -eu
+dir=$1
+
+# Keeps a path relative to the root. Debian's /lib is a link to /usr/lib.
+copy_file() {
+  target=$dir$(readlink -f "$(dirname "$1")")/$(basename "$1")
+  mkdir -p "$(dirname "$target")"
+  cp -L "$1" "$target"
+}
+
+# The licence, and the record by which scanners know the package and its version (as in distroless images).
+copy_package_record() {
+  mkdir -p "$dir/var/lib/dpkg/status.d"
+  dpkg-query --status "$1" > "$dir/var/lib/dpkg/status.d/$1"
+  copy_file "/usr/share/doc/$1/copyright"
+}
+
+copy_node() {
+  mkdir -p "$dir/usr/lib" "$dir/usr/lib64"
+  ln -s usr/lib "$dir/lib"
+  ln -s usr/lib64 "$dir/lib64"
+  copy_file /usr/local/bin/node
+  # raw-socket and netlink need no more than these.
+  for library in $(ldd /usr/local/bin/node | grep -o '/[^ ]*'); do copy_file "$library"; done
+  for package in libc6 libgcc-s1 libstdc++6; do copy_package_record "$package"; done
+}
+
+copy_app() {
+  mkdir -p "$dir/app"
+  cp -R dist package.json package-lock.json "$dir/app/"
+  cp -R node_modules "$dir/app/"
+  rm -rf "$dir"/app/node_modules/node-linux-*
+  trim "$dir/app/node_modules"
+  # There is no /usr/bin/env.
+  sed -i '1s|.*|#!/usr/local/bin/node|' "$dir/app/dist/cli/main.js"
+  chmod 755 "$dir/app/dist/cli/main.js"
+  ln -s /app/dist/cli/main.js "$dir/usr/local/bin/kube-vrrp"
+}
+
+# What only a build or a reader needs. Licences and each package.json stay.
+trim() {
+  case "$(uname -m)" in x86_64) architecture=x64 ;; aarch64) architecture=arm64 ;; esac
+  find "$1"/netlink/prebuilds -mindepth 1 -maxdepth 1 ! -name "linux-$architecture" -exec rm -rf {} +
+  find "$1" -type d \( -name obj.target -o -name .deps \) -prune -exec rm -rf {} +
+  find "$1" -type f \( -name '*.ts' -o -name '*.map' -o -name '*.md' -o -name '*.c' -o -name '*.cc' -o -name '*.h' -o -name '*.hh' -o -name '*.inc' -o -name CMakeLists.txt \
+    -o -name '*.o' -o -name '*.mk' -o -name Makefile -o -name binding.gyp -o -name config.gypi \) -delete
+  rm -rf "$1"/.package-lock.json "$1"/.bin "$1"/nan "$1"/koffi/lib "$1"/koffi/vendor "$1"/koffi/doc
+  find "$1" -type d -empty -delete
+}
+
+# Fails when something is missing that the native packages load.
+try_app() {
+  chroot "$dir" /usr/local/bin/node --eval "process.chdir('/app');
+    for (const name of ['koffi', 'netlink', 'raw-socket']) require(require.resolve(name, { paths: ['/app'] }))"
+}
+
+mkdir -p "$dir/etc" "$dir/tmp" "$dir/run"
+copy_node
+copy_app
+try_app
+# The same files give the same layer.
+find "$dir" -exec touch --no-dereference --date=@0 {} +
