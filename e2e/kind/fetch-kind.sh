@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Prints the folder with kind (`kind`) and the files of its node image (`files`), both from Debian's package of kind and
+# its source. They stay in ${KUBE_VRRP_CACHE:-~/.cache/kube-vrrp}.
+set -euo pipefail
+. "$(dirname "$0")/../debian-packages.sh"
+
+readonly version=0.27.0
+readonly home=${KUBE_VRRP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp}/kind-$version
+readonly work=$home/work
+
+# A private apt root: kind is in a later suite than the machine's, and the machine's list of sources stays as it is.
+fetch() {
+  local mirror
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
+  mirror=${mirror%/}
+  mkdir -p "$work"/apt/{lists/partial,cache/archives/partial} "$work/source"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main
+deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > "$work/apt/sources.list"
+  echo "Dir::Etc::sourcelist \"$work/apt/sources.list\";
+Dir::Etc::sourceparts \"/dev/null\";
+Dir::State::Lists \"$work/apt/lists\";
+Dir::Cache \"$work/apt/cache\";
+APT::Sandbox::User \"root\";" > "$work/apt/apt.conf"
+  quietly env "APT_CONFIG=$work/apt/apt.conf" bash -euc '
+    cd "$1"
+    apt-get update
+    apt-get download kind
+    dpkg -x kind_*.deb package
+    # Only this file is needed of the source, and some mirrors have no more of it.
+    curl --fail --silent --show-error --location --output kind.tar.gz "$2"
+    sum=$(apt-cache showsrc kind | sed -n "s/^ \([0-9a-f]\{64\}\) .* kind_$3.orig.tar.gz$/\1/p" | head -1)
+    if [ -n "$sum" ]; then echo "$sum  kind.tar.gz" | sha256sum --check; fi
+    tar -C source --strip-components=1 -xf kind.tar.gz' fetch \
+    "$work" "$mirror/pool/main/k/kind/kind_$version.orig.tar.gz" "$version"
+}
+
+main() {
+  if [ ! -x "$home/kind" ]; then
+    install_missing curl:curl dpkg-deb:dpkg
+    rm -rf "$home"
+    echo "kind: fetching $version" >&2
+    fetch
+    mv "$work/source/images/base/files" "$work/source/images/haproxy/haproxy.cfg" "$home/"
+    mv "$work/package/usr/bin/kind" "$home/"
+    rm -rf "$work"
+  fi
+  echo "$home"
+}
+
+main
