@@ -228,7 +228,7 @@ suite('the static pod', () => {
       seccompProfile: { type: 'RuntimeDefault' },
     });
     assert.deepEqual(resources, {
-      requests: { cpu: '50m', memory: '128Mi' },
+      requests: { cpu: '250m', memory: '128Mi' },
       limits: { memory: '512Mi' },
     });
     assert.deepEqual(volumeMounts, [

@@ -139,10 +139,16 @@ const MEMORY_REQUEST_MEBIBYTES = 128;
 const MEMORY_LIMIT_MEBIBYTES = 512;
 const MEMORY_PER_FURTHER_WORKER_MEBIBYTES = 128;
 
+const CPU_NOTE =
+  'The weight that the kernel gives the pod while the processors are busy, as much as the API server has; idle it takes a tenth of this. Priorities count only inside of a pod: with 50m, advertisements were 400 ms late while other pods started.';
+
 function resources({ proxy }: Config): Tree {
   const limit = MEMORY_LIMIT_MEBIBYTES + (proxy.workers - 1) * MEMORY_PER_FURTHER_WORKER_MEBIBYTES;
   return {
-    requests: { cpu: '50m', memory: `${MEMORY_REQUEST_MEBIBYTES}Mi` },
+    requests: {
+      cpu: noted(CPU_NOTE, '250m'),
+      memory: `${MEMORY_REQUEST_MEBIBYTES}Mi`,
+    },
     limits: noted(
       'Idle it takes some 120 MiB. The limit keeps a fault here from taking memory from etcd. No CPU limit: a throttled daemon sends its advertisements late, and late ones make the VIP move.',
       { memory: `${limit}Mi` },
