@@ -7,18 +7,14 @@ import type { Host } from './host.ts';
 import type { LabProcess } from './lab-process.ts';
 import { findOutages, longestGapMs, longestOutageMs, type Attempt } from './outages.ts';
 
-const INTERVAL_MS = 20;
-/** Long enough for a busy machine, short enough that a black hole shows. */
-const TIMEOUT_MS = 250;
+export type ClientRhythm = { readonly intervalMs: number; readonly timeoutMs: number };
+
+/** The timeout: long enough for a busy machine, short enough that a black hole shows. */
+const DEFAULT_RHYTHM: ClientRhythm = { intervalMs: 20, timeoutMs: 250 };
 /** So many answers in a row, half a second of them, mean that the service is back. */
 const STEADY_COUNT = 25;
 
-export type ClientTask = {
-  readonly url: string;
-  readonly caFile: string;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-};
+export type ClientTask = ClientRhythm & { readonly url: string; readonly caFile: string };
 
 /** What the client saw since some moment. */
 export type Disruption = {
@@ -37,9 +33,9 @@ export class PollingClient {
   readonly #url: string;
   readonly #attempts: Attempt[] = [];
 
-  constructor(client: Host, url: string, caFile: string, intervalMs = INTERVAL_MS) {
+  constructor(client: Pick<Host, 'spawn'>, url: string, caFile: string, rhythm: Partial<ClientRhythm> = {}) {
     this.#url = url;
-    const task: ClientTask = { url, caFile, intervalMs, timeoutMs: TIMEOUT_MS };
+    const task: ClientTask = { url, caFile, ...DEFAULT_RHYTHM, ...rhythm };
     this.#process = client.spawn({
       command: [process.execPath, join(import.meta.dirname, 'client-process.ts'), JSON.stringify(task)],
       onLine: (line) => this.#attempts.push(JSON.parse(line) as Attempt),

@@ -31,7 +31,9 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
   await contender.repair();
   const holder = await contender.settled();
   const { lab, port, caFile } = contender;
-  const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile, POLL_MS);
+  const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile, {
+    intervalMs: POLL_MS,
+  });
   const readers = new Readers(lab.client, { host: VIP_IPV4, port, count: READERS });
   try {
     await client.steady(monotonicMs(), STEADY_DEADLINE_MS);

@@ -1,0 +1,361 @@
+/** A cluster by kind whose only way in is the VIP: made, asked, and removed. */
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import type { Status } from '../../src/daemon/status.ts';
+import { PollingClient, type Disruption } from '../lab/client.ts';
+import { eventually } from '../lab/eventually.ts';
+import { LabProcess } from '../lab/lab-process.ts';
+import {
+  CLUSTER,
+  CONTAINERS,
+  CONTROL_PLANES,
+  ipv4Of,
+  ipv6Of,
+  NETWORK,
+  PORT,
+  VIP_IPV4,
+  VIP_IPV6,
+  WORKER,
+} from './addresses.ts';
+import { attempt, run } from './command.ts';
+import { Holders } from './holders.ts';
+import type { Images } from './images.ts';
+import { kindConfig, PRELOAD_DROP_IN, preloadDropIn } from './kind-config.ts';
+import { Kubectl } from './kubectl.ts';
+import { createNetwork, removeNetwork } from './network.ts';
+import { Node, POD_NAME } from './node.ts';
+import { joinPodNetworks } from './pod-network.ts';
+import { KubectlWatch } from './watch.ts';
+
+/** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
+const FOLDER = join(tmpdir(), CLUSTER);
+const CREATE_MS = 600_000;
+const SETTLED_MS = 180_000;
+/** A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure. */
+const CLIENT_RHYTHM = { intervalMs: 50, timeoutMs: 1000 };
+
+export type ClusterOptions = {
+  readonly images: Images;
+  readonly say: (text: string) => void;
+};
+
+/** What a scenario did to those who use the cluster. */
+export type Effect = Disruption & {
+  /** How often the VIP has come to another node. */
+  readonly moves: number;
+  /** The longest time in one piece with the VIP in two kernels, ms. */
+  readonly overlapMs: number;
+};
+
+type PodList = {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string };
+    readonly spec: { readonly nodeName?: string };
+    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  }[];
+};
+
+/** Without what an earlier run left because nobody could stop it. */
+async function removeLeftovers(kind: string): Promise<void> {
+  await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
+  await removeNetwork();
+  rmSync(FOLDER, { recursive: true, force: true });
+}
+
+export class KindCluster {
+  readonly controlPlanes: readonly Node[];
+  readonly worker: Node;
+  readonly images: Images;
+  readonly holders = new Holders([VIP_IPV4, VIP_IPV6]);
+  readonly say: (text: string) => void;
+  readonly #folder: string;
+  #kubectl: Kubectl | null = null;
+  #client: PollingClient | null = null;
+  #watch: KubectlWatch | null = null;
+
+  private constructor({ images, say }: ClusterOptions) {
+    this.images = images;
+    this.say = say;
+    this.#folder = FOLDER;
+    const makeNode = (name: string): Node =>
+      new Node({
+        name,
+        network: NETWORK,
+        ipv4: ipv4Of(name),
+        ipv6: ipv6Of(name),
+        folder: join(this.#folder, name),
+      });
+    this.controlPlanes = CONTROL_PLANES.map(makeNode);
+    this.worker = makeNode(WORKER);
+  }
+
+  /**
+   * Has kind make the cluster: `kubeadm init` on the first node, `kubeadm join` on the others, all through the VIP, with
+   * nothing but the static pod of kube-vrrp in the manifests folders. `onFailure` decides what becomes of a half-made one.
+   */
+  static async create(
+    options: ClusterOptions,
+    onFailure: (cluster: KindCluster) => Promise<void>,
+  ): Promise<KindCluster> {
+    await removeLeftovers(options.images.kind);
+    const cluster = new KindCluster(options);
+    try {
+      await cluster.#create();
+      await cluster.#connect();
+      return cluster;
+    } catch (error) {
+      await onFailure(cluster);
+      throw error;
+    }
+  }
+
+  /** The cluster that an earlier run has kept. Throws when there is none. */
+  static async reuse(options: ClusterOptions): Promise<KindCluster> {
+    const cluster = new KindCluster(options);
+    await cluster.lookAgain();
+    await cluster.#connect();
+    return cluster;
+  }
+
+  get kubectl(): Kubectl {
+    if (this.#kubectl === null) throw new Error('there is no cluster yet');
+    return this.#kubectl;
+  }
+
+  get watch(): KubectlWatch {
+    if (this.#watch === null) throw new Error('there is no cluster yet');
+    return this.#watch;
+  }
+
+  get client(): PollingClient {
+    if (this.#client === null) throw new Error('there is no cluster yet');
+    return this.#client;
+  }
+
+  /** What `kube-vrrp manifest` prints for this cluster, from the image itself; flags beat the cluster's own. */
+  manifest(...flags: readonly string[]): Promise<string> {
+    return this.#print('manifest', '--image', this.images.product, ...flags);
+  }
+
+  /** Waits until just one node has both VIPs. The same for IPv4 and IPv6? Not necessarily: each VIP is elected by itself. */
+  async oneHolder(vip = VIP_IPV4, accept: (node: Node) => boolean = () => true): Promise<Node> {
+    return eventually(
+      () => {
+        const names = this.holders.timeline.holders(vip);
+        const node = this.controlPlanes.find(({ name }) => names.includes(name));
+        return names.length === 1 && node !== undefined && accept(node) ? node : null;
+      },
+      {
+        what: `one holder of ${vip}`,
+        deadlineMs: SETTLED_MS,
+        otherwise: () => this.holders.timeline.describe(vip, this.holders.timeline.lastAtMs - 60_000),
+      },
+    );
+  }
+
+  others(node: Node): Node[] {
+    return this.controlPlanes.filter((other) => other !== node);
+  }
+
+  /** Where the holder is the same for both VIPs, as a node that is lost takes both. */
+  get vips(): readonly string[] {
+    return [VIP_IPV4, VIP_IPV6];
+  }
+
+  /** What kube-vrrp on this node says of itself; null while there is none. */
+  async status(node: Node): Promise<Status | null> {
+    const script = `curl --silent --max-time 5 http://127.0.0.1:36480/status`;
+    const { exitCode, stdout } = await node.script(script);
+    return exitCode === 0 ? (JSON.parse(stdout) as Status) : null;
+  }
+
+  /**
+   * Waits until everything is as it was made: every node and every pod of the control plane is Ready, both VIPs have one
+   * holder each, requests are answered, and a watch through the VIP hears of a change.
+   */
+  async settled(): Promise<void> {
+    for (const vip of this.vips) await this.oneHolder(vip);
+    await this.client.steady(monotonicMs(), SETTLED_MS);
+    let unready: string[] = [];
+    await eventually(
+      async () => {
+        unready = await this.#unready();
+        return unready.length === 0;
+      },
+      {
+        what: 'every node and every pod of the control plane to be ready',
+        deadlineMs: SETTLED_MS,
+        otherwise: () => `not ready: ${unready.join(', ')}`,
+      },
+    );
+    await this.watch.hearsOfAChange();
+    for (const vip of this.vips) await this.oneHolder(vip);
+  }
+
+  /** Does something to the cluster, waits until it has `recovered` and answers steadily, and tells what clients saw. */
+  async effectOf(act: () => Promise<unknown> | void, recovered: () => Promise<unknown>): Promise<Effect> {
+    await this.client.steady();
+    const fromMs = monotonicMs();
+    await act();
+    await recovered();
+    await this.client.steady(monotonicMs(), SETTLED_MS);
+    const { timeline } = this.holders;
+    const alone = timeline.spans(VIP_IPV4, fromMs).filter(({ holders }) => holders.length === 1);
+    const names = alone.map(({ holders: [name] }) => name);
+    return {
+      ...this.client.disruption(fromMs),
+      moves: names.filter((name, index) => index > 0 && name !== names[index - 1]).length,
+      overlapMs: timeline.longestOverlapMs(VIP_IPV4, fromMs),
+    };
+  }
+
+  /** Looks again into all nodes, after one has been started. */
+  async lookAgain(): Promise<void> {
+    await this.holders.watch(this.controlPlanes);
+  }
+
+  /** What the machine has of the cluster, as files in `folder`: for people who were not there. */
+  async collect(folder: string): Promise<void> {
+    mkdirSync(folder, { recursive: true });
+    await attempt([this.images.kind, 'export', 'logs', '--name', CLUSTER, folder], { deadlineMs: 120_000 });
+    const { timeline } = this.holders;
+    writeFileSync(join(folder, 'holders.txt'), this.vips.map((vip) => timeline.describe(vip)).join('\n'));
+    if (this.#client !== null) writeFileSync(join(folder, 'client.txt'), this.#client.describe(0));
+    const script =
+      'ip addr; ip route; curl --silent --max-time 5 127.0.0.1:36480/status; crictl ps -a || true';
+    for (const node of this.controlPlanes) {
+      const { stdout, stderr } = await node.script(script);
+      writeFileSync(join(folder, `${node.name}.txt`), stdout + stderr);
+    }
+  }
+
+  /** Ends what watches the cluster; the cluster stays. */
+  async disconnect(): Promise<void> {
+    await this.#watch?.stop();
+    await this.#client?.stop();
+    await this.holders.stop();
+  }
+
+  async remove(): Promise<void> {
+    await this.disconnect();
+    await removeLeftovers(this.images.kind);
+  }
+
+  async #create(): Promise<void> {
+    const preloadFolder = join(this.#folder, 'preload');
+    mkdirSync(preloadFolder);
+    writeFileSync(join(preloadFolder, PRELOAD_DROP_IN), preloadDropIn());
+    await run(['docker', 'save', '--output', join(preloadFolder, 'kube-vrrp.tar'), this.images.product]);
+    await createNetwork();
+    const manifest = await this.manifest();
+    for (const node of this.controlPlanes) node.putPod(manifest);
+    const configFile = join(this.#folder, 'kind.yaml');
+    const config = kindConfig({
+      image: this.images.node,
+      kubeadmConfig: await this.#print('kubeadm', '--api-version', this.images.kubeadmApiVersion),
+      withoutNetwork: this.images.withoutNetwork,
+      manifestsFolders: this.controlPlanes.map(({ manifestsFolder }) => manifestsFolder),
+      preloadFolder,
+    });
+    writeFileSync(configFile, config);
+    await this.#runKind(configFile);
+    await this.#checkOrder();
+  }
+
+  async #runKind(configFile: string): Promise<void> {
+    const addresses = CONTAINERS.map((name) => `${name} ${ipv4Of(name)} ${ipv6Of(name)}`).join('\n');
+    const created = run(
+      [
+        ...[this.images.kind, 'create', 'cluster', '--config', configFile, '--retain', '--verbosity', '1'],
+        ...['--kubeconfig', join(this.#folder, 'kind-kubeconfig')],
+      ],
+      {
+        deadlineMs: CREATE_MS,
+        env: {
+          KIND_EXPERIMENTAL_DOCKER_NETWORK: NETWORK,
+          KIND_NODE_ADDRESSES: addresses,
+          PATH: `${import.meta.dirname}:${process.env['PATH'] ?? ''}`,
+        },
+        onLine: (line) => {
+          // The lines that kind marks as steps; the rest is kubeadm's, and is shown when it fails.
+          const [, step] =
+            /^ *[✓•] +(.*?)(?: *\.\.\.)?$/u.exec(line.replaceAll(/[^\w ✓•().,:-]/gu, '')) ?? [];
+          if (step !== undefined) this.say(`kind: ${step}`);
+        },
+      },
+    );
+    // From the first moment on, as two holders during the joins would be a fault as well.
+    const watching = (async () => {
+      for (;;) {
+        const pids = await Promise.all(this.controlPlanes.map((node) => node.pid().catch(() => 0)));
+        if (pids.every((pid) => pid > 0)) break;
+        await delay(200);
+      }
+      await this.lookAgain();
+    })();
+    await created;
+    await watching;
+  }
+
+  /** Throws when kubeadm has begun before the static pod was there. */
+  async #checkOrder(): Promise<void> {
+    for (const node of this.controlPlanes) {
+      const placedMs = statSync(join(node.manifestsFolder, `${POD_NAME}.yaml`)).mtimeMs;
+      const seconds = await node.exec('stat', '--format', '%Y', '/etc/kubernetes/pki/ca.crt');
+      if (placedMs > Number(seconds) * 1000) {
+        throw new Error(`the static pod came to ${node.name} after kubeadm had begun`);
+      }
+    }
+  }
+
+  /** What an administrator's machine does: takes admin.conf from a node, and uses it. */
+  async #connect(): Promise<void> {
+    const [first] = this.controlPlanes;
+    if (first === undefined) throw new Error('the cluster has no control plane');
+    const kubeconfig = join(this.#folder, 'admin.conf');
+    const caFile = join(this.#folder, 'ca.crt');
+    const program = join(this.#folder, 'kubectl');
+    await run(['docker', 'cp', `${first.name}:/etc/kubernetes/admin.conf`, kubeconfig]);
+    await run(['docker', 'cp', `${first.name}:/etc/kubernetes/pki/ca.crt`, caFile]);
+    await run(['docker', 'cp', `${first.name}:/usr/bin/kubectl`, program]);
+    this.#kubectl = new Kubectl(program, kubeconfig);
+    if (this.images.withoutNetwork) await joinPodNetworks(this.kubectl, [...this.controlPlanes, this.worker]);
+    const spawn = (options: { command: readonly string[]; onLine?: (line: string) => void }): LabProcess =>
+      new LabProcess({ namespace: null, ...options });
+    this.#client = new PollingClient({ spawn }, `https://${VIP_IPV4}:${PORT}/version`, caFile, CLIENT_RHYTHM);
+    this.#watch = await KubectlWatch.start(this.kubectl);
+  }
+
+  #print(command: string, ...flags: readonly string[]): Promise<string> {
+    const peers = this.controlPlanes.map(({ ipv4 }) => ipv4).join(',');
+    return run([
+      ...['docker', 'run', '--rm', '--network', 'host', this.images.product, command],
+      ...['--vip', this.vips.join(','), '--peers', peers, ...flags],
+    ]);
+  }
+
+  /** Names of nodes and of pods of the control plane that are not Ready. */
+  async #unready(): Promise<string[]> {
+    const nodes = (await this.kubectl.get('nodes')) as PodList;
+    const pods = (await this.kubectl.get(
+      ...['pods', '--namespace=kube-system', '--selector=tier=control-plane'],
+    )) as PodList;
+    const isReady = ({ status }: PodList['items'][number]): boolean =>
+      status.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') === true;
+    const expected = this.controlPlanes.flatMap(({ name }) =>
+      [POD_NAME, 'etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map(
+        (pod) => `${pod}-${name}`,
+      ),
+    );
+    const ready = new Set(
+      [...nodes.items, ...pods.items].filter(isReady).map(({ metadata }) => metadata.name),
+    );
+    return [...this.controlPlanes.map(({ name }) => name), this.worker.name, ...expected].filter(
+      (name) => !ready.has(name),
+    );
+  }
+}

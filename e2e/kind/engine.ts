@@ -1,0 +1,102 @@
+/** The Docker engine that the nodes run in: the machine's own, or one that is started for the suite alone. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import { eventually } from '../lab/eventually.ts';
+import { attempt } from './command.ts';
+
+const RUNTIME = 'runc-without-sys-resource';
+const RUN_FOLDER = '/run/kube-vrrp-e2e';
+const SOCKET = join(RUN_FOLDER, 'docker.sock');
+const START_MS = 60_000;
+const STOP_MS = 60_000;
+/** Of CapBnd in proc(5). */
+const CAP_SYS_RESOURCE = 24n;
+
+/** Where images, builds and downloads stay between runs, outside the repository. */
+export function cacheFolder(): string {
+  const { KUBE_VRRP_CACHE: own, XDG_CACHE_HOME: xdg } = process.env;
+  return own ?? join(xdg ?? join(homedir(), '.cache'), 'kube-vrrp');
+}
+
+function hasSysResource(): boolean {
+  const [, hex = '0'] = /^CapBnd:\s+([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return ((BigInt(`0x${hex}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
+}
+
+/**
+ * `--bridge=none`, no iptables, no forwarding: the engine makes the bridge of the suite's own network and changes nothing
+ * else on the machine, so nothing is left behind when it ends.
+ */
+function engineCommand(): string[] {
+  const runtime = join(import.meta.dirname, RUNTIME);
+  return [
+    'dockerd',
+    `--host=unix://${SOCKET}`,
+    `--data-root=${join(cacheFolder(), 'docker')}`,
+    `--exec-root=${join(RUN_FOLDER, 'exec')}`,
+    `--pidfile=${join(RUN_FOLDER, 'docker.pid')}`,
+    '--bridge=none',
+    '--iptables=false',
+    '--ip6tables=false',
+    '--ip-forward=false',
+    ...(hasSysResource() ? [] : [`--add-runtime=${RUNTIME}=${runtime}`, `--default-runtime=${RUNTIME}`]),
+  ];
+}
+
+async function isAnswering(): Promise<boolean> {
+  const { exitCode } = await attempt(['docker', 'info'], { deadlineMs: 10_000 });
+  return exitCode === 0;
+}
+
+export class Engine {
+  readonly #child: ChildProcess | null;
+
+  private constructor(child: ChildProcess | null) {
+    this.#child = child;
+  }
+
+  /** Takes the engine that `docker` reaches, or starts one. Throws where neither works. */
+  static async find(say: (text: string) => void): Promise<Engine> {
+    if (await isAnswering()) return new Engine(null);
+    process.env['DOCKER_HOST'] = `unix://${SOCKET}`;
+    // Left by a run with --keep.
+    if (await isAnswering()) return new Engine(null);
+    if (process.getuid?.() !== 0) {
+      throw new Error('no Docker engine answers, and only root can start one: start it, or run this as root');
+    }
+    mkdirSync(RUN_FOLDER, { recursive: true });
+    const logFile = join(RUN_FOLDER, 'docker.log');
+    const log = openSync(logFile, 'w');
+    say('starting a Docker engine for the suite alone');
+    const [program = '', ...args] = engineCommand();
+    // A session of its own: Ctrl-C is for the suite, which removes the cluster before the engine.
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
+    let failure = '';
+    child.on('error', (error) => (failure = error.message));
+    await eventually(async () => failure !== '' || child.exitCode !== null || (await isAnswering()), {
+      what: 'the Docker engine',
+      deadlineMs: START_MS,
+      otherwise: () => readFileSync(logFile, 'utf8'),
+    });
+    if (failure !== '' || child.exitCode !== null) {
+      throw new Error(`dockerd does not start: ${failure}\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
+    }
+    return new Engine(child);
+  }
+
+  /** Ends the engine if the suite has started it. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === null || child.exitCode !== null) return;
+    const ended = new Promise<void>((resolve) => {
+      child.on('exit', () => resolve());
+    });
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+}

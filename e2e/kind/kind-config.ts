@@ -1,0 +1,62 @@
+/** What kind is told: three control planes and a worker, whose endpoint is the VIP. Pure. */
+import { stringify } from 'yaml';
+
+import { CLUSTER, PORT, VIP_IPV4 } from './addresses.ts';
+
+export type KindConfigOptions = {
+  readonly image: string;
+  /** What `kube-vrrp kubeadm` printed. */
+  readonly kubeadmConfig: string;
+  /** kind's own network plug-in is not in the image. */
+  readonly withoutNetwork: boolean;
+  /** Folders of the machine: the manifests of each control plane, and what every node loads when it starts. */
+  readonly manifestsFolders: readonly string[];
+  readonly preloadFolder: string;
+};
+
+type Mount = { readonly hostPath: string; readonly containerPath: string; readonly readOnly?: boolean };
+
+const CONTAINERD_DROP_IN = '/etc/systemd/system/containerd.service.d/10-preload.conf';
+export const PRELOAD_DROP_IN = 'containerd.conf';
+
+/** A drop-in of systemd by which containerd has the images of the folder before anything else runs on the node. */
+export function preloadDropIn(): string {
+  const load =
+    'for archive in /kind/preload/*.tar; do ctr --namespace k8s.io images import "$archive" || exit 1; done';
+  return `[Service]\nExecStartPost=/bin/sh -c '${load}'\n`;
+}
+
+function mounts(preloadFolder: string, manifestsFolder: string | null): Mount[] {
+  const preload = [
+    { hostPath: preloadFolder, containerPath: '/kind/preload', readOnly: true },
+    { hostPath: `${preloadFolder}/${PRELOAD_DROP_IN}`, containerPath: CONTAINERD_DROP_IN, readOnly: true },
+  ];
+  if (manifestsFolder === null) return preload;
+  return [...preload, { hostPath: manifestsFolder, containerPath: '/etc/kubernetes/manifests' }];
+}
+
+export function kindConfig(options: KindConfigOptions): string {
+  const { image, kubeadmConfig, withoutNetwork, manifestsFolders, preloadFolder } = options;
+  return stringify({
+    kind: 'Cluster',
+    apiVersion: 'kind.x-k8s.io/v1alpha4',
+    name: CLUSTER,
+    networking: { podSubnet: '10.244.0.0/16', ...(withoutNetwork ? { disableDefaultCNI: true } : {}) },
+    kubeadmConfigPatches: [
+      kubeadmConfig,
+      // kind writes the address of its load balancer here.
+      stringify({
+        kind: 'JoinConfiguration',
+        discovery: { bootstrapToken: { apiServerEndpoint: `${VIP_IPV4}:${PORT}` } },
+      }),
+    ],
+    nodes: [
+      ...manifestsFolders.map((folder) => ({
+        role: 'control-plane',
+        image,
+        extraMounts: mounts(preloadFolder, folder),
+      })),
+      { role: 'worker', image, extraMounts: mounts(preloadFolder, null) },
+    ],
+  });
+}

@@ -1,0 +1,30 @@
+/** kubectl as an administrator's machine has it: with the kubeconfig that kubeadm wrote, so through the VIP. */
+import { run } from './command.ts';
+
+/** A request that has no answer after so long is an answer. */
+const REQUEST_TIMEOUT = '--request-timeout=10s';
+
+export class Kubectl {
+  readonly #program: string;
+  readonly #kubeconfig: string;
+
+  constructor(program: string, kubeconfig: string) {
+    this.#program = program;
+    this.#kubeconfig = kubeconfig;
+  }
+
+  /** The whole command, for a process that lasts. */
+  command(...args: readonly string[]): string[] {
+    return [this.#program, `--kubeconfig=${this.#kubeconfig}`, ...args];
+  }
+
+  /** Rejects when kubectl does. */
+  run(...args: readonly string[]): Promise<string> {
+    return run(this.command(...args, REQUEST_TIMEOUT));
+  }
+
+  /** `-o json`, parsed. */
+  async get(...args: readonly string[]): Promise<unknown> {
+    return JSON.parse(await this.run('get', ...args, '--output=json'));
+  }
+}

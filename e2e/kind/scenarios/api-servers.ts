@@ -1,0 +1,109 @@
+/** kube-vrrp is well, and what it stands before is not: the VIP stays where it is. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { monotonicMs } from '../../../src/net/clock.ts';
+import { eventually } from '../../lab/eventually.ts';
+import type { KindCluster } from '../cluster.ts';
+import type { Node } from '../node.ts';
+import { describeEffect, expectEffect, type Scenario } from '../scenario.ts';
+
+const NOTICED_MS = 60_000;
+/** Several times as long as an election of etcd takes. */
+const QUORUM_LOST_MS = 10_000;
+const OUTAGE_LIMIT_MS = 4000;
+
+/** Waits until kube-vrrp on `observer` counts the API server of `node` as up, or as anything else. */
+async function sees(cluster: KindCluster, observer: Node, node: Node, isUp: boolean): Promise<void> {
+  await eventually(
+    async () => {
+      const status = await cluster.status(observer);
+      const backend = status?.backends.find(({ id }) => id.startsWith(`${node.ipv4}:`));
+      return backend !== undefined && (backend.state === 'up') === isUp;
+    },
+    {
+      what: `${observer.name} to see the API server of ${node.name} ${isUp ? 'up' : 'down'}`,
+      deadlineMs: NOTICED_MS,
+    },
+  );
+}
+
+async function apiServerOfHolder(cluster: KindCluster): Promise<string> {
+  const holder = await cluster.oneHolder();
+  try {
+    const effect = await cluster.effectOf(
+      () => holder.moveAside('kube-apiserver'),
+      () => sees(cluster, holder, holder, false),
+    );
+    expectEffect(effect, { outageMs: OUTAGE_LIMIT_MS, moves: 0 });
+    return describeEffect(effect);
+  } finally {
+    holder.putBack('kube-apiserver');
+    await sees(cluster, holder, holder, true);
+  }
+}
+
+async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
+  const holder = await cluster.oneHolder();
+  try {
+    const effect = await cluster.effectOf(
+      () => holder.exec('systemctl', 'stop', 'kubelet'),
+      // The node counts as lost after 40 s; kube-vrrp does not ask about that.
+      () =>
+        eventually(async () => (await readiness(cluster, holder)) !== 'True', {
+          what: `${holder.name} to be NotReady`,
+          deadlineMs: 120_000,
+        }),
+    );
+    expectEffect(effect, { outageMs: 0, moves: 0 });
+    return describeEffect(effect);
+  } finally {
+    await holder.exec('systemctl', 'start', 'kubelet');
+  }
+}
+
+async function readiness(cluster: KindCluster, node: Node): Promise<string> {
+  const path = '--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}';
+  return cluster.kubectl.run('get', 'node', node.name, path);
+}
+
+/** etcd on both other nodes goes: every API server becomes unhealthy at once, and none can be taken over by. */
+async function quorumLost(cluster: KindCluster): Promise<string> {
+  const holder = await cluster.oneHolder();
+  const others = cluster.others(holder);
+  const fromMs = monotonicMs();
+  try {
+    for (const node of others) node.moveAside('etcd');
+    for (const node of cluster.controlPlanes) await sees(cluster, holder, node, false);
+    await delay(QUORUM_LOST_MS);
+  } finally {
+    for (const node of others) node.putBack('etcd');
+  }
+  for (const node of cluster.controlPlanes) await sees(cluster, holder, node, true);
+  const answersAtMs = monotonicMs();
+  const spans = cluster.holders.timeline.spans(cluster.vips[0] ?? '', fromMs);
+  const [only] = spans;
+  if (spans.length !== 1 || only?.holders.join() !== holder.name) {
+    throw new Error(
+      `the VIP had to stay on ${holder.name}:\n${cluster.holders.timeline.describe(cluster.vips[0] ?? '', fromMs)}`,
+    );
+  }
+  return `without quorum for ${((answersAtMs - fromMs) / 1000).toFixed(0)} s, VIP stayed`;
+}
+
+export const API_SERVERS: readonly Scenario[] = [
+  {
+    name: 'apiserver-of-holder',
+    what: "the holder's kube-apiserver stopped by its manifest, and started: the peers' serve, the VIP stays",
+    run: apiServerOfHolder,
+  },
+  {
+    name: 'kubelet-of-holder',
+    what: "the holder's kubelet stopped while the pod runs, and started: nobody notices",
+    run: kubeletOfHolder,
+  },
+  {
+    name: 'etcd-quorum',
+    what: 'the quorum of etcd lost and regained: every API server is unhealthy, the VIP stays',
+    run: quorumLost,
+  },
+];

@@ -1,0 +1,78 @@
+/** `kubectl get --watch` through the VIP, begun anew whenever it ends, and whether it still hears of changes. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { eventually } from '../lab/eventually.ts';
+import { LabProcess } from '../lab/lab-process.ts';
+import type { Kubectl } from './kubectl.ts';
+
+const OBJECT = ['--namespace', 'kube-system', 'configmap', 'kube-vrrp-e2e'];
+const RESTART_MS = 100;
+const HEARD_MS = 60_000;
+
+export class KubectlWatch {
+  readonly #kubectl: Kubectl;
+  readonly #heard = new Set<string>();
+  #process: LabProcess | null = null;
+  #isStopped = false;
+  #restarts = 0;
+
+  private constructor(kubectl: Kubectl) {
+    this.#kubectl = kubectl;
+  }
+
+  /** Makes the object that is watched, and watches it. */
+  static async start(kubectl: Kubectl): Promise<KubectlWatch> {
+    await kubectl.run('delete', ...OBJECT, '--ignore-not-found');
+    await kubectl.run('create', ...OBJECT, '--from-literal=value=first');
+    const watch = new KubectlWatch(kubectl);
+    void watch.#watchForEver();
+    return watch;
+  }
+
+  /** How often the watch has ended and was begun anew. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Changes the object and waits until the watch has told of it. Returns how long that took, ms. */
+  async hearsOfAChange(): Promise<number> {
+    const value = randomUUID();
+    const patch = JSON.stringify({ data: { value } });
+    await eventually(
+      async () => {
+        await this.#kubectl.run('patch', ...OBJECT, '--type=merge', `--patch=${patch}`);
+        return true;
+      },
+      { what: 'a change through the VIP', deadlineMs: HEARD_MS },
+    );
+    const changedAtMs = monotonicMs();
+    await eventually(() => this.#heard.has(value), {
+      what: 'kubectl get --watch to tell of a change',
+      deadlineMs: HEARD_MS,
+      otherwise: () => this.#process?.stderr ?? '',
+    });
+    this.#heard.clear();
+    return monotonicMs() - changedAtMs;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#process?.kill();
+  }
+
+  async #watchForEver(): Promise<void> {
+    while (!this.#isStopped) {
+      const process = new LabProcess({
+        namespace: null,
+        command: this.#kubectl.command('get', ...OBJECT, '--watch', '--output=jsonpath={.data.value}{"\\n"}'),
+        onLine: (line) => this.#heard.add(line),
+      });
+      this.#process = process;
+      await process.exited;
+      this.#restarts += 1;
+      await delay(RESTART_MS);
+    }
+  }
+}
