@@ -1,5 +1,6 @@
 /** /metrics: every number is read from one observation, made when it is asked for. */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { CONFLICTS } from '../vrrp/driver/counters.ts';
 import { REJECT_REASONS } from '../vrrp/receive.ts';
 import { MESSAGE_REJECTS } from '../takeover/message.ts';
 import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
@@ -129,6 +130,12 @@ const METRICS: readonly Metric[] = [
     read: perRouter((router) =>
       Object.entries(router.counters.mismatches).map(([field, count]) => [{ field }, count]),
     ),
+  },
+  {
+    name: 'kube_vrrp_conflicts_total',
+    help: 'Advertisements of a second Active, and claims of the VIP by other hosts in ARP or neighbour discovery',
+    labels: [...ROUTER, 'kind'],
+    read: perRouter((router) => CONFLICTS.map((kind) => [{ kind }, router.counters.conflicts[kind]])),
   },
   {
     name: 'kube_vrrp_discarded_after_stall_total',

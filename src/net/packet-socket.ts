@@ -1,6 +1,11 @@
-/** Announces addresses on a link: gratuitous ARP and unsolicited neighbor advertisements. */
+/** What a router says about addresses on a link: gratuitous ARP, unsolicited neighbor advertisements, questions. */
 import type { IpAddress } from '../ip/address.ts';
-import { gratuitousArp, unsolicitedNeighborAdvertisement } from './frames.ts';
+import {
+  arpQuestion,
+  gratuitousArp,
+  neighborSolicitation,
+  unsolicitedNeighborAdvertisement,
+} from './frames.ts';
 import { type EthernetLink, LinkSocket } from './link-socket.ts';
 
 export interface PacketSocket {
@@ -8,6 +13,8 @@ export interface PacketSocket {
   sendGratuitousArp(address: IpAddress): void;
   /** Tells all nodes that `address` (IPv6) is at the link's hardware address (RFC 4861 7.2.6). Throws NetError. */
   sendUnsolicitedNa(address: IpAddress, router: boolean): void;
+  /** Asks `target`, as `sender`, for its hardware address, by which it learns that of `sender`. Throws NetError. */
+  ask(sender: IpAddress, target: IpAddress): void;
   close(): void;
 }
 
@@ -18,6 +25,10 @@ export function openPacketSocket(link: EthernetLink): PacketSocket {
     sendGratuitousArp: (address) => socket.send(gratuitousArp(socket.mac, address)),
     sendUnsolicitedNa: (address, router) =>
       socket.send(unsolicitedNeighborAdvertisement(socket.mac, address, router)),
+    ask: (sender, target) =>
+      socket.send(
+        (target.family === 'IPv4' ? arpQuestion : neighborSolicitation)(socket.mac, sender, target),
+      ),
     close: () => socket.close(),
   };
 }

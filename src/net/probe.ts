@@ -1,4 +1,4 @@
-/** Asks a link who has an address, for `kube-vrrp check`. */
+/** Who on a link claims an address: asked once, for `kube-vrrp check`, or watched for as long as the VIP is held. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { IpAddress } from '../ip/address.ts';
@@ -13,12 +13,14 @@ import {
   neighborSolicitation,
 } from './frames.ts';
 import { type EthernetLink, LinkSocket } from './link-socket.ts';
-import { NEIGHBOR_ADVERTISEMENTS } from './socket-filter.ts';
+import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './socket-filter.ts';
 
 /** RFC 5227 1.1, PROBE_NUM. A lost frame must not pass for a free address. */
 const QUESTIONS = 3;
 const POLL_MS = 5;
 const FRAME_BYTES = 2048;
+/** Read at a time, so that a flood of claims costs no more. */
+const MAX_CLAIMS = 64;
 
 /**
  * The hardware address (`8a:6f:c3:d1:20:97`) of the first other host that claims `address` within `timeoutMs`, or
@@ -77,4 +79,37 @@ function readClaim(socket: LinkSocket, address: IpAddress, deadlineMs: number): 
     if (monotonicMs() >= deadlineMs) break;
   }
   return null;
+}
+
+export interface AddressWatch {
+  /** Asks who has the address, in a way that disturbs nobody's cache. Throws NetError. */
+  ask(): void;
+  /** Hardware addresses of other hosts that have claimed it since the last call, without waiting. Throws NetError. */
+  claimants(): ReadonlySet<string>;
+  close(): void;
+}
+
+/** Listens for claims of `address`. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
+export function watchAddress(link: EthernetLink, address: IpAddress): AddressWatch {
+  const isIpv4 = address.family === 'IPv4';
+  const etherType = isIpv4 ? ETHERTYPE_ARP : ETHERTYPE_IPV6;
+  const socket = new LinkSocket(link, { etherType, filter: claimsOf(address) });
+  const question = (isIpv4 ? arpQuestion : neighborSolicitation)(socket.mac, null, address);
+  const claimOf = isIpv4 ? arpClaim : neighborClaim;
+  const own = formatMac(socket.mac);
+  const buffer = new Uint8Array(FRAME_BYTES);
+  return {
+    ask: () => socket.send(question),
+    claimants: () => {
+      const macs = new Set<string>();
+      for (let count = 0; count < MAX_CLAIMS; count += 1) {
+        const bytes = socket.receive(buffer);
+        if (bytes === null) break;
+        const claim = claimOf(buffer.subarray(0, bytes), address);
+        if (claim !== null && formatMac(claim) !== own) macs.add(formatMac(claim));
+      }
+      return macs;
+    },
+    close: () => socket.close(),
+  };
 }

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { ipFromOctets } from '../ip/address.ts';
-import { encodeFilter, hopLimit255To, NEIGHBOR_ADVERTISEMENTS, type SocketFilter } from './socket-filter.ts';
+import {
+  claimsOf,
+  encodeFilter,
+  hopLimit255To,
+  NEIGHBOR_ADVERTISEMENTS,
+  OFF_LINK_BYTES,
+  type SocketFilter,
+} from './socket-filter.ts';
 
 const KEEP = 0xffff;
 const DROP = 0;
@@ -16,14 +23,14 @@ describe('socket filters', () => {
     );
   });
 
-  test('RFC 9568 5.1.2.3: only hop limit 255 passes, and only to the destination', () => {
+  test('RFC 9568 5.1.2.3: only hop limit 255 passes whole, and only to the destination', () => {
     const destination = Uint8Array.from({ length: 16 }, (_, index) => 0xf0 - index);
     const filter = hopLimit255To(ipFromOctets(destination));
     const packet = new Uint8Array(60);
     packet.set(destination, 24);
     for (const hopLimit of [0, 1, 64, 254, 255]) {
       packet[7] = hopLimit;
-      assert.equal(run(filter, packet), hopLimit === 255 ? KEEP : DROP, `hop limit ${hopLimit}`);
+      assert.equal(run(filter, packet), hopLimit === 255 ? KEEP : OFF_LINK_BYTES, `hop limit ${hopLimit}`);
     }
     for (let at = 24; at < 40; at += 1) {
       assert.equal(
@@ -32,6 +39,28 @@ describe('socket filters', () => {
         `octet ${at} of another destination`,
       );
     }
+  });
+
+  test('of ARP, only what a host says of itself that it has the address', () => {
+    const packet = new Uint8Array(28);
+    packet.set([10, 0, 0, 100], 14);
+    const filter = claimsOf(ipFromOctets(packet.slice(14, 18)));
+    assert.equal(run(filter, packet), KEEP);
+    assert.equal(run(filter, packet.with(17, 101)), DROP);
+    packet.copyWithin(24, 14, 18).fill(0, 14, 18);
+    assert.equal(run(filter, packet), DROP, 'a question about the address');
+  });
+
+  test('of IPv6, only neighbor advertisements of the address', () => {
+    const address = Uint8Array.from({ length: 16 }, (_, index) => 0xf0 - index);
+    const filter = claimsOf(ipFromOctets(address));
+    const packet = new Uint8Array(72);
+    packet[6] = 58;
+    packet[40] = 136;
+    packet.set(address, 48);
+    assert.equal(run(filter, packet), KEEP);
+    for (const at of [6, 40, 48, 52, 56, 60, 63])
+      assert.equal(run(filter, packet.with(at, (packet[at] ?? 0) ^ 1)), DROP, `octet ${at}`);
   });
 
   test('of ICMPv6, only neighbor advertisements pass; and nothing that only looks like one', () => {

@@ -36,24 +36,47 @@ export const NEIGHBOR_ADVERTISEMENTS: SocketFilter = [
   DROP,
 ];
 
+const ARP_SENDER_OFFSET = 14;
+const NEIGHBOR_TARGET_OFFSET = IPV6_HEADER_BYTES + 8;
+
+/** Of ARP (for an IPv4 address) or IPv6 packets, only those in which a host says that it has the address. */
+export function claimsOf({ family, octets }: IpAddress): SocketFilter {
+  const words = Buffer.from(octets);
+  const checks: Instruction[] = [];
+  if (family === 'IPv6') {
+    checks.push([LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + IPV6_NEXT_HEADER_OFFSET], [JUMP_IF_EQUAL, 0, 11, 58]);
+    checks.push([LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + IPV6_HEADER_BYTES], [JUMP_IF_EQUAL, 0, 9, 136]);
+  }
+  const start = NETWORK_HEADER + (family === 'IPv4' ? ARP_SENDER_OFFSET : NEIGHBOR_TARGET_OFFSET);
+  for (let offset = 0; offset < words.length; offset += 4) {
+    const toDrop = (words.length - offset) / 2 - 1;
+    checks.push([LOAD_WORD_AT, 0, 0, start + offset], [JUMP_IF_EQUAL, 0, toDrop, words.readUInt32BE(offset)]);
+  }
+  return [...checks, ACCEPT, DROP];
+}
+
+/** What a filter leaves of a packet that was not sent on this link: enough to be counted. */
+export const OFF_LINK_BYTES = 1;
+const CUT: Instruction = [RETURN, 0, 0, OFF_LINK_BYTES];
+
 /**
- * Of IPv6 packets, only those to one destination with hop limit 255 (RFC 9568 5.1.2.3: others MUST be discarded). An
- * IPv6 raw socket is told neither of the two, and gets every group that any process of the host has joined.
+ * Of IPv6 packets, only those to one destination, and whole only with hop limit 255 (RFC 9568 5.1.2.3: others MUST be
+ * discarded); of others OFF_LINK_BYTES are left. An IPv6 raw socket is told neither destination nor hop limit, and gets
+ * every group that any process of the host has joined.
  */
 export function hopLimit255To(destination: IpAddress): SocketFilter {
   const words = Buffer.from(destination.octets);
-  const checks: Instruction[] = [
-    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + IPV6_HOP_LIMIT_OFFSET],
-    [JUMP_IF_EQUAL, 0, words.length / 2 + 1, 255],
-  ];
+  const checks: Instruction[] = [];
   for (let offset = 0; offset < words.length; offset += 4) {
-    const toDrop = (words.length - offset) / 2 - 1;
+    // Over the checks that follow, the one of the hop limit, and ACCEPT and CUT.
+    const toDrop = (words.length - offset) / 2 + 2;
     checks.push(
       [LOAD_WORD_AT, 0, 0, NETWORK_HEADER + IPV6_DESTINATION_OFFSET + offset],
       [JUMP_IF_EQUAL, 0, toDrop, words.readUInt32BE(offset)],
     );
   }
-  return [...checks, ACCEPT, DROP];
+  checks.push([LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + IPV6_HOP_LIMIT_OFFSET], [JUMP_IF_EQUAL, 0, 1, 255]);
+  return [...checks, ACCEPT, CUT, DROP];
 }
 
 /** Of all packets, only those with TTL or hop limit 255: sent on this link, as a router would have lowered it (RFC 5082). */

@@ -19,7 +19,13 @@ import {
 } from './frames.ts';
 import { errnoCodeOfText } from './libc.ts';
 import { NetError } from './net-error.ts';
-import { hopLimit255To, SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './socket-filter.ts';
+import {
+  hopLimit255To,
+  OFF_LINK_BYTES,
+  SO_ATTACH_FILTER,
+  SOL_SOCKET,
+  withFilterProgram,
+} from './socket-filter.ts';
 
 /** RFC 9568 5.1.1.2, 5.1.2.2 */
 export const VRRP_GROUP: Record<Family, IpAddress> = {
@@ -33,7 +39,7 @@ export type VrrpDatagram = {
   readonly source: IpAddress;
   /** VRRP_GROUP or this host; with IPv6 always the one of both that the socket was opened for. */
   readonly destination: IpAddress;
-  /** 0-255. Always 255 with IPv6: the kernel drops others before they get here. */
+  /** 0-255. With IPv6 the kernel tells 255 from the rest, which is 0 here and has no payload to speak of. */
   readonly ttl: number;
 };
 
@@ -202,7 +208,9 @@ class RawVrrpSocket implements VrrpSocket {
     if (source === null || source.text === this.#options.source.text) return;
     const packet = this.#incoming.subarray(0, this.#incomingBytes);
     if (this.#options.family === 'IPv6') {
-      onDatagram({ payload: packet, source, destination: listenedTo(this.#options), ttl: 255 });
+      // A true message of one octet is too short to be one, and may as well be taken for that.
+      const ttl = packet.length > OFF_LINK_BYTES ? 255 : 0;
+      onDatagram({ payload: packet, source, destination: listenedTo(this.#options), ttl });
       return;
     }
     const header = readIpv4Header(packet);

@@ -57,7 +57,8 @@ export type RouterEvent =
   | { readonly type: 'drain'; readonly force: boolean }
   | { readonly type: 'undrain' };
 
-export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored';
+/** `two_actives` comes with every advertisement of the other one: whoever writes it down has to limit it. */
+export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored' | 'two_actives';
 
 export type Action =
   | { readonly type: 'send'; readonly priority: number }

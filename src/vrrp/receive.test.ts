@@ -53,11 +53,9 @@ test('a sender that is not allowed is discarded, an allowed one is not', () => {
   assert.equal(reasonOf(receive({}, { allowedSources: new Set(['10.0.0.2']) })), 'accepted');
 });
 
-test('RFC 9568 7.1: version 3 accepts another interval and says so; another address list too', () => {
+test('RFC 9568 7.1: version 3 accepts another interval and says so; another list with the VIP in it too', () => {
   const interval = receive({ advertisementIntervalMs: 200 });
   assert.deepEqual(interval.ok && interval.mismatches, ['interval']);
-  const addresses = receive({ addresses: [ip('10.0.0.101')] });
-  assert.deepEqual(addresses.ok && addresses.mismatches, ['addresses']);
   const order = receive({ addresses: [ip('10.0.0.100'), ip('10.0.0.101')] });
   assert.deepEqual(order.ok && order.mismatches, ['addresses']);
 });
@@ -83,4 +81,11 @@ test('version 2 authentication must be the same on both sides', () => {
   );
   assert.equal(reasonOf(receive(version2, { ...options2, authentication: pass })), 'authentication');
   assert.equal(reasonOf(receive({ ...version2, authentication: pass }, options2)), 'authentication');
+});
+
+test('RFC 9568 7.1, RFC 3768 7.1: the VRID with other addresses is another group, and dropped, an owner too', () => {
+  const addresses = [ip('10.0.0.101'), ip('10.0.0.102')];
+  assert.equal(reasonOf(receive({ addresses })), 'other_addresses');
+  assert.equal(reasonOf(receive({ addresses, priority: 255 })), 'other_addresses');
+  assert.equal(reasonOf(receive({ ...version2, addresses }, options2)), 'other_addresses');
 });

@@ -27,7 +27,8 @@ export type RejectReason =
   | 'other_vrid'
   | 'other_version'
   | 'authentication'
-  | 'interval_mismatch';
+  | 'interval_mismatch'
+  | 'other_addresses';
 
 /** Every reject reason, so that each counter exists before its first packet. */
 export const REJECT_REASONS: readonly RejectReason[] = [
@@ -46,6 +47,7 @@ export const REJECT_REASONS: readonly RejectReason[] = [
   'other_version',
   'authentication',
   'interval_mismatch',
+  'other_addresses',
 ];
 
 /** What an accepted packet says that its sender and this node should not differ in. */
@@ -90,7 +92,17 @@ function objection(
   // RFC 3768 7.1 discards on another interval; RFC 9568 7.1 only reports it, and the Backup adopts the Active's.
   const sameInterval = advertisement.advertisementIntervalMs === options.advertisementIntervalMs;
   if (options.version === 2 && !sameInterval) return 'interval_mismatch';
+  if (isOfAnotherGroup(advertisement, options)) return 'other_addresses';
   return null;
+}
+
+/**
+ * Another group that happens to use the same VRID. RFC 3768 7.1 has its packets dropped, but for an owner's; RFC 9568
+ * 7.1 asks for a log entry and leaves the rest open. Were it believed, its Active would keep everybody here from taking
+ * the VIP, and nobody would have it. A list that has the VIP among others is the same group, configured differently.
+ */
+function isOfAnotherGroup({ addresses }: Advertisement, options: ReceiveOptions): boolean {
+  return !options.addresses.some(({ text }) => addresses.some((address) => address.text === text));
 }
 
 function sameAuthentication(a: Authentication, b: Authentication): boolean {

@@ -451,6 +451,49 @@ test('another Active has announced the addresses too: after it is answered they 
   assert.ok(flooded <= 90, `${flooded} announcements in 10 s`);
 });
 
+describe('two Actives for longer than one Active_Down_Interval', () => {
+  const notices = (actions: Action[]): string[] =>
+    actions.flatMap((action) => (action.type === 'notice' ? [action.text] : []));
+  const longMs = 2 * OWN_DOWN_MS;
+
+  test('an Active says so of another one that does not give way, and not before', () => {
+    const stage = Stage.active();
+    const sinceMs = stage.nowMs;
+    let first: number | null = null;
+    let text = '';
+    while (stage.nowMs - sinceMs < longMs) {
+      const told = notices([...stage.hear(1), ...stage.advance(100)]);
+      if (told.length > 0) first ??= stage.nowMs - sinceMs;
+      text = told.at(-1) ?? text;
+    }
+    assert.ok(first !== null && first > OWN_DOWN_MS && first <= OWN_DOWN_MS + 200, `first after ${first} ms`);
+    assert.match(text, /^two nodes have been Active for \d+ ms, this node and 10\.0\.0\.1: .*112/u);
+  });
+
+  test('a Backup says so of two that it hears', () => {
+    const stage = Stage.backup();
+    const told: string[] = [];
+    for (let round = 0; round < 10; round += 1) {
+      told.push(...notices([...stage.hear(254, LOWER), ...stage.hear(253, HIGHER), ...stage.advance(100)]));
+    }
+    assert.match(told[0] ?? '', /10\.0\.0\.1 and 10\.0\.0\.3|10\.0\.0\.3 and 10\.0\.0\.1/u);
+  });
+
+  test('a failover, a handover and a preemption are none', () => {
+    const stage = Stage.backup();
+    const told: string[] = [];
+    const hearFor = (priority: number, source: IpAddress): void => {
+      for (let round = 0; round < 10; round += 1)
+        told.push(...notices([...stage.hear(priority, source), ...stage.advance(100)]));
+    };
+    hearFor(254, LOWER);
+    hearFor(253, HIGHER);
+    told.push(...notices(stage.hear(0, HIGHER)));
+    hearFor(254, LOWER);
+    assert.deepEqual(told, []);
+  });
+});
+
 const anyEvent: fc.Arbitrary<RouterEvent> = fc.oneof(
   fc.constant<RouterEvent>({ type: 'startup' }),
   fc.constant<RouterEvent>({ type: 'linkUp', primary: SELF }),

@@ -14,6 +14,7 @@ import type { Advertisement } from './advertisement.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
 import { type HealthClass, classOfPriority } from './priority.ts';
+import { Rivalry } from './rivalry.ts';
 
 /** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
 export const LEASE_SECONDS = 1;
@@ -88,6 +89,7 @@ export class VirtualRouter {
   private heard: HeardActive | null = null;
   /** Since when the Active that is heard has been worth preempting. */
   private preemptSinceMs: number | null = null;
+  private readonly rivalry = new Rivalry();
 
   constructor(options: VirtualRouterOptions) {
     this.options = options;
@@ -355,7 +357,8 @@ export class VirtualRouter {
     const { state } = this;
     if (state.name === 'Active')
       this.onAdvertisementWhileActive(state, advertisement, source, nowMs, actions);
-    if (state.name === 'Backup') this.onAdvertisementWhileBackup(state, advertisement, source, nowMs);
+    if (state.name === 'Backup')
+      this.onAdvertisementWhileBackup(state, advertisement, source, nowMs, actions);
   }
 
   /** RFC 9568 6.4.2, an ADVERTISEMENT is received. */
@@ -364,7 +367,9 @@ export class VirtualRouter {
     advertisement: Advertisement,
     source: IpAddress,
     nowMs: number,
+    actions: Action[],
   ): void {
+    this.noteRivalryOfOthers(advertisement, source, nowMs, actions);
     this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
     state.noticedIneligible = false;
     if (advertisement.priority === 0) {
@@ -421,6 +426,7 @@ export class VirtualRouter {
       return;
     }
     if (!this.isOutrankedBy(advertisement, source)) {
+      this.noteRivalry('this node', source, nowMs, actions);
       this.assertActive(state, nowMs, actions);
       return;
     }
@@ -430,6 +436,28 @@ export class VirtualRouter {
     // has healed it may have noticed nothing, while half of the neighbours still send to this node.
     actions.push({ type: 'send', priority: this.priority });
     this.leave('Backup', { kind: 'outranked', text }, nowMs, actions);
+  }
+
+  /** In the Backup's ears two are Active when one follows the other within its Active_Down_Interval. */
+  private noteRivalryOfOthers(
+    advertisement: Advertisement,
+    source: IpAddress,
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    const { heard } = this;
+    if (heard === null || heard.priority === 0 || advertisement.priority === 0) return;
+    if (heard.address.text === source.text || nowMs - heard.heardAtMs > this.activeDownMs()) return;
+    this.noteRivalry(heard.address.text, source, nowMs, actions);
+  }
+
+  /** Elections end within an Active_Down_Interval: where there are two for longer, one does not hear the other. */
+  private noteRivalry(one: string, other: IpAddress, nowMs: number, actions: Action[]): void {
+    const downMs = this.activeDownMs();
+    const forMs = this.rivalry.note(nowMs, downMs);
+    if (forMs <= downMs) return;
+    const text = `two nodes have been Active for ${Math.round(forMs)} ms, ${one} and ${other.text}: one does not hear the other; let IP protocol 112 pass both ways between them`;
+    actions.push({ type: 'notice', notice: 'two_actives', text });
   }
 
   private onSuccessor(resignation: Resignation, source: IpAddress, nowMs: number, actions: Action[]): void {

@@ -6,7 +6,7 @@ import { VirtualRouter } from '../../vrrp/virtual-router.ts';
 import type { Plot } from './scenario.ts';
 import { describeFailure, simulate } from './simulation.ts';
 
-const SEEDS = 400;
+const SEEDS = 2000;
 const MAIN = `${import.meta.dirname}/main.ts`;
 
 /** Every one there is: the compiler says when one is missing. */

@@ -3,6 +3,10 @@ import type { ChecksumForm } from '../checksum.ts';
 import type { CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
 
+/** `address_claimed`: another host says, without VRRP, that it has the VIP. */
+export const CONFLICTS = ['two_actives', 'address_claimed'] as const;
+export type Conflict = (typeof CONFLICTS)[number];
+
 export type RouterCounters = {
   sent: number;
   sendErrors: number;
@@ -10,6 +14,7 @@ export type RouterCounters = {
   rejected: Record<RejectReason, number>;
   checksumForms: Record<ChecksumForm, number>;
   mismatches: Record<Mismatch, number>;
+  conflicts: Record<Conflict, number>;
   transitions: Partial<Record<CauseKind, number>>;
   leaseRenewals: number;
   leaseFailures: number;
@@ -29,6 +34,7 @@ export function createRouterCounters(): RouterCounters {
     rejected,
     checksumForms: { 'pseudo-header': 0, message: 0 },
     mismatches: { interval: 0, addresses: 0 },
+    conflicts: { two_actives: 0, address_claimed: 0 },
     transitions: {},
     leaseRenewals: 0,
     leaseFailures: 0,

@@ -4,7 +4,7 @@ import type { Advertisement } from '../advertisement.ts';
 import type { Mismatch, ReceiveOptions, RejectReason } from '../receive.ts';
 
 const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
-  ttl: 'its TTL is not 255, so it was not sent on this link',
+  ttl: 'its TTL or hop limit is not 255, as if it came through a router (a keepalived that sends IPv6 unicast needs unicast_ttl 255)',
   truncated: 'it is shorter than its header says',
   version: 'its version is neither 2 nor 3',
   type: 'it is not an advertisement',
@@ -19,6 +19,7 @@ const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
   other_version: 'it is of another VRRP version: set the same vrrp.version on all',
   authentication: 'its authentication does not match: set the same vrrp.authPass on all',
   interval_mismatch: 'version 2 demands the same vrrp.advertisementInterval on all',
+  other_addresses: 'another group uses this VRID, for other addresses: give one of the two another vrrp.vrid',
 };
 
 /** The second half of "dropped a VRRP packet from ...: ". */

@@ -13,7 +13,8 @@ import { type Authentication, encodeAdvertisement } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
 import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
-import { type RouterCounters, createRouterCounters } from './counters.ts';
+import { ClaimWatch } from './claim-watch.ts';
+import { type Conflict, type RouterCounters, createRouterCounters } from './counters.ts';
 import { Receiver } from './receiver.ts';
 
 export type RouterOptions = {
@@ -73,6 +74,8 @@ const MAX_DRAIN = 4096;
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
+/** An Active that gives way says no more about the address after this; twice the poll of claims, and some. */
+const OTHER_ACTIVE_MS = 3000;
 /** After its socket failed, a router is out of the election for this long. */
 const REOPEN_MS = 1000;
 
@@ -98,6 +101,9 @@ export class Router {
   private since = new Date();
   private cause: Cause = { kind: 'started', text: 'not started' };
   private whenStopped: (() => void) | null = null;
+  private claimWatch: ClaimWatch | null = null;
+  /** When another Active was last heard while this one was Active. */
+  private otherActiveAtMs = -Infinity;
   /** Advertisements as octets, by priority and destination: the same few are sent all day. */
   private readonly encoded = new Map<string, Uint8Array>();
 
@@ -144,6 +150,7 @@ export class Router {
       this.onSocketError(error);
       return;
     }
+    this.askForPeers(this.attachment);
     this.give({ type: 'linkUp', primary: link.source });
   }
 
@@ -223,6 +230,22 @@ export class Router {
     }
   }
 
+  /**
+   * While this link was down, an Active that sends unicast may have lost this node's hardware address, and its kernel
+   * asks for it but once a second: longer than an Active_Down_Interval may be. Asked for its own, it learns ours.
+   */
+  private askForPeers({ packet, link }: Attachment): void {
+    if (!this.options.unicast || packet === null) return;
+    for (const peer of this.destinations) {
+      if (peer.text === link.source.text) continue;
+      try {
+        packet.ask(link.source, peer);
+      } catch (error) {
+        this.onSendError(peer, error);
+      }
+    }
+  }
+
   private onSocketError(error: unknown): void {
     const { wanted } = this;
     if (wanted === null) return;
@@ -274,7 +297,9 @@ export class Router {
   private onDatagram(datagram: VrrpDatagram): void {
     if (this.attachment === null) return;
     const advertisement = this.receiver.receive(datagram);
-    if (advertisement !== null) this.give({ type: 'advertisement', advertisement, source: datagram.source });
+    if (advertisement === null) return;
+    if (this.core.stateName === 'Active') this.otherActiveAtMs = monotonicMs();
+    this.give({ type: 'advertisement', advertisement, source: datagram.source });
   }
 
   private perform(action: Action): void {
@@ -303,7 +328,8 @@ export class Router {
         this.onTransition(action.from, action.to, action.cause);
         break;
       case 'notice':
-        this.log('warn', action.text, { event: action.notice });
+        if (action.notice === 'two_actives') this.onConflict(action.notice, 'vrrp', action.text);
+        else this.log('warn', action.text, { event: action.notice });
         break;
     }
   }
@@ -312,7 +338,34 @@ export class Router {
     this.since = new Date();
     this.cause = cause;
     this.counters.transitions[cause.kind] = (this.counters.transitions[cause.kind] ?? 0) + 1;
+    this.watchClaims(to === 'Active');
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
+  }
+
+  private watchClaims(isActive: boolean): void {
+    this.claimWatch?.close();
+    this.claimWatch = null;
+    if (!isActive || this.attachment === null || this.attachment.packet === null) return;
+    try {
+      this.claimWatch = new ClaimWatch(this.attachment.link, this.options.vip, (mac) => this.onClaim(mac));
+    } catch (error) {
+      this.log('warn', `cannot watch who else claims the VIP: ${messageOf(error)}`, { event: 'claim_watch' });
+    }
+  }
+
+  private onClaim(mac: string): void {
+    const { vip } = this.options;
+    // Another Active claims it by right, and is told of as that.
+    if (monotonicMs() - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
+    const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
+    this.onConflict('address_claimed', mac, text);
+  }
+
+  private onConflict(conflict: Conflict, who: string, text: string): void {
+    this.counters.conflicts[conflict] += 1;
+    const suppressed = this.logLimit.take(`${conflict} ${who}`, monotonicMs());
+    if (suppressed === null) return;
+    this.log('warn', text, { event: conflict, suppressed });
   }
 
   private send(priority: number): void {
@@ -333,7 +386,7 @@ export class Router {
     this.counters.sendErrors += 1;
     const suppressed = this.logLimit.take(`send ${destination.text}`, monotonicMs());
     if (suppressed === null) return;
-    this.log('warn', `cannot send an advertisement to ${destination.text}: ${messageOf(error)}`, {
+    this.log('warn', `cannot send to ${destination.text}: ${messageOf(error)}`, {
       event: 'send_error',
       suppressed,
     });
