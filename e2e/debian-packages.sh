@@ -33,3 +33,27 @@ install_missing() {
     quietly "${install[@]}" "${missing[@]}"
   fi
 }
+
+# The same for packages that bring services: they are installed for labs, which start the programs themselves. Debian
+# asks policy-rc.d before it starts a service (invoke-rc.d), and 101 forbids it.
+install_missing_services() {
+  local need policy=/usr/sbin/policy-rc.d
+  local -a missing=() as_root=()
+  for need in "$@"; do
+    command -v "${need%%:*}" > /dev/null || missing+=("$need")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+  local is_ours=false
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" > /dev/null && "${as_root[@]}" chmod 755 "$policy" && is_ours=true
+  fi
+  local status=0
+  (install_missing "${missing[@]}") || status=$?
+  if $is_ours; then "${as_root[@]}" rm -f "$policy"; fi
+  if [ "$status" -eq 0 ] && [ -d /run/systemd/system ]; then
+    # Nor after the next boot.
+    quietly "${as_root[@]}" systemctl disable "${missing[@]#*:}"
+  fi
+  return "$status"
+}

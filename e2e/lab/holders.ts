@@ -3,8 +3,15 @@
 export type SamplerTask = {
   readonly intervalMs: number;
   readonly hosts: readonly { readonly name: string; readonly pid: number }[];
-  /** `ipv6Hex` is the address as /proc/net/if_inet6 writes it, or null for IPv4. */
-  readonly addresses: readonly { readonly text: string; readonly ipv6Hex: string | null }[];
+  /**
+   * `ipv6Hex` is the address as /proc/net/if_inet6 writes it, or null for IPv4. A host that has the link `virtualLink`
+   * has the address only while that has a carrier; null where no host has such a link.
+   */
+  readonly addresses: readonly {
+    readonly text: string;
+    readonly ipv6Hex: string | null;
+    readonly virtualLink: string | null;
+  }[];
 };
 
 /** One line of the sampler: `holders` only where something changed. Times are CLOCK_MONOTONIC. */

@@ -4,7 +4,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { parseIp } from '../../src/ip/address.ts';
+import { type Family, parseIp } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { eventually } from './eventually.ts';
 import { HolderTimeline, type Sample, type SamplerTask } from './holders.ts';
@@ -20,10 +20,17 @@ const FIRST_CLIENT = 101;
 export const VIP_IPV4 = '192.168.100.10';
 export const VIP_IPV6 = 'fd00:100::10';
 
+/** The link that frr's vrrpd keeps a family's virtual addresses on, in a lab with `virtualLinks`. */
+export function virtualLink(family: Family): string {
+  return family === 'IPv4' ? 'vrrp4-51' : 'vrrp6-51';
+}
+
 export type LabOptions = {
   readonly hosts: number;
   readonly clients: number;
   readonly ipv6: boolean;
+  /** Hosts may have links of frr's kind: a virtual address there counts while the link has a carrier. */
+  readonly virtualLinks?: boolean;
   /** Called when a VIP appears in a host's kernel or leaves it, with the names of the hosts that have each VIP now. */
   readonly onHolders?: (holders: Readonly<Record<string, readonly string[]>>) => void;
 };
@@ -53,11 +60,13 @@ export class Lab {
   readonly bridgeNamespace: string;
   readonly #vips: readonly string[];
   readonly #onHolders: LabOptions['onHolders'] | null;
+  readonly #virtualLinks: boolean;
   readonly #processes = new Set<LabProcess>();
   #bridges = 0;
 
-  constructor({ hosts, clients, ipv6, onHolders }: LabOptions) {
+  constructor({ hosts, clients, ipv6, virtualLinks, onHolders }: LabOptions) {
     this.#onHolders = onHolders ?? null;
+    this.#virtualLinks = virtualLinks ?? false;
     const name = newLabName();
     this.folder = join(tmpdir(), `${name}-files`);
     this.bridgeNamespace = `${name}-bridge`;
@@ -184,7 +193,11 @@ export class Lab {
       const parsed = parseIp(text);
       if (parsed === null) throw new Error(`${text} is not an address`);
       const isIpv6 = parsed.family === 'IPv6';
-      return { text, ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null };
+      return {
+        text,
+        ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null,
+        virtualLink: this.#virtualLinks ? virtualLink(parsed.family) : null,
+      };
     });
     const task: SamplerTask = { intervalMs: SAMPLE_INTERVAL_MS, hosts, addresses };
     const sampler = new LabProcess({

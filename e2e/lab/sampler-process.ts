@@ -2,7 +2,7 @@
  * Looks, every few milliseconds, which hosts' kernels have which of the given addresses, all hosts in one look. Prints
  * a line when the picture changes, and a sign of life each 50 ms. Argument 1: a `SamplerTask` as JSON.
  */
-import { openSync, readSync } from 'node:fs';
+import { openSync, readFileSync, readSync } from 'node:fs';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import type { SamplerTask } from './holders.ts';
@@ -38,14 +38,32 @@ function readWhole(file: number, buffer: Buffer): Buffer {
   }
 }
 
+/** Whether what a host has on its virtual link counts: there is none, or it has a carrier. */
+function carrierLook(pid: number, link: string): () => boolean {
+  // The process's own view of /sys is its namespace's (ip-netns(8)).
+  const file = `/proc/${pid}/root/sys/class/net/${link}/carrier`;
+  return () => {
+    try {
+      return readFileSync(file, 'latin1').startsWith('1');
+    } catch (error) {
+      // EINVAL: the link is down.
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
+  };
+}
+
 const { intervalMs, hosts, addresses } = JSON.parse(process.argv[2] ?? '') as SamplerTask;
 const FILES = { IPv4: 'fib_trie', IPv6: 'if_inet6' };
-const looks = addresses.map(({ text, ipv6Hex }) => {
+const looks = addresses.map(({ text, ipv6Hex, virtualLink }) => {
   const file = ipv6Hex === null ? FILES.IPv4 : FILES.IPv6;
   return {
     text,
     look: ipv6Hex === null ? ipv4Look(text) : ipv6Look(ipv6Hex),
-    tables: hosts.map(({ name, pid }) => ({ name, table: openSync(`/proc/${pid}/net/${file}`, 'r') })),
+    tables: hosts.map(({ name, pid }) => ({
+      name,
+      table: openSync(`/proc/${pid}/net/${file}`, 'r'),
+      hasCarrier: virtualLink === null ? () => true : carrierLook(pid, virtualLink),
+    })),
   };
 });
 const buffer = Buffer.alloc(1 << 18);
@@ -55,7 +73,9 @@ let lastLineAtMs = 0;
 function holdersNow(): Record<string, string[]> {
   const holders: Record<string, string[]> = {};
   for (const { text, look, tables } of looks) {
-    holders[text] = tables.filter(({ table }) => look(readWhole(table, buffer))).map(({ name }) => name);
+    holders[text] = tables
+      .filter(({ table, hasCarrier }) => look(readWhole(table, buffer)) && hasCarrier())
+      .map(({ name }) => name);
   }
   return holders;
 }

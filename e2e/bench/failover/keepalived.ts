@@ -2,7 +2,7 @@
  * keepalived + haproxy on each host, as kubeadm's guide to highly available clusters has them ("Options for Software
  * Load Balancing"), or with the election tuned. Both programs are Debian's.
  */
-import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { API_SERVER_PORT, ApiServer } from '../../lab/apiserver.ts';
@@ -10,6 +10,7 @@ import { CertificateAuthority } from '../../lab/certificates.ts';
 import { PROXY_PORT } from '../../lab/cluster.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { HOST_INTERFACE, type Host } from '../../lab/host.ts';
+import { Keepalived as KeepalivedProcess } from '../../lab/keepalived.ts';
 import type { LabProcess } from '../../lab/lab-process.ts';
 import { type Lab, VIP_IPV4 } from '../../lab/lab.ts';
 import type { Contender } from './contender.ts';
@@ -23,7 +24,11 @@ export type Tuning = {
 
 export const GUIDE: Tuning = { advertisementSeconds: null, checkIntervalSeconds: 3, checkFall: 10 };
 
-type Node = { readonly apiServer: ApiServer; keepalived: LabProcess | null; haproxy: LabProcess | null };
+type Node = {
+  readonly apiServer: ApiServer;
+  keepalived: KeepalivedProcess | null;
+  haproxy: LabProcess | null;
+};
 
 export class Keepalived implements Contender {
   readonly name: string;
@@ -81,14 +86,8 @@ export class Keepalived implements Contender {
     return this.#node(host).apiServer;
   }
 
-  /** To keepalived and its child, which does the VRRP. */
   signal(host: Host, signal: NodeJS.Signals): void {
-    const running = this.#node(host).keepalived;
-    if (running === null || running.exit !== null) return;
-    // Only the parent ends its child in order.
-    const children = signal === 'SIGTERM' ? [] : childrenOf(running.pid);
-    running.signal(signal);
-    for (const child of children) process.kill(child, signal);
+    this.#node(host).keepalived?.signal(signal);
   }
 
   async powerOff(host: Host): Promise<void> {
@@ -106,7 +105,7 @@ export class Keepalived implements Contender {
       node.apiServer.recover();
       this.signal(host, 'SIGCONT');
       if (node.haproxy === null || node.haproxy.exit !== null) node.haproxy = this.#startHaproxy(host);
-      if (node.keepalived === null || node.keepalived.exit !== null) {
+      if (node.keepalived === null || !node.keepalived.runs) {
         // What a killed one leaves; an operator, or a reboot, would remove it as well.
         await host.exec('ip', 'addr', 'del', VIP_IPV4, 'dev', HOST_INTERFACE);
         node.keepalived = this.#startKeepalived(host);
@@ -126,24 +125,17 @@ export class Keepalived implements Contender {
     return host.spawn({ command: ['haproxy', '-db', '-f', file] });
   }
 
-  #startKeepalived(host: Host): LabProcess {
-    const at = (suffix: string): string => join(this.#folder, `${host.name}.${suffix}`);
-    writeFileSync(at('check.sh'), CHECK_SCRIPT);
-    chmodSync(at('check.sh'), 0o755);
+  #startKeepalived(host: Host): KeepalivedProcess {
+    const script = join(this.#folder, `${host.name}.check.sh`);
+    writeFileSync(script, CHECK_SCRIPT);
+    chmodSync(script, 0o755);
     const isFirst = host === this.hosts[0];
-    writeFileSync(at('keepalived.conf'), keepalivedConfig(this.#tuning, at('check.sh'), isFirst));
-    const files = ['-f', at('keepalived.conf'), '-p', at('pid'), '-r', at('vrrp.pid')];
-    return host.spawn({ command: ['keepalived', '--dont-fork', '--log-console', '--vrrp', ...files] });
+    return new KeepalivedProcess(host, this.#folder, keepalivedConfig(this.#tuning, script, isFirst));
   }
 }
 
 /** Longer than the guide's preemption takes. */
 const SETTLED_MS = 2500;
-
-function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
-}
 
 /** The guide's check_apiserver.sh. */
 const CHECK_SCRIPT = `#!/bin/sh

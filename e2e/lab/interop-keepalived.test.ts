@@ -1,0 +1,217 @@
+/** One virtual router of kube-vrrp and Debian's keepalived. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { eventually } from './eventually.ts';
+import type { Host } from './host.ts';
+import {
+  acceptedChecksums,
+  assertHandover,
+  createInterop,
+  describeInterop,
+  formatMove,
+  held,
+  type Interop,
+  type InteropOptions,
+  mismatches,
+  move,
+  type Peer,
+  playRoles,
+  readNeutrally,
+  startOurs,
+  steady,
+} from './interop.ts';
+import { Keepalived, type KeepalivedInstance, keepalivedConfig } from './keepalived.ts';
+import { type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+/** Lower than a healthy kube-vrrp's, in the band of class B: as kubeadm's guide has it. */
+const GUIDE_PRIORITY = 100;
+
+class KeepalivedPeer implements Peer {
+  readonly host: Host;
+  readonly #lab: Lab;
+  readonly #config: string;
+  #running: Keepalived | null = null;
+
+  constructor(lab: Lab, host: Host, instance: KeepalivedInstance) {
+    this.host = host;
+    this.#lab = lab;
+    this.#config = keepalivedConfig(instance);
+  }
+
+  async start(): Promise<void> {
+    this.#running = new Keepalived(this.host, this.#lab.folder, this.#config);
+    await this.#running.started();
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.stop();
+  }
+
+  describe(): string {
+    return this.#running?.describe() ?? 'no keepalived was started';
+  }
+}
+
+type Combination = {
+  readonly name: string;
+  readonly version: 2 | 3;
+  readonly intervalMs: number;
+  readonly family?: 'IPv4' | 'IPv6';
+  readonly transport?: 'multicast' | 'unicast';
+  readonly password?: string;
+};
+
+/** Version 2 has whole seconds and IPv4 only; IPv6 is version 3's. */
+const IN_SECONDS: readonly Combination[] = [
+  { name: 'version 2, multicast, 1 s', version: 2, intervalMs: 1000 },
+  { name: 'version 2, PASS, multicast, 1 s', version: 2, intervalMs: 1000, password: 'k8svip01' },
+  { name: 'version 2, unicast, 1 s', version: 2, intervalMs: 1000, transport: 'unicast' },
+  { name: 'version 3, multicast, 1 s', version: 3, intervalMs: 1000 },
+];
+const FAST: readonly Combination[] = [
+  { name: 'version 3, multicast, 100 ms', version: 3, intervalMs: 100 },
+  { name: 'version 3, multicast, 10 ms', version: 3, intervalMs: 10 },
+  { name: 'version 3, unicast, 100 ms', version: 3, intervalMs: 100, transport: 'unicast' },
+  { name: 'version 3, IPv6, multicast, 100 ms', version: 3, intervalMs: 100, family: 'IPv6' },
+  {
+    name: 'version 3, IPv6, unicast, 100 ms',
+    version: 3,
+    intervalMs: 100,
+    family: 'IPv6',
+    transport: 'unicast',
+  },
+];
+
+type Changes = Partial<Pick<InteropOptions, 'vrrp' | 'ourIndex'>> & Partial<KeepalivedInstance>;
+
+function optionsOf(combination: Combination, changes: Changes = {}): InteropOptions {
+  const { version, intervalMs, family = 'IPv4', transport = 'multicast', password } = combination;
+  const vip = family === 'IPv4' ? VIP_IPV4 : VIP_IPV6;
+  const addressOf = (host: Host): string => (family === 'IPv4' ? host.ipv4 : host.ipv6!);
+  const authentication = password === undefined ? {} : { authPass: password };
+  const { vrrp = {}, ourIndex = 0, ...instance } = changes;
+  return {
+    vip,
+    intervalMs,
+    ourIndex,
+    ipv6: family === 'IPv6',
+    vrrp: { version, advertisementInterval: `${intervalMs}ms`, transport, ...authentication, ...vrrp },
+    makePeer: (lab, host, ours) =>
+      new KeepalivedPeer(lab, host, {
+        version,
+        priority: GUIDE_PRIORITY,
+        advertisementSeconds: intervalMs / 1000,
+        addresses: [vip],
+        ...(password === undefined ? {} : { password }),
+        ...(transport === 'unicast'
+          ? { unicast: { source: addressOf(host), peers: [addressOf(ours)] } }
+          : {}),
+        ...instance,
+      }),
+  };
+}
+
+async function inLab(options: InteropOptions, play: (interop: Interop) => Promise<void>): Promise<void> {
+  const interop = await createInterop(options);
+  try {
+    await play(interop);
+  } finally {
+    await interop.lab.remove();
+  }
+}
+
+for (const [name, combinations, concurrency] of [
+  ['keepalived, slow', IN_SECONDS, 4],
+  ['keepalived, fast', FAST, 1],
+] as const) {
+  describe(name, { concurrency }, () => {
+    for (const combination of combinations) {
+      test(`${combination.name}: both roles, losses and stops on both sides`, async (t) => {
+        await inLab(optionsOf(combination), async (interop) => {
+          const tell = (text: string): void => t.diagnostic(`${combination.name}: ${text}`);
+          const checkPackets = await readNeutrally(interop, tell);
+          await playRoles(interop, tell);
+          await checkPackets();
+          const form = combination.version === 3 ? 'pseudo-header' : 'message';
+          const accepted = await acceptedChecksums(interop);
+          assert.ok((accepted[form] ?? 0) > 0, JSON.stringify(accepted));
+          assert.equal(await mismatches(interop), 0, describeInterop(interop));
+        });
+      });
+    }
+  });
+}
+
+const PRECISE: Combination = { name: 'version 3, multicast, 100 ms', version: 3, intervalMs: 100 };
+
+describe('keepalived, who wins', () => {
+  test('a keepalived of higher priority preempts; kube-vrrp gives way at once', async (t) => {
+    await inLab(optionsOf(PRECISE, { priority: 254, vrrp: { priority: 100 } }), async (interop) => {
+      await startOurs(interop);
+      await held(interop, interop.ours);
+      const moved = await move(interop, interop.peer.host, () => interop.peer.start());
+      t.diagnostic(`preempted by keepalived: ${formatMove(moved)}`);
+      assertHandover(interop, moved);
+    });
+  });
+
+  test('preempt always: kube-vrrp takes the VIP from a keepalived of lower priority', async (t) => {
+    await inLab(optionsOf(PRECISE, { vrrp: { preempt: 'always' } }), async (interop) => {
+      await interop.peer.start();
+      await held(interop, interop.peer.host);
+      const moved = await move(interop, interop.ours, () => startOurs(interop));
+      t.diagnostic(`preempted by kube-vrrp: ${formatMove(moved)}`);
+      assertHandover(interop, moved);
+    });
+  });
+
+  // 145 of 254 is 200 of the band of class A.
+  for (const ourIndex of [0, 1] as const) {
+    test(`two Actives of one priority meet: the greater address stays, ${ourIndex === 1 ? 'kube-vrrp' : 'keepalived'}`, async (t) => {
+      await inLab(
+        optionsOf(PRECISE, { priority: 200, ourIndex, vrrp: { priority: 145 } }),
+        async (interop) => {
+          const { lab, ours, peer, vip } = interop;
+          await lab.partition([ours], [peer.host]);
+          await startOurs(interop);
+          await peer.start();
+          await eventually(() => lab.holders(vip).length === 2, {
+            what: 'a holder on each side',
+            otherwise: () => describeInterop(interop),
+          });
+          const moved = await move(interop, lab.hosts[1]!, () => lab.heal());
+          t.diagnostic(`healed: ${formatMove(moved)}`);
+          await steady(interop, lab.hosts[1]!);
+        },
+      );
+    });
+  }
+});
+
+describe('keepalived, configured otherwise', () => {
+  test('RFC 9568 5.1.2.3: IPv6 unicast with its default hop limit of 64 is counted and said, not believed', async () => {
+    const options = optionsOf({ ...PRECISE, family: 'IPv6', transport: 'unicast' });
+    const makePeer = (lab: Lab, host: Host, ours: Host): Peer =>
+      new KeepalivedPeer(lab, host, {
+        version: 3,
+        priority: 254,
+        advertisementSeconds: 0.1,
+        addresses: [VIP_IPV6],
+        unicast: { source: host.ipv6!, peers: [ours.ipv6!], ttl: 64 },
+      });
+    await inLab({ ...options, vrrp: { ...options.vrrp, priority: 100 }, makePeer }, async (interop) => {
+      const daemon = interop.cluster.startDaemon(interop.ours);
+      await interop.peer.start();
+      await daemon.logged('what to set', ({ msg }) => msg.includes('unicast_ttl 255'));
+      await eventually(
+        async () =>
+          (await daemon.metrics()).some(({ labels, value }) => labels['reason'] === 'ttl' && value >= 10),
+        { what: 'the packets to be counted' },
+      );
+    });
+  });
+});

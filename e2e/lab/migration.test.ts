@@ -1,0 +1,106 @@
+/** From keepalived on three nodes to kube-vrrp, one node after the other, while the VIP is in use. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { monotonicMs } from '../../src/net/clock.ts';
+import { activeDownIntervalMs } from '../../src/vrrp/intervals.ts';
+import { Cluster } from './cluster.ts';
+import { eventually } from './eventually.ts';
+import type { Host } from './host.ts';
+import { Keepalived, keepalivedConfig } from './keepalived.ts';
+import { createLab, VIP_IPV4, type Lab } from './lab.ts';
+import { enterLab } from './privileges.ts';
+
+await enterLab();
+
+type Old = {
+  readonly name: string;
+  readonly version: 2 | 3;
+  readonly intervalMs: number;
+  readonly password?: string;
+  readonly transport: 'multicast' | 'unicast';
+};
+
+/** The first is what kubeadm's guide has people configure. */
+const OLD: readonly Old[] = [
+  {
+    name: 'version 2 with a password, 1 s',
+    version: 2,
+    intervalMs: 1000,
+    password: '42',
+    transport: 'multicast',
+  },
+  { name: 'version 3, unicast, 100 ms', version: 3, intervalMs: 100, transport: 'unicast' },
+];
+/** As in the guide: one for the first node, another for the rest. */
+const PRIORITIES = [101, 100, 100];
+
+function startKeepalived(lab: Lab, host: Host, index: number, old: Old): Keepalived {
+  const { version, intervalMs, password, transport } = old;
+  const others = lab.hosts.filter((other) => other !== host).map(({ ipv4 }) => ipv4);
+  return new Keepalived(
+    host,
+    lab.folder,
+    keepalivedConfig({
+      version,
+      priority: PRIORITIES[index]!,
+      advertisementSeconds: intervalMs / 1000,
+      addresses: [VIP_IPV4],
+      ...(password === undefined ? {} : { password }),
+      ...(transport === 'unicast' ? { unicast: { source: host.ipv4, peers: others } } : {}),
+    }),
+  );
+}
+
+function prepare(lab: Lab, { version, intervalMs, password, transport }: Old): Promise<Cluster> {
+  const authentication = password === undefined ? {} : { authPass: password };
+  const vrrp = { version, advertisementInterval: `${intervalMs}ms`, transport, ...authentication };
+  return Cluster.prepare(lab, { config: { vrrp } });
+}
+
+describe('migration of three nodes from keepalived', () => {
+  for (const old of OLD) {
+    test(`${old.name}: at no time two holders or none for longer than one Active_Down_Interval`, async (t) => {
+      const lab = await createLab({ hosts: 3, clients: 0, ipv6: false });
+      try {
+        const cluster = await prepare(lab, old);
+        const keepaliveds = lab.hosts.map((host, index) => startKeepalived(lab, host, index, old));
+        const otherwise = (): string =>
+          [cluster.describe(), ...keepaliveds.map((running) => running.describe())].join('\n');
+        await eventually(() => lab.holders(VIP_IPV4)[0] === lab.hosts[0], {
+          what: 'the keepalived of the highest priority to hold the VIP',
+          otherwise,
+        });
+        await cluster.oneHolder();
+
+        const fromMs = monotonicMs();
+        for (const [index, host] of lab.hosts.entries()) {
+          await keepaliveds[index]!.stop();
+          await cluster.startDaemon(host).ready();
+          await eventually(async () => (await cluster.daemon(host).status()).class === 'A', {
+            what: `${host.name} to see API servers`,
+            otherwise,
+          });
+          const holder = await cluster.oneHolder();
+          t.diagnostic(`${old.name}: ${host.name} migrated, ${holder.name} holds the VIP`);
+        }
+        await cluster.oneHolder();
+
+        const downMs = activeDownIntervalMs(old.version, Math.min(...PRIORITIES), old.intervalMs);
+        const nobodyMs = lab.timeline.longestVacancyMs(VIP_IPV4, fromMs);
+        const twoMs = lab.timeline.longestOverlapMs(VIP_IPV4, fromMs);
+        t.diagnostic(
+          `${old.name}: nobody for ${nobodyMs.toFixed(0)} ms at most, two for ${twoMs.toFixed(0)} ms at most; Active_Down_Interval ${downMs.toFixed(0)} ms`,
+        );
+        const told = lab.timeline.describe(VIP_IPV4, fromMs);
+        assert.ok(nobodyMs <= downMs, `${told}\n${otherwise()}`);
+        assert.ok(twoMs <= downMs, `${told}\n${otherwise()}`);
+        const states = await Promise.all(lab.hosts.map((host) => cluster.daemon(host).status()));
+        const actives = states.filter(({ virtualRouters }) => virtualRouters[0]?.state === 'Active');
+        assert.equal(actives.length, 1, otherwise());
+      } finally {
+        await lab.remove();
+      }
+    });
+  }
+});
