@@ -1,5 +1,6 @@
 /** /metrics: every number is read from one observation, made when it is asked for. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
+import { LATENESS_BUCKETS_MS } from '../vrrp/driver/lateness.ts';
 import { CONFLICTS } from '../vrrp/driver/counters.ts';
 import { REJECT_REASONS } from '../vrrp/receive.ts';
 import { MESSAGE_REJECTS } from '../takeover/message.ts';
@@ -351,6 +352,27 @@ const METRICS: readonly Metric[] = [
   },
 ];
 
+const LATENESS = {
+  name: 'kube_vrrp_advertisement_lateness_seconds',
+  help: 'How late the timer sent advertisements',
+};
+
+/** The samples of a Prometheus histogram, which is kept elsewhere. */
+function latenessSamples(observation: Observation | null): object[] {
+  return (observation?.election.routers ?? []).flatMap(({ vrid, family, vip, counters: { lateness } }) => {
+    const labels = { vrid: String(vrid), family, vip };
+    let count = 0;
+    const buckets = lateness.buckets.map((inBucket, index) => {
+      count += inBucket;
+      const boundMs = LATENESS_BUCKETS_MS[index];
+      const le = boundMs === undefined ? '+Inf' : String(boundMs / 1000);
+      return { metricName: `${LATENESS.name}_bucket`, labels: { ...labels, le }, value: count };
+    });
+    const sum = { metricName: `${LATENESS.name}_sum`, labels, value: lateness.sumMs / 1000 };
+    return [...buckets, sum, { metricName: `${LATENESS.name}_count`, labels, value: count }];
+  });
+}
+
 export class Metrics {
   private readonly registry = new Registry();
   private observation: Observation | null = null;
@@ -360,6 +382,12 @@ export class Metrics {
       if (metric.name.endsWith('_total')) this.addCounter(metric);
       else this.addGauge(metric);
     }
+    // prom-client's own histogram only takes observations one by one; a registry asks for no more than this.
+    const lateness = {
+      name: LATENESS.name,
+      get: async () => ({ ...LATENESS, type: 'histogram', values: latenessSamples(this.observation) }),
+    };
+    this.registry.registerMetric(lateness as unknown as Histogram);
   }
 
   get contentType(): string {

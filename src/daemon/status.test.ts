@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { createRouterCounters } from '../vrrp/driver/counters.ts';
+import { createLateness, observeLateness } from '../vrrp/driver/lateness.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
@@ -110,4 +111,27 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
   );
   const again = await metrics.render(observation);
   assert.match(again, /^kube_vrrp_advertisements_sent_total\{.*\} 7$/m, 'a second scrape does not add up');
+});
+
+test('RFC 9568 6.4.3: how late the Adver_Timer was is a histogram of the usual kind', async () => {
+  const lateness = createLateness();
+  for (const lateMs of [0.5, 4, 4, 2500]) observeLateness(lateness, lateMs);
+  const late = { ...router, counters: { ...router.counters, lateness } };
+  const text = await new Metrics().render({
+    ...observation,
+    election: { ...observation.election, routers: [late] },
+  });
+  const name = 'kube_vrrp_advertisement_lateness_seconds';
+  const labels = 'vrid="51",family="IPv4",vip="10.0.0.100"';
+  assert.match(text, new RegExp(`^# TYPE ${name} histogram$`, 'm'));
+  for (const [le, count] of [
+    ['0.001', 1],
+    ['0.005', 3],
+    ['1', 3],
+    ['+Inf', 4],
+  ] as const) {
+    assert.ok(text.includes(`${name}_bucket{${labels},le="${le}"} ${count}\n`), text);
+  }
+  assert.ok(text.includes(`${name}_count{${labels}} 4\n`), text);
+  assert.ok(text.includes(`${name}_sum{${labels}} 2.5085\n`), text);
 });

@@ -133,6 +133,11 @@ export class VirtualRouter {
     }
   }
 
+  /** When an Active's next advertisement is due; Infinity in the other states. */
+  get advertisementDueMs(): number {
+    return this.state.name === 'Active' ? this.state.adverAtMs : Infinity;
+  }
+
   /** Takes one event at `nowMs` (never less than before) and returns what to do, in order. */
   step(event: RouterEvent, nowMs: number): Action[] {
     const actions: Action[] = [];

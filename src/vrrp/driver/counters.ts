@@ -2,6 +2,7 @@
 import type { ChecksumForm } from '../checksum.ts';
 import type { CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
+import { createLateness, type Lateness } from './lateness.ts';
 
 /** `address_claimed`: another host says, without VRRP, that it has the VIP. */
 export const CONFLICTS = ['two_actives', 'address_claimed'] as const;
@@ -9,6 +10,8 @@ export type Conflict = (typeof CONFLICTS)[number];
 
 export type RouterCounters = {
   sent: number;
+  /** Of what the Adver_Timer had sent. */
+  lateness: Lateness;
   sendErrors: number;
   accepted: number;
   rejected: Record<RejectReason, number>;
@@ -29,6 +32,7 @@ export function createRouterCounters(): RouterCounters {
   >;
   return {
     sent: 0,
+    lateness: createLateness(),
     sendErrors: 0,
     accepted: 0,
     rejected,

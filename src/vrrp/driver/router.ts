@@ -15,6 +15,7 @@ import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from
 import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
 import { ClaimWatch } from './claim-watch.ts';
 import { type Conflict, type RouterCounters, createRouterCounters } from './counters.ts';
+import { observeLateness } from './lateness.ts';
 import { Receiver } from './receiver.ts';
 
 export type RouterOptions = {
@@ -273,6 +274,8 @@ export class Router {
     this.timerAtMs = Infinity;
     // An advertisement that arrived while this thread was late is older than the silence that the timer stands for.
     if (this.core.stateName === 'Backup') this.drain((datagram) => this.onDatagram(datagram));
+    const lateMs = monotonicMs() - this.core.advertisementDueMs;
+    if (lateMs >= 0) observeLateness(this.counters.lateness, lateMs);
     this.give({ type: 'tick' });
   };
 
