@@ -184,6 +184,13 @@ test('a value of the file that is beaten is not looked at', () => {
   assert.equal(config(text, { env: { KUBE_VRRP_VIP: '192.168.100.10' } }).vips[0]?.text, '192.168.100.10');
 });
 
+test('RFC 9568 5.2.4: priorities 0 and 255 have meanings of their own, and are refused', () => {
+  for (const priority of [0, 255]) {
+    const problems = report(`${MINIMAL}vrrp: { priority: ${priority} }`);
+    assert.match(problems.join('\n'), /expected auto, or a whole number from 1 to 254/u);
+  }
+});
+
 /** Good values of each field as a file has them, and the same as text. */
 const SAMPLES: Readonly<Record<string, readonly [unknown, string][]>> = {
   vip: [

@@ -8,7 +8,7 @@ import {
   decodeAdvertisement,
   encodeAdvertisement,
 } from './advertisement.ts';
-import type { ChecksumForm } from './checksum.ts';
+import { type ChecksumForm, vrrpChecksum } from './checksum.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
 const octets = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
@@ -169,6 +169,37 @@ test('RFC 9568 5.2.8: an IPv4 checksum over the message alone is accepted too, a
   assert.deepEqual(result, { ok: true, advertisement: sent, checksumForm: 'message' });
 });
 
+test('RFC 9568 5.2.6: Reserve is zero when sent, and ignored when received', () => {
+  const where = envelope('10.9.0.1', '224.0.0.18');
+  const sent = KEEPALIVED[3]?.advertisement ?? assert.fail();
+  const message = encodeAdvertisement(sent, where, 'pseudo-header');
+  assert.equal((message[4] ?? 0) >> 4, 0);
+  message[4] = (message[4] ?? 0) | 0xf0;
+  const sum = vrrpChecksum(message, where);
+  message.set([sum >> 8, sum & 0xff], 6);
+  const result = decodeAdvertisement(message, where);
+  assert.deepEqual(result.ok && result.advertisement, sent);
+});
+
+test('RFC 3768 5.3.10: authentication data without a type is zero when sent, and ignored when received', () => {
+  const where = envelope('10.9.0.1', '224.0.0.18');
+  const sent = KEEPALIVED[0]?.advertisement ?? assert.fail();
+  const message = encodeAdvertisement(sent, where, 'message');
+  assert.deepEqual([...message.subarray(-8)], [0, 0, 0, 0, 0, 0, 0, 0]);
+  message.fill(0x5a, -8);
+  const sum = vrrpChecksum(message, null);
+  message.set([sum >> 8, sum & 0xff], 6);
+  const result = decodeAdvertisement(message, where);
+  assert.deepEqual(result.ok && result.advertisement, sent);
+});
+
+test('RFC 9568 5.2.8: an IPv4 checksum is over the message alone where that is asked for', () => {
+  const where = envelope('10.9.0.1', '224.0.0.18');
+  const sent = KEEPALIVED[3]?.advertisement ?? assert.fail();
+  const message = encodeAdvertisement(sent, where, 'message');
+  assert.equal(((message[6] ?? 0) << 8) | (message[7] ?? 0), vrrpChecksum(message, null));
+});
+
 test('RFC 8200 8.1: an IPv6 checksum always covers the pseudo-header', () => {
   const where = envelope('fe80::1', 'ff02::12');
   const sent: Advertisement = {
@@ -247,6 +278,26 @@ test('random octets never throw and always get a verdict', () => {
       assert.ok(result.ok || result.reason.length > 0);
     }),
     { numRuns: 2000 },
+  );
+});
+
+test('captured packets, cut, lengthened or with any octets changed, never throw and always get a verdict', () => {
+  const damage = fc.record({
+    vector: fc.constantFrom(...KEEPALIVED),
+    cut: fc.nat({ max: 50 }),
+    tail: fc.uint8Array({ maxLength: 5000 }),
+    changes: fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 8 }),
+  });
+  fc.assert(
+    fc.property(damage, ({ vector, cut, tail, changes }) => {
+      const whole = octets(vector.hex);
+      const message = Uint8Array.from([...whole.subarray(0, Math.max(0, whole.length - cut)), ...tail]);
+      for (const [place, octet] of changes) if (message.length > 0) message[place % message.length] = octet;
+      const result = decodeAdvertisement(message, vector.envelope);
+      if (result.ok) assert.ok(result.advertisement.addresses.length > 0);
+      else assert.ok(result.reason.length > 0);
+    }),
+    { numRuns: 3000 },
   );
 });
 

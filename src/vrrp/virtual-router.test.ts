@@ -167,6 +167,15 @@ describe('RFC 9568 6.4.2 Backup', () => {
     ]);
   });
 
+  test('the interval of another Active is adopted for waiting, not for sending', () => {
+    const stage = Stage.backup();
+    stage.hear(254, LOWER, 1000);
+    assert.deepEqual(stage.advance(3 * 1000), []);
+    stage.advance(200);
+    assert.equal(stage.router.stateName, 'Active');
+    assert.equal(sent(stage.advance(1000)).length, 10);
+  });
+
   test('a Backup never sends', () => {
     const stage = Stage.backup();
     const actions: Action[] = [];
@@ -213,6 +222,11 @@ describe('RFC 9568 6.4.3 Active', () => {
       count += sent(stage.hear(1)).length + sent(stage.advance(0.1)).length;
     }
     assert.ok(count >= 9 && count <= 11, `${count} packets`);
+  });
+
+  test('priority 255, an address owner: to Backup, whatever the own priority', () => {
+    const stage = Stage.active({ priorities: { A: 254, B: 127, C: 63 } });
+    assert.deepEqual(types(stage.hear(255)), ['send', 'unbind', 'transition']);
   });
 
   test('Shutdown without handover: priority 0, then the addresses go', () => {

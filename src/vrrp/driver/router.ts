@@ -77,6 +77,8 @@ const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
 /** An Active that gives way says no more about the address after this; twice the poll of claims, and some. */
 const OTHER_ACTIVE_MS = 3000;
+/** RFC 5227 1.1, DEFEND_INTERVAL. */
+const DEFEND_MS = 10_000;
 /** After its socket failed, a router is out of the election for this long. */
 const REOPEN_MS = 1000;
 
@@ -103,6 +105,7 @@ export class Router {
   private cause: Cause = { kind: 'started', text: 'not started' };
   private whenStopped: (() => void) | null = null;
   private claimWatch: ClaimWatch | null = null;
+  private defendedAtMs = -Infinity;
   /** When another Active was last heard while this one was Active. */
   private otherActiveAtMs = -Infinity;
   /** Advertisements as octets, by priority and destination: the same few are sent all day. */
@@ -362,6 +365,10 @@ export class Router {
     if (monotonicMs() - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
     const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
     this.onConflict('address_claimed', mac, text);
+    // RFC 5227 2.4 (c): the address is defended, once in a while.
+    if (monotonicMs() - this.defendedAtMs < DEFEND_MS) return;
+    this.defendedAtMs = monotonicMs();
+    this.announce();
   }
 
   private onConflict(conflict: Conflict, who: string, text: string): void {
