@@ -1,6 +1,6 @@
 /**
- * A stand-in for kube-apiserver: TLS, /healthz /readyz /livez, /version and an endless watch at /watch. Each answer
- * names the node. Argument 1: an `ApiServerTask` as JSON. A message over IPC sets the health.
+ * A stand-in for kube-apiserver: TLS, /healthz /readyz /livez, /version, an endless watch at /watch and endless
+ * data at /bulk. Each answer names the node. Argument 1: an `ApiServerTask` as JSON. A message over IPC sets the health.
  */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -11,6 +11,7 @@ import type { ApiServerTask, HealthOrder } from './apiserver.ts';
 
 /** Often enough that a test sees at once when a watch stands still. */
 const WATCH_EVENT_MS = 100;
+const CHUNK = Buffer.alloc(64 << 10);
 
 const { node, port, certFile, keyFile } = JSON.parse(process.argv[2] ?? '') as ApiServerTask;
 let isHealthy = true;
@@ -32,6 +33,19 @@ function watch(response: ServerResponse): void {
   response.on('close', () => clearInterval(timer));
 }
 
+/** As much as the connection takes, without end. */
+function bulk(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/octet-stream', 'x-node': node });
+  const fill = (): void => {
+    while (response.write(CHUNK)) {
+      // Until the connection is full.
+    }
+  };
+  response.on('drain', fill);
+  response.on('close', () => response.off('drain', fill));
+  fill();
+}
+
 function handle(request: IncomingMessage, response: ServerResponse): void {
   switch (request.url) {
     case '/healthz':
@@ -44,6 +58,9 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
       return;
     case '/watch':
       watch(response);
+      return;
+    case '/bulk':
+      bulk(response);
       return;
     default:
       answer(response, 404, { status: 'NotFound' });

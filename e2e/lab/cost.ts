@@ -36,7 +36,7 @@ export async function measureCost(pid: number): Promise<Cost> {
 }
 
 /** CPU time of a process, all threads, ms. */
-function cpuMs(pid: number): number {
+export function cpuMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;

@@ -1,4 +1,4 @@
-/** A host that sends VRRP packets nobody configured: forged, malformed or plain rubbish. IPv4, version 3. */
+/** A host that sends VRRP packets nobody configured: forged, malformed or plain rubbish. IPv4. */
 import { join } from 'node:path';
 
 import { parseIp } from '../../src/ip/address.ts';
@@ -48,13 +48,16 @@ function message(forgery: Required<Pick<Forgery, 'source' | 'destination'>> & Fo
   const { version = 3, type = 1, vrid = 51, priority = 255, intervalCs = 10, checksumError = 0 } = forgery;
   const addresses = forgery.addresses ?? ['192.168.100.10'];
   const head = [(version << 4) | type, vrid, priority, forgery.count ?? addresses.length];
+  // RFC 3768 5.3: no authentication, one second; authentication data in the end; no pseudo-header.
+  const interval = version === 2 ? [0, 1] : [intervalCs >> 8, intervalCs & 0xff];
+  const tail = version === 2 ? [0, 0, 0, 0, 0, 0, 0, 0] : [];
   const whole = Buffer.from([
     ...head,
-    intervalCs >> 8,
-    intervalCs & 0xff,
+    ...interval,
     0,
     0,
     ...addresses.flatMap((a) => [...octets(a)]),
+    ...tail,
   ]);
   const sent = whole.subarray(0, forgery.length ?? whole.length);
   if (sent.length < 8) return sent;
@@ -66,7 +69,8 @@ function message(forgery: Required<Pick<Forgery, 'source' | 'destination'>> & Fo
     0,
     sent.length,
   ];
-  sent.writeUInt16BE((checksum(Buffer.from([...pseudoHeader, ...sent])) + checksumError) & 0xffff, 6);
+  const covered = version === 2 ? sent : Buffer.from([...pseudoHeader, ...sent]);
+  sent.writeUInt16BE((checksum(covered) + checksumError) & 0xffff, 6);
   return sent;
 }
 
@@ -76,6 +80,39 @@ function packet(source: string, forgery: Forgery): Buffer {
   const header = [0x45, 0xc0, 0, 0, 0, 0, 0, 0, whole.ttl, VRRP_PROTOCOL, 0, 0];
   const payload = forgery.payload ?? message(whole);
   return Buffer.from([...header, ...octets(whole.source), ...octets(whole.destination), ...payload]);
+}
+
+/** 01:00:5e and the last 23 bits of 224.0.0.18 (RFC 1112 6.4). */
+const GROUP_MAC = [0x01, 0, 0x5e, 0, 0, 0x12];
+const FORGER_MAC = [0x02, 0, 0, 0, 0, 0x66];
+
+/** The same as an Ethernet frame to the group, with length and header checksum filled in. */
+function frame(source: string, forgery: Forgery): Buffer {
+  const whole = packet(source, forgery);
+  whole.writeUInt16BE(whole.length, 2);
+  whole.writeUInt16BE(checksum(whole.subarray(0, 20)), 10);
+  return Buffer.from([...GROUP_MAC, ...FORGER_MAC, 0x08, 0, ...whole]);
+}
+
+export type Flood = { readonly sent: number; readonly seconds: number };
+
+/** Sends these forgeries in turn, so many a second in all, for so long, and tells what it has managed. */
+export async function flood(
+  host: Host,
+  forgeries: readonly Forgery[],
+  { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
+): Promise<Flood> {
+  let result: Flood | null = null;
+  const script = join(import.meta.dirname, 'flood.py');
+  const running = host.spawn({
+    command: ['python3', script, HOST_INTERFACE, String(perSecond), String(seconds)],
+    onLine: (line) => (result = JSON.parse(line) as Flood),
+  });
+  for (const forgery of forgeries) running.writeLine(frame(host.ipv4, forgery).toString('hex'));
+  running.writeLine('');
+  await running.exited;
+  if (result === null) throw new Error(`the flood did not end well: ${running.stderr}`);
+  return result;
 }
 
 export class Forger {

@@ -19,6 +19,8 @@ export type FrrInstance = {
 };
 
 const PROGRAMS = '/usr/lib/frr';
+/** Of the virtual MAC address of VRID 51. */
+const VIRTUAL_LINK_LOCAL = 'fe80::200:5eff:fe00:233';
 
 export class Frr {
   readonly host: Host;
@@ -46,6 +48,8 @@ export class Frr {
       `link set ${link} address 00:00:5e:00:${isIpv4 ? '01' : '02'}:33`,
       `link set ${link} protodown on`,
       `addr add ${instance.address}/${isIpv4 ? 32 : 128} dev ${link} ${isIpv4 ? '' : 'nodad'}`,
+      // It sends IPv6 from here. The kernel would add one as soon as there is a carrier, and check it for a second.
+      ...(isIpv4 ? [] : [`addr add ${VIRTUAL_LINK_LOCAL}/64 dev ${link} nodad`]),
       `link set ${link} up`,
     );
     const frr = new Frr(host, folder);

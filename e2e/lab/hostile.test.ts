@@ -4,9 +4,10 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { Cluster } from './cluster.ts';
+import { cpuMs } from './cost.ts';
 import { eventually } from './eventually.ts';
 import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
-import { Forger, type Forgery } from './forger.ts';
+import { flood, Forger, type Forgery } from './forger.ts';
 import type { Host } from './host.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
@@ -23,6 +24,10 @@ const FORGERIES: readonly { readonly what: string; readonly forgery: Forgery }[]
   { what: 'a wrong checksum', forgery: { checksumError: 1 } },
   { what: 'fewer octets than a header', forgery: { length: 6 } },
   { what: 'fewer addresses than it says', forgery: { count: 9 } },
+  {
+    what: 'more addresses than it says',
+    forgery: { addresses: ['192.168.100.10', '192.168.100.11'], count: 1 },
+  },
   { what: 'no address', forgery: { addresses: [] } },
   { what: 'an interval of zero', forgery: { intervalCs: 0 } },
   { what: 'another virtual router', forgery: { vrid: 52 } },
@@ -30,6 +35,33 @@ const FORGERIES: readonly { readonly what: string; readonly forgery: Forgery }[]
   { what: 'nothing wrong, but from a host that is not a peer', forgery: {} },
   { what: 'nothing', forgery: { payload: new Uint8Array(0) } },
   { what: 'rubbish', forgery: { payload: new Uint8Array(1400).fill(0xa5) } },
+];
+
+/** What is wrong with a packet is seen, also where its source is not. */
+function inThePeersName(hosts: readonly Host[]): Forgery[] {
+  const faults: Forgery[] = [
+    { ttl: 254 },
+    { checksumError: 1 },
+    { addresses: ['192.168.100.77'] },
+    { version: 2 },
+  ];
+  return hosts.flatMap(({ ipv4 }) => faults.map((fault) => ({ ...fault, source: ipv4 })));
+}
+
+const FLOOD_SECONDS = 5;
+const FLOOD_REASONS = [
+  'ttl',
+  'version',
+  'type',
+  'checksum',
+  'truncated',
+  'address_count',
+  'interval',
+  'other_vrid',
+  'other_version',
+  'other_addresses',
+  'source_not_in_peers',
+  'length',
 ];
 
 describe('hostile packets', () => {
@@ -100,6 +132,45 @@ describe('hostile packets', () => {
     assertVipStayed(cluster, holder, fromMs);
   });
 
+  test('50,000 a second of every kind: nothing moves, the log stays short, each kind is counted', async (t) => {
+    const holder = await cluster.settled();
+    await cluster.stopClients();
+    const fromMs = monotonicMs();
+    const earlier = await Promise.all(cluster.hosts.map(rejected));
+    const cpuEarlierMs = cluster.hosts.map((host) => cpuMs(cluster.daemon(host).pid));
+    const kinds = [...FORGERIES.map(({ forgery }) => forgery), ...inThePeersName(cluster.hosts)];
+    const { sent, seconds } = await flood(lab.hosts[3]!, kinds, {
+      perSecond: 50_000,
+      seconds: FLOOD_SECONDS,
+    });
+    t.diagnostic(
+      `${sent} packets in ${seconds.toFixed(1)} s: ${(sent / seconds).toFixed(0)} a second (50000 were asked for)`,
+    );
+    // Still served, in the middle of it all.
+    assert.equal((await holder.get('/livez')).status, 200);
+    const elapsedMs = monotonicMs() - fromMs;
+    for (const [index, host] of cluster.hosts.entries()) {
+      const daemon = cluster.daemon(host);
+      const cpuPercent = ((cpuMs(daemon.pid) - cpuEarlierMs[index]!) / elapsedMs) * 100;
+      const counts = await eventually(
+        async () => {
+          const now = await rejected(host);
+          return [...FLOOD_REASONS].every((reason) => now.get(reason)! > earlier[index]!.get(reason)!) && now;
+        },
+        { what: `${host.name} to count every reason`, otherwise: () => cluster.describe(fromMs) },
+      );
+      const lines = daemon.log(fromMs).length;
+      t.diagnostic(
+        `${host.name}: ${total(counts) - total(earlier[index]!)} counted, ${lines} log lines, ${cpuPercent.toFixed(0)} % of a core`,
+      );
+      assert.ok(lines <= 2 * kinds.length, daemon.describe());
+      // The election is one thread, and so is the rest that this could cost anything.
+      assert.ok(cpuPercent <= 150, `${cpuPercent}`);
+    }
+    assertVipStayed(cluster, holder, fromMs);
+    assert.equal(await cluster.settled(), holder);
+  });
+
   test('a valid advertisement of the highest priority in the name of a peer: VRRP must believe it, not for long', async () => {
     const holder = await cluster.settled();
     const [peer] = cluster.others(holder) as [Host];
@@ -111,5 +182,31 @@ describe('hostile packets', () => {
     assert.ok(lab.timeline.longestVacancyMs(VIP_IPV4, fromMs) <= 1000, cluster.describe(fromMs));
     assertNoTwoHolders(cluster, fromMs);
     await cluster.settled();
+  });
+});
+
+describe('hostile packets in unicast', () => {
+  test('a valid advertisement of priority 254 to each node, from a host that is not a peer: rejected', async () => {
+    const lab = await createLab({ hosts: 4, clients: 1, ipv6: false });
+    try {
+      const hosts = lab.hosts.slice(0, 3);
+      const cluster = await Cluster.start(lab, { hosts, config: { vrrp: { transport: 'unicast' } } });
+      const holder = cluster.holder();
+      const forger = new Forger(lab.hosts[3]!);
+      const fromMs = monotonicMs();
+      for (const host of hosts) await forger.send({ priority: 254, destination: host.ipv4 }, TIMES);
+      for (const host of hosts) {
+        await eventually(
+          async () =>
+            (await cluster.daemon(host).metrics()).some(
+              ({ labels, value }) => labels['reason'] === 'source_not_in_peers' && value === TIMES,
+            ),
+          { what: `${host.name} to reject it`, otherwise: () => cluster.describe(fromMs) },
+        );
+      }
+      assertVipStayed(cluster, holder, fromMs);
+    } finally {
+      await lab.remove();
+    }
   });
 });

@@ -193,6 +193,15 @@ describe('keepalived, who wins', () => {
 });
 
 describe('keepalived, configured otherwise', () => {
+  test('RFC 9568 5.2.8: what vrrp.checksum message sends, tshark finds right', async (t) => {
+    await inLab(optionsOf(PRECISE, { vrrp: { checksum: 'message' } }), async (interop) => {
+      const checkPackets = await readNeutrally(interop, (text) => t.diagnostic(text), 'message');
+      await startOurs(interop);
+      await steady(interop, interop.ours);
+      await checkPackets();
+    });
+  });
+
   test('RFC 9568 5.1.2.3: IPv6 unicast with its default hop limit of 64 is counted and said, not believed', async () => {
     const options = optionsOf({ ...PRECISE, family: 'IPv6', transport: 'unicast' });
     const makePeer = (lab: Lab, host: Host, ours: Host): Peer =>
