@@ -51,7 +51,7 @@ const COMBINATIONS = [
   { name: 'version 3, IPv6, 100 ms', version: 3, intervalMs: 100, vip: VIP_IPV6 },
 ] as const;
 
-describe('frr', { concurrency: 2 }, () => {
+describe('frr', { concurrency: 3 }, () => {
   for (const { name, version, intervalMs, vip } of COMBINATIONS) {
     test(`${name}: both roles, losses and stops on both sides`, async (t) => {
       const tell = (text: string): void => t.diagnostic(`${name}: ${text}`);

@@ -8,7 +8,7 @@ import { describeDisruption } from './client.ts';
 import { Cluster, type ClusterOptions } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
-import type { Host } from './host.ts';
+import { HOST_INTERFACE, type Host } from './host.ts';
 import { createLab, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
 
@@ -130,5 +130,23 @@ describe('variants of the configuration', () => {
     assert.equal(await cluster.settled(), third);
     assertVipStayed(cluster, third, restartedAtMs);
     assertNoTwoHolders(cluster, fromMs, undefined, 2500);
+  });
+
+  test('unicast: a Backup whose link was away for long hears the Active at once, and takes nothing', async () => {
+    cluster = await Cluster.start(lab, { config: { vrrp: { transport: 'unicast' } } });
+    const holder = cluster.holder();
+    const fromMs = monotonicMs();
+    for (const backup of cluster.others(holder)) {
+      await backup.linkDown();
+      // As after minutes: the holder's kernel has forgotten the address, and asks for it in vain each second.
+      await holder.exec('ip', 'neigh', 'del', backup.ipv4, 'dev', HOST_INTERFACE);
+      await eventually(
+        async () => /INCOMPLETE|FAILED/.test((await holder.exec('ip', 'neigh', 'show', backup.ipv4)).stdout),
+        { what: `${holder.name} to look for ${backup.name}` },
+      );
+    }
+    for (const backup of cluster.others(holder)) await backup.linkUp();
+    assert.equal(await cluster.settled(), holder);
+    assertVipStayed(cluster, holder, fromMs);
   });
 });
