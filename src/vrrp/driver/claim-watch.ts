@@ -11,15 +11,22 @@ const FIRST_QUESTION_MS = 3000;
 const QUESTION_MS = 60_000;
 const POLL_MS = 1000;
 
+export type ClaimHandlers = {
+  /** Gets the hardware address of each claimant, at most once a second. */
+  readonly onClaim: (mac: string) => void;
+  /** The watch has ended by itself. */
+  readonly onError: (error: unknown) => void;
+};
+
 export class ClaimWatch {
-  private readonly onClaim: (mac: string) => void;
+  private readonly handlers: ClaimHandlers;
   private readonly watch: AddressWatch;
   private readonly timer: NodeJS.Timeout;
   private waitedMs = 0;
 
-  /** `onClaim` gets the hardware address of each claimant, at most once a second. Throws NetError. */
-  constructor(link: EthernetLink, vip: IpAddress, onClaim: (mac: string) => void) {
-    this.onClaim = onClaim;
+  /** Watches until it is closed. Throws NetError. */
+  constructor(link: EthernetLink, vip: IpAddress, handlers: ClaimHandlers) {
+    this.handlers = handlers;
     this.watch = watchAddress(link, vip);
     this.timer = setInterval(() => this.poll(), POLL_MS);
     this.timer.unref();
@@ -35,10 +42,11 @@ export class ClaimWatch {
     try {
       const claimants = this.watch.claimants();
       if (this.waitedMs < FIRST_QUESTION_MS) return;
-      for (const mac of claimants) this.onClaim(mac);
+      for (const mac of claimants) this.handlers.onClaim(mac);
       if ((this.waitedMs - FIRST_QUESTION_MS) % QUESTION_MS === 0) this.watch.ask();
-    } catch {
-      // The link is going away: the router hears that from rtnetlink, and closes this.
+    } catch (error) {
+      this.close();
+      this.handlers.onError(error);
     }
   }
 }

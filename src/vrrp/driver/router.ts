@@ -13,8 +13,8 @@ import { type Authentication, encodeAdvertisement } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
 import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
-import { ClaimWatch } from './claim-watch.ts';
-import { type Conflict, type RouterCounters, createRouterCounters } from './counters.ts';
+import { Conflicts } from './conflicts.ts';
+import { type RouterCounters, createRouterCounters } from './counters.ts';
 import { observeLateness } from './lateness.ts';
 import { Receiver } from './receiver.ts';
 
@@ -75,10 +75,6 @@ const MAX_DRAIN = 4096;
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
-/** An Active that gives way says no more about the address after this; twice the poll of claims, and some. */
-const OTHER_ACTIVE_MS = 3000;
-/** RFC 5227 1.1, DEFEND_INTERVAL. */
-const DEFEND_MS = 10_000;
 /** After its socket failed, a router is out of the election for this long. */
 const REOPEN_MS = 1000;
 
@@ -87,6 +83,7 @@ export class Router {
   readonly counters = createRouterCounters();
   private readonly core: VirtualRouter;
   private readonly receiver: Receiver;
+  private readonly conflicts: Conflicts;
   private readonly destinations: readonly IpAddress[];
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
@@ -104,10 +101,6 @@ export class Router {
   private since = new Date();
   private cause: Cause = { kind: 'started', text: 'not started' };
   private whenStopped: (() => void) | null = null;
-  private claimWatch: ClaimWatch | null = null;
-  private defendedAtMs = -Infinity;
-  /** When another Active was last heard while this one was Active. */
-  private otherActiveAtMs = -Infinity;
   /** Advertisements as octets, by priority and destination: the same few are sent all day. */
   private readonly encoded = new Map<string, Uint8Array>();
 
@@ -124,6 +117,12 @@ export class Router {
       peers: options.peers,
       counters: this.counters,
       log: (level, message, fields = {}) => this.log(level, message, fields),
+    });
+    this.conflicts = new Conflicts({
+      vip: options.vip,
+      counters: this.counters,
+      log: (level, message, fields = {}) => this.log(level, message, fields),
+      defend: () => this.announce(),
     });
   }
 
@@ -304,7 +303,7 @@ export class Router {
     if (this.attachment === null) return;
     const advertisement = this.receiver.receive(datagram);
     if (advertisement === null) return;
-    if (this.core.stateName === 'Active') this.otherActiveAtMs = monotonicMs();
+    if (this.core.stateName === 'Active') this.conflicts.onOtherActive();
     this.give({ type: 'advertisement', advertisement, source: datagram.source });
   }
 
@@ -334,7 +333,7 @@ export class Router {
         this.onTransition(action.from, action.to, action.cause);
         break;
       case 'notice':
-        if (action.notice === 'two_actives') this.onConflict(action.notice, 'vrrp', action.text);
+        if (action.notice === 'two_actives') this.conflicts.onTwoActives(action.text);
         else this.log('warn', action.text, { event: action.notice });
         break;
     }
@@ -344,38 +343,8 @@ export class Router {
     this.since = new Date();
     this.cause = cause;
     this.counters.transitions[cause.kind] = (this.counters.transitions[cause.kind] ?? 0) + 1;
-    this.watchClaims(to === 'Active');
+    this.conflicts.watch(to === 'Active' ? (this.attachment?.link ?? null) : null);
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
-  }
-
-  private watchClaims(isActive: boolean): void {
-    this.claimWatch?.close();
-    this.claimWatch = null;
-    if (!isActive || this.attachment === null || this.attachment.packet === null) return;
-    try {
-      this.claimWatch = new ClaimWatch(this.attachment.link, this.options.vip, (mac) => this.onClaim(mac));
-    } catch (error) {
-      this.log('warn', `cannot watch who else claims the VIP: ${messageOf(error)}`, { event: 'claim_watch' });
-    }
-  }
-
-  private onClaim(mac: string): void {
-    const { vip } = this.options;
-    // Another Active claims it by right, and is told of as that.
-    if (monotonicMs() - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
-    const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
-    this.onConflict('address_claimed', mac, text);
-    // RFC 5227 2.4 (c): the address is defended, once in a while.
-    if (monotonicMs() - this.defendedAtMs < DEFEND_MS) return;
-    this.defendedAtMs = monotonicMs();
-    this.announce();
-  }
-
-  private onConflict(conflict: Conflict, who: string, text: string): void {
-    this.counters.conflicts[conflict] += 1;
-    const suppressed = this.logLimit.take(`${conflict} ${who}`, monotonicMs());
-    if (suppressed === null) return;
-    this.log('warn', text, { event: conflict, suppressed });
   }
 
   private send(priority: number): void {

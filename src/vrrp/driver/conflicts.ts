@@ -1,0 +1,81 @@
+/** Notices what else uses the VIP or the virtual router, counts it, and says, within limits, what to change. */
+import type { IpAddress } from '../../ip/address.ts';
+import { LogLimit } from '../../log/log-limit.ts';
+import type { Log } from '../../log/log.ts';
+import { monotonicMs } from '../../net/clock.ts';
+import type { EthernetLink } from '../../net/link-socket.ts';
+import { ClaimWatch } from './claim-watch.ts';
+import type { Conflict, RouterCounters } from './counters.ts';
+
+export type ConflictsOptions = {
+  readonly vip: IpAddress;
+  readonly counters: RouterCounters;
+  readonly log: Log;
+  /** Says that this node has the VIP (RFC 5227 2.4 (c): an address is defended, once in a while). */
+  readonly defend: () => void;
+};
+
+/** A line per kind and host each minute. */
+const LOG_PERIOD_MS = 60_000;
+const LOG_KEYS = 64;
+/** An Active that gives way says no more about the address after this; twice the poll of claims, and some. */
+const OTHER_ACTIVE_MS = 3000;
+/** RFC 5227 1.1, DEFEND_INTERVAL. */
+const DEFEND_MS = 10_000;
+
+export class Conflicts {
+  private readonly options: ConflictsOptions;
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  private claimWatch: ClaimWatch | null = null;
+  private defendedAtMs = -Infinity;
+  private otherActiveAtMs = -Infinity;
+
+  constructor(options: ConflictsOptions) {
+    this.options = options;
+  }
+
+  /** This node holds the VIP on `link` from now on; null: it does not, or there is no ARP and no ND there. */
+  watch(link: EthernetLink | null): void {
+    this.claimWatch?.close();
+    this.claimWatch = null;
+    if (link === null || link.mac === null) return;
+    const { vip, log } = this.options;
+    const onError = (error: unknown): void => {
+      const text = error instanceof Error ? error.message : String(error);
+      log('warn', `cannot watch who else claims ${vip.text}: ${text}`, { event: 'claim_watch' });
+    };
+    try {
+      this.claimWatch = new ClaimWatch(link, vip, { onClaim: (mac) => this.onClaim(mac), onError });
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  /** Another Active was heard while this node is one: it claims the VIP by right, for as long as that lasts. */
+  onOtherActive(): void {
+    this.otherActiveAtMs = monotonicMs();
+  }
+
+  /** The core has found two Actives, and says which. */
+  onTwoActives(text: string): void {
+    this.tell('two_actives', 'vrrp', text);
+  }
+
+  private onClaim(mac: string): void {
+    const { vip, defend } = this.options;
+    const nowMs = monotonicMs();
+    if (nowMs - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
+    const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
+    this.tell('address_claimed', mac, text);
+    if (nowMs - this.defendedAtMs < DEFEND_MS) return;
+    this.defendedAtMs = nowMs;
+    defend();
+  }
+
+  private tell(conflict: Conflict, who: string, text: string): void {
+    this.options.counters.conflicts[conflict] += 1;
+    const suppressed = this.logLimit.take(`${conflict} ${who}`, monotonicMs());
+    if (suppressed === null) return;
+    this.options.log('warn', text, { event: conflict, suppressed });
+  }
+}
