@@ -101,7 +101,16 @@ function makeFolderOfFrr(folder: string): void {
   const numberOf = (option: string): number =>
     Number(execFileSync('id', [option, 'frr'], { encoding: 'utf8' }).trim());
   mkdirSync(folder, { recursive: true });
-  chownSync(folder, numberOf('-u'), numberOf('-g'));
+  try {
+    chownSync(folder, numberOf('-u'), numberOf('-g'));
+  } catch (cause) {
+    throw new Error(
+      'frr leaves root for a user of its own, so its tests need root itself: run them as root',
+      {
+        cause,
+      },
+    );
+  }
 }
 
 function vrrpdConfig({ version, priority, intervalMs, address }: FrrInstance): string {
