@@ -374,7 +374,7 @@ export class VirtualRouter {
     nowMs: number,
     actions: Action[],
   ): void {
-    this.noteRivalryOfOthers(advertisement, source, nowMs, actions);
+    this.noteRivalryOfOthers(source, nowMs, actions);
     this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
     state.noticedIneligible = false;
     if (advertisement.priority === 0) {
@@ -444,15 +444,10 @@ export class VirtualRouter {
   }
 
   /** In the Backup's ears two are Active when one follows the other within its Active_Down_Interval. */
-  private noteRivalryOfOthers(
-    advertisement: Advertisement,
-    source: IpAddress,
-    nowMs: number,
-    actions: Action[],
-  ): void {
+  private noteRivalryOfOthers(source: IpAddress, nowMs: number, actions: Action[]): void {
     const { heard } = this;
-    if (heard === null || heard.priority === 0 || advertisement.priority === 0) return;
-    if (heard.address.text === source.text || nowMs - heard.heardAtMs > this.activeDownMs()) return;
+    if (heard === null || heard.address.text === source.text) return;
+    if (nowMs - heard.heardAtMs > this.activeDownMs()) return;
     this.noteRivalry(heard.address.text, source, nowMs, actions);
   }
 
