@@ -443,11 +443,10 @@ export class VirtualRouter {
     this.leave('Backup', { kind: 'outranked', text }, nowMs, actions);
   }
 
-  /** In the Backup's ears two are Active when one follows the other within its Active_Down_Interval. */
+  /** In a Backup's ears two are Active while they take turns. */
   private noteRivalryOfOthers(source: IpAddress, nowMs: number, actions: Action[]): void {
     const { heard } = this;
     if (heard === null || heard.address.text === source.text) return;
-    if (nowMs - heard.heardAtMs > this.activeDownMs()) return;
     this.noteRivalry(heard.address.text, source, nowMs, actions);
   }
 
