@@ -75,6 +75,8 @@ const MAX_DRAIN = 4096;
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
+/** Twice an advertisement interval: over before an Active_Down_Interval is. */
+const ASKS = 6;
 /** After its socket failed, a router is out of the election for this long. */
 const REOPEN_MS = 1000;
 
@@ -153,7 +155,7 @@ export class Router {
       this.onSocketError(error);
       return;
     }
-    this.askForPeers(this.attachment);
+    this.askForPeers(this.attachment, ASKS);
     this.give({ type: 'linkUp', primary: link.source });
   }
 
@@ -235,10 +237,13 @@ export class Router {
 
   /**
    * While this link was down, an Active that sends unicast may have lost this node's hardware address, and its kernel
-   * asks for it but once a second: longer than an Active_Down_Interval may be. Asked for its own, it learns ours.
+   * asks for it but once a second: longer than an Active_Down_Interval may be. Asked for its own, it learns ours. Asked
+   * again until it is heard, because the switch may not forward from the first moment on.
    */
-  private askForPeers({ packet, link }: Attachment): void {
-    if (!this.options.unicast || packet === null) return;
+  private askForPeers(attachment: Attachment, times: number): void {
+    const { packet, link } = attachment;
+    if (!this.options.unicast || packet === null || this.attachment !== attachment) return;
+    if (this.core.heardActive !== null || this.core.stateName === 'Active') return;
     for (const peer of this.destinations) {
       if (peer.text === link.source.text) continue;
       try {
@@ -247,6 +252,9 @@ export class Router {
         this.onSendError(peer, error);
       }
     }
+    if (times === 1) return;
+    const pauseMs = this.options.core.advertisementIntervalMs / 2;
+    setTimeout(() => this.askForPeers(attachment, times - 1), pauseMs).unref();
   }
 
   private onSocketError(error: unknown): void {
