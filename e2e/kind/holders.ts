@@ -14,7 +14,7 @@ function addressTask(text: string): SamplerTask['addresses'][number] {
   const parsed = parseIp(text);
   if (parsed === null) throw new Error(`${text} is not an address`);
   const isIpv6 = parsed.family === 'IPv6';
-  return { text, ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null };
+  return { text, ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null, virtualLink: null };
 }
 
 /** A timeline that goes on while nodes come and go. */
