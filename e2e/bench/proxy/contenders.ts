@@ -1,0 +1,123 @@
+/** What is compared: proxies of one TCP port to one backend, each in a process of its own on the same core. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { manyClients, start } from './processes.ts';
+
+export type Contender = { readonly name: string; readonly ports: Ports; readonly pid: Pids };
+
+/** Where each kind of backend is reached: long connections, HTTP and HTTPS. */
+export type Backend = 'stream' | 'http' | 'https';
+type Ports = Readonly<Record<Backend, number>>;
+type Pids = Readonly<Record<Backend, number>>;
+
+export const BACKENDS: readonly Backend[] = ['stream', 'http', 'https'];
+/** HAProxy refuses to start when this may need more files than the host allows. */
+const MAX_CONNECTIONS = manyClients() + 50;
+const MAX_PIPES = 32;
+
+async function listening(port: number): Promise<void> {
+  for (;;) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+    if (open) return;
+    await delay(50);
+  }
+}
+
+async function startHaproxy(core: number, folder: string, name: string, config: string): Promise<number> {
+  const file = join(folder, `${name}.cfg`);
+  await writeFile(file, config);
+  return start(core, ['haproxy', '-f', file, '-db'], false);
+}
+
+/** `splice` splices both ways whatever the traffic, as `splice-auto` does not; else Debian's defaults, as kubeadm's guide has them. */
+function proxyConfig(port: number, backendPort: number, splice: boolean): string {
+  return `global
+  nbthread 1
+  maxconn ${MAX_CONNECTIONS}
+  maxpipes ${MAX_PIPES}
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 1h
+  timeout server 1h
+${splice ? '  option splice-request\n  option splice-response\n' : ''}listen proxy
+  bind :::${port} v4v6 backlog 4096
+  balance leastconn
+  server backend 127.0.0.1:${backendPort}
+`;
+}
+
+/** HAProxy answers as API servers would for load's sake: it is quick enough not to be what is measured. */
+function httpConfig(port: number, certificate: string | null): string {
+  return `global
+  nbthread 1
+  maxconn ${MAX_CONNECTIONS}
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 1h
+  timeout server 1h
+frontend web
+  bind 127.0.0.1:${port} backlog 4096${certificate === null ? '' : ` ssl crt ${certificate} no-tls-tickets`}
+  http-request return status 200 content-type text/plain string ok
+`;
+}
+
+export async function startHttpBackends(
+  core: number,
+  folder: string,
+  ports: Ports,
+  certificate: string,
+): Promise<void> {
+  await startHaproxy(core, folder, 'http', httpConfig(ports.http, null));
+  await startHaproxy(core, folder, 'https', httpConfig(ports.https, certificate));
+  await listening(ports.http);
+  await listening(ports.https);
+}
+
+async function each(launch: (backend: Backend) => Promise<number>): Promise<Pids> {
+  return { stream: await launch('stream'), http: await launch('http'), https: await launch('https') };
+}
+
+export async function startContenders(
+  core: number,
+  folder: string,
+  firstPort: number,
+  backends: Ports,
+): Promise<Contender[]> {
+  const portsFrom = (port: number): Ports => ({ stream: port, http: port + 1, https: port + 2 });
+  const haproxy = async (name: string, port: number, splice: boolean): Promise<Contender> => {
+    const ports = portsFrom(port);
+    const pid = await each((backend) =>
+      startHaproxy(
+        core,
+        folder,
+        `${port}-${backend}`,
+        proxyConfig(ports[backend], backends[backend], splice),
+      ),
+    );
+    return { name, ports, pid };
+  };
+  const ports = portsFrom(firstPort);
+  const script = join(import.meta.dirname, 'proxy-process.ts');
+  const pid = await each((backend) =>
+    start(core, [process.execPath, script, String(ports[backend]), String(backends[backend])]),
+  );
+  const contenders = [
+    { name: 'kube-vrrp', ports, pid },
+    await haproxy('haproxy', firstPort + 10, false),
+    await haproxy('haproxy splice', firstPort + 20, true),
+  ];
+  for (const contender of contenders) {
+    for (const backend of BACKENDS) await listening(contender.ports[backend]);
+  }
+  return contenders;
+}

@@ -1,0 +1,82 @@
+/**
+ * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER]`:
+ * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies run
+ * on one core, and all load and backends on another.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+
+import { TestCa } from '../../../src/testing/certificates.ts';
+import { formatTable } from '../../demo/timeline.ts';
+import { startContenders, startHttpBackends } from './contenders.ts';
+import { measures } from './measures.ts';
+import { endAll, start } from './processes.ts';
+import { drawSvg, type Sample, summarize, tableOf } from './report.ts';
+
+const REFERENCE = 'haproxy';
+const FIRST_PORT = 21_000;
+const BACKEND_PORTS = { stream: 20_000, http: 20_001, https: 20_002 };
+const PAUSE_MS = 300;
+
+function write(folder: string, samples: readonly Sample[]): void {
+  const summaries = summarize(samples, REFERENCE);
+  mkdirSync(folder, { recursive: true });
+  const haproxy = execFileSync('haproxy', ['-v'], { encoding: 'utf8' }).split('\n', 1)[0];
+  const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: process.version, haproxy };
+  writeFileSync(
+    join(folder, 'proxy.json'),
+    `${JSON.stringify({ machine, reference: REFERENCE, summaries, samples }, null, 1)}\n`,
+  );
+  writeFileSync(join(folder, 'proxy.svg'), drawSvg(summaries, REFERENCE));
+  console.log(formatTable(tableOf(summaries)).join('\n'));
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '5' },
+      measures: { type: 'string', default: '' },
+      out: { type: 'string', default: 'bench-results' },
+    },
+  });
+  const wanted = values.measures.split(',').filter((name) => name !== '');
+  const proxyCore = cpus().length - 1;
+  const loadCore = 0;
+  execFileSync('taskset', ['-cp', String(loadCore), String(process.pid)]);
+  const chosen = measures(loadCore).filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-bench-'));
+  const samples: Sample[] = [];
+  try {
+    const { cert, key } = await (await TestCa.create()).issue({ names: ['IP:127.0.0.1'] });
+    const certificate = join(folder, 'server.pem');
+    writeFileSync(certificate, cert + key, { mode: 0o600 });
+    const backend = join(import.meta.dirname, 'backend-process.ts');
+    await start(loadCore, [process.execPath, backend, String(BACKEND_PORTS.stream)]);
+    await startHttpBackends(loadCore, folder, BACKEND_PORTS, certificate);
+    const contenders = await startContenders(proxyCore, folder, FIRST_PORT, BACKEND_PORTS);
+    for (let round = 1; round <= Number(values.rounds); round += 1) {
+      for (const { name, take } of chosen) {
+        for (const contender of contenders) {
+          const figures = await take(contender);
+          for (const [figure, value] of Object.entries(figures)) {
+            samples.push({ round, contender: contender.name, figure, value });
+          }
+          const text = Object.entries(figures).map(([figure, value]) => `${figure} ${value.toPrecision(3)}`);
+          console.error(`${round}: ${name}, ${contender.name}: ${text.join('; ')}`);
+          await delay(PAUSE_MS);
+        }
+      }
+    }
+  } finally {
+    if (samples.length > 0) write(values.out, samples);
+    endAll();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+await main();
+process.exit(0);

@@ -1,0 +1,53 @@
+/** Processes of the benchmark: pinned to a core, with files enough for 10,000 clients, and what they cost. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Descriptors of a proxy, of whichever kind, that are no client and no client's backend connection. */
+const RESERVED_FILES = 300;
+const FILES_PER_CLIENT = 2;
+const WANTED_CLIENTS = 10_000;
+
+/** 10,000, or as many as this host's limit on open files lets each proxy have. */
+export function manyClients(): number {
+  const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  const byFiles = Math.floor((Number(hard ?? Infinity) - RESERVED_FILES) / FILES_PER_CLIENT);
+  return Math.min(WANTED_CLIENTS, byFiles);
+}
+
+const running = new Set<ChildProcess>();
+
+/** Starts a program on one core; resolves when its first line is there, or at once with `waitForLine` false. */
+export async function start(core: number, command: readonly string[], waitForLine = true): Promise<number> {
+  const script = `ulimit -n "$(ulimit -H -n)" && exec taskset -c ${core} "$@"`;
+  const child = spawn('sh', ['-c', script, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+  running.add(child);
+  child.once('exit', (code) => {
+    if (running.delete(child)) console.error(`${command.join(' ')} ended with code ${code}`);
+  });
+  if (waitForLine) await once(child.stdout, 'data');
+  child.stdout.resume();
+  if (child.pid === undefined) throw new Error(`cannot start ${command.join(' ')}`);
+  return child.pid;
+}
+
+export function endAll(): void {
+  for (const child of running) {
+    running.delete(child);
+    child.kill('SIGKILL');
+  }
+}
+
+/** Time that all threads of the process have run, user and kernel, ms (/proc/PID/task/TID/schedstat, in ns). */
+export function cpuMs(pid: number): number {
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  return tasks.reduce((sum, task) => {
+    const [ns = '0'] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+    return sum + Number(ns) / 1e6;
+  }, 0);
+}
+
+/** Resident memory, KiB. */
+export function residentKib(pid: number): number {
+  return Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN);
+}
