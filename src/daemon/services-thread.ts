@@ -160,6 +160,7 @@ function onReport(latest: HealthReport): void {
   const wasClass = report.class;
   const wasSettled = report.settled;
   for (const [index, backend] of latest.backends.entries()) {
+    if (backend.lastCheck?.ok === true) proxyCounters.prove(index, backend.lastCheck.atMs);
     if (backend.misconfigured && report.backends[index]?.misconfigured !== true) warnMisconfigured(backend);
   }
   report = latest;

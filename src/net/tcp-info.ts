@@ -1,12 +1,7 @@
 /** What the kernel knows of a TCP connection that nobody reads from or writes to (getsockopt TCP_INFO, tcp(7)). */
 import koffi from 'koffi';
 
-/** TCP_CLOSE in the kernel's net/tcp_states.h: reset, timed out, or FIN sent and received. */
-export const TCP_STATE_CLOSE = 7;
-
 export type TcpInfo = {
-  /** TCP_ESTABLISHED 1 … TCP_CLOSE 7, TCP_CLOSE_WAIT 8. */
-  readonly state: number;
   /** Segments sent and not acknowledged. */
   readonly unackedSegments: number;
   /** Bytes in the send buffer that have not been sent at all. */
@@ -17,7 +12,6 @@ export type TcpInfo = {
 };
 
 // struct tcp_info, linux/tcp.h: offsets are ABI; the last of these fields, tcpi_snd_wnd, is there since Linux 5.4
-const STATE_OFFSET = 0;
 const SEGMENT_OFFSET = 16;
 const UNACKED_OFFSET = 24;
 const NOTSENT_OFFSET = 144;
@@ -41,7 +35,6 @@ export function readTcpInfo(fd: number): TcpInfo | null {
   length[0] = INFO_BYTES;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0) return null;
   return {
-    state: info.readUInt8(STATE_OFFSET),
     unackedSegments: info.readUInt32LE(UNACKED_OFFSET),
     notSentBytes: info.readUInt32LE(NOTSENT_OFFSET),
     sendWindowBytes: info.readUInt32LE(SEND_WINDOW_OFFSET),

@@ -1,5 +1,5 @@
 /** Signs of life of each thread, in memory that all of them share: no messages, so a wedged thread cannot hide. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { monotonicMs } from './clock.ts';
 
 /** Threads in the order of their slots; proxy workers follow from `proxy0` on. */
@@ -51,6 +51,35 @@ export function beat(
     clearInterval(timer);
     histogram.disable();
   };
+}
+
+/**
+ * The signs of life of a thread that waits outside Node's loop, in which no timer of Node's is on time. It calls `turned`
+ * after each turn with how long that took (ms), for that is how late others were; and `beat` each HEARTBEAT_MS.
+ */
+export class LoopVitals {
+  static readonly intervalMs = HEARTBEAT_MS;
+  private readonly fields: Float64Array;
+  private readonly turnsUs = createHistogram();
+  private beats = 0;
+
+  constructor(vitals: SharedArrayBuffer, thread: number) {
+    this.fields = new Float64Array(vitals, thread * FIELDS * Float64Array.BYTES_PER_ELEMENT, FIELDS);
+    this.fields[0] = monotonicMs();
+  }
+
+  turned(durationMs: number): void {
+    this.turnsUs.record(Math.max(1, Math.round(durationMs * 1000)));
+  }
+
+  beat(): void {
+    this.fields[0] = monotonicMs();
+    this.beats += 1;
+    if (this.beats % DELAY_WINDOW_BEATS !== 0) return;
+    this.fields[1] = this.turnsUs.percentile(99) / 1000;
+    this.fields[2] = this.turnsUs.max / 1000;
+    this.turnsUs.reset();
+  }
 }
 
 /** The latest signs of life of a thread; a thread that has not begun has an age since boot. */

@@ -70,3 +70,17 @@ test('refuses foreign memory and backends beyond its size', () => {
     }),
   );
 });
+
+test('a backend is suspect from a failed attempt until a good check that began later', () => {
+  const buffer = createProxyCounters();
+  const [one, other] = [new ProxyCounters(buffer), new ProxyCounters(buffer)];
+  assert.equal(one.isSuspect(1), false);
+  one.prove(1, 1000);
+  one.suspect(1, 2000);
+  assert.equal(other.isSuspect(1), true);
+  assert.equal(other.isSuspect(0), false);
+  other.prove(1, 1500);
+  assert.equal(one.isSuspect(1), true);
+  other.prove(1, 2500);
+  assert.equal(one.isSuspect(1), false);
+});

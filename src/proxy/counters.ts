@@ -7,8 +7,10 @@
  *    0  Int32     clients now
  *    4  Int32[64] connections now, per backend
  *  260  (padding)
- *  264  BigInt64[6]      totals, in the order of TOTALS
- *  312  BigInt64[64][4]  per backend, in the order of BACKEND_TOTALS
+ *  264  BigInt64[]       totals, in the order of TOTALS
+ *       BigInt64[64][4]  per backend, in the order of BACKEND_TOTALS
+ *       Float64[64]      start of the latest attempt to connect that failed, per backend, monotonicMs
+ *       Float64[64]      start of the latest good health check, per backend, monotonicMs
  * ```
  */
 
@@ -32,7 +34,9 @@ export type BackendTotal = (typeof BACKEND_TOTALS)[number];
 
 const GAUGES = 1 + MAX_BACKENDS;
 const TOTALS_OFFSET_BYTES = Math.ceil((GAUGES * 4) / 8) * 8;
-const BUFFER_BYTES = TOTALS_OFFSET_BYTES + (TOTALS.length + MAX_BACKENDS * BACKEND_TOTALS.length) * 8;
+const TOTALS_COUNT = TOTALS.length + MAX_BACKENDS * BACKEND_TOTALS.length;
+const TIMES_OFFSET_BYTES = TOTALS_OFFSET_BYTES + TOTALS_COUNT * 8;
+const BUFFER_BYTES = TIMES_OFFSET_BYTES + 2 * MAX_BACKENDS * 8;
 
 export type BackendCounts = {
   /** Connections now, those being opened included. */
@@ -70,6 +74,9 @@ export function createProxyCounters(): SharedArrayBuffer {
 export class ProxyCounters {
   readonly #gauges: Int32Array;
   readonly #totals: BigInt64Array;
+  /** One cell is written as a whole on 64-bit machines, and it does not matter whose time wins. */
+  readonly #failedAtMs: Float64Array;
+  readonly #goodAtMs: Float64Array;
 
   /** Throws a RangeError when `buffer` was not made by `createProxyCounters`. */
   constructor(buffer: SharedArrayBuffer) {
@@ -77,7 +84,9 @@ export class ProxyCounters {
       throw new RangeError(`proxy counters take ${BUFFER_BYTES} bytes, this buffer has ${buffer.byteLength}`);
     }
     this.#gauges = new Int32Array(buffer, 0, GAUGES);
-    this.#totals = new BigInt64Array(buffer, TOTALS_OFFSET_BYTES);
+    this.#totals = new BigInt64Array(buffer, TOTALS_OFFSET_BYTES, TOTALS_COUNT);
+    this.#failedAtMs = new Float64Array(buffer, TIMES_OFFSET_BYTES, MAX_BACKENDS);
+    this.#goodAtMs = new Float64Array(buffer, TIMES_OFFSET_BYTES + MAX_BACKENDS * 8, MAX_BACKENDS);
   }
 
   /** Clients now. */
@@ -105,6 +114,21 @@ export class ProxyCounters {
 
   addBackend(index: number, total: BackendTotal, amount = 1): void {
     Atomics.add(this.#totals, backendCell(index, total), BigInt(amount));
+  }
+
+  /** A client's attempt to connect, begun at `atMs`, was refused or got no answer. All workers learn it at once. */
+  suspect(index: number, atMs: number): void {
+    this.#failedAtMs[backendIndex(index)] = atMs;
+  }
+
+  /** A health check that began at `atMs` was good, or a client was connected. */
+  prove(index: number, atMs: number): void {
+    this.#goodAtMs[backendIndex(index)] = atMs;
+  }
+
+  /** True after a failed attempt, until a good check or connection that began later. */
+  isSuspect(index: number): boolean {
+    return (this.#failedAtMs[index] ?? 0) > (this.#goodAtMs[index] ?? 0);
   }
 
   /** All counters as numbers, of the first `backendCount` backends. Cells are read one by one, not as one snapshot. */

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { backendsToClose, chooseUpstream, findOwnBackend, withStates } from './upstream.ts';
-import type { ProxyBackend } from './upstream.ts';
+import {
+  backendsToClose,
+  chooseUpstream,
+  findOwnBackend,
+  risenBackends,
+  slowStartShare,
+  withStates,
+} from './upstream.ts';
+import type { BackendLoad, ProxyBackend } from './upstream.ts';
 
 type State = ProxyBackend['state'];
 
@@ -10,52 +17,63 @@ function backend(index: number, state: State, local = false): ProxyBackend {
   return { id: `192.0.2.${index + 1}:6443`, host: `192.0.2.${index + 1}`, port: 6443, local, state };
 }
 
-const arbitraryState = fc.constantFrom<State>('unknown', 'up', 'failing', 'down');
+/** Load of backends with these connections, all trusted, all with a full share unless `overrides` say otherwise. */
+function load(connections: readonly number[], overrides: Partial<BackendLoad> = {}): BackendLoad {
+  return {
+    connections: (index) => connections[index] ?? 0,
+    isSuspect: () => false,
+    share: () => 1,
+    ...overrides,
+  };
+}
+
+const arbitraryState = fc.constantFrom<State>('unknown', 'up', 'draining', 'failing', 'down');
 const arbitraryCandidates = fc
-  .array(fc.tuple(arbitraryState, fc.nat(5), fc.boolean(), fc.boolean()), { maxLength: 8 })
+  .array(fc.tuple(arbitraryState, fc.nat(5), fc.boolean(), fc.boolean(), fc.boolean()), { maxLength: 8 })
   .map((rows) => ({
     backends: rows.map(([state], index) => backend(index, state, rows[index]?.[2] ?? false)),
     connections: rows.map(([, connections]) => connections),
+    isSuspect: (index: number) => rows[index]?.[4] ?? false,
     tried: rows.flatMap(([, , , isTried], index) => (isTried ? [index] : [])),
   }));
 
 describe('chooseUpstream', () => {
   test('takes the backend with the fewest connections', () => {
     const backends = [backend(0, 'up'), backend(1, 'up'), backend(2, 'up')];
-    assert.equal(
-      chooseUpstream(backends, (index) => [4, 2, 3][index] ?? 0, []),
-      1,
-    );
+    assert.equal(chooseUpstream(backends, load([4, 2, 3]), []), 1);
   });
 
   test('takes the local one on ties, and the first where none is local', () => {
-    const zero = (): number => 0;
+    const zero = load([]);
     assert.equal(chooseUpstream([backend(0, 'up'), backend(1, 'up', true)], zero, []), 1);
     assert.equal(chooseUpstream([backend(0, 'up'), backend(1, 'up')], zero, []), 0);
   });
 
   test('an up backend with many connections comes before a down one with none', () => {
     const backends = [backend(0, 'down', true), backend(1, 'up')];
-    assert.equal(
-      chooseUpstream(backends, (index) => [0, 900][index] ?? 0, []),
-      1,
-    );
+    assert.equal(chooseUpstream(backends, load([0, 900]), []), 1);
   });
 
   test('fails open: without an up backend, and after all up ones, the others are tried', () => {
-    const zero = (): number => 0;
+    const zero = load([]);
     assert.equal(chooseUpstream([backend(0, 'down'), backend(1, 'unknown', true)], zero, []), 1);
     assert.equal(chooseUpstream([backend(0, 'down'), backend(1, 'up')], zero, [1]), 0);
   });
 
-  test('the choice is the best of what is left, by state, connections, locality and place', () => {
+  test('the choice is the best of what is left, by state, trust, connections, locality and place', () => {
     fc.assert(
-      fc.property(arbitraryCandidates, ({ backends, connections, tried }) => {
-        const chosen = chooseUpstream(backends, (index) => connections[index] ?? 0, tried);
+      fc.property(arbitraryCandidates, ({ backends, connections, isSuspect, tried }) => {
+        const chosen = chooseUpstream(backends, load(connections, { isSuspect }), tried);
         const order = backends
           .map((candidate, index) => ({
             index,
-            rank: [candidate.state === 'up' ? 0 : 1, connections[index] ?? 0, candidate.local ? 0 : 1, index],
+            rank: [
+              candidate.state === 'up' ? 0 : candidate.state === 'draining' ? 1 : 2,
+              isSuspect(index) ? 1 : 0,
+              connections[index] ?? 0,
+              candidate.local ? 0 : 1,
+              index,
+            ],
           }))
           .filter(({ index }) => !tried.includes(index))
           .toSorted(
@@ -66,12 +84,40 @@ describe('chooseUpstream', () => {
     );
   });
 
+  test('a suspect backend comes after its equals, and before those that are not up', () => {
+    const backends = [backend(0, 'up', true), backend(1, 'up'), backend(2, 'down')];
+    const suspicious = load([0, 500, 0], { isSuspect: (index) => index === 0 });
+    assert.equal(chooseUpstream(backends, suspicious, []), 1);
+    assert.equal(chooseUpstream(backends, suspicious, [1]), 0);
+    assert.equal(chooseUpstream(backends, suspicious, [0, 1]), 2);
+  });
+
+  test('a draining backend gets nobody while another is up, and everybody before those that are down', () => {
+    const backends = [backend(0, 'draining', true), backend(1, 'up'), backend(2, 'down')];
+    assert.equal(chooseUpstream(backends, load([0, 500, 0]), []), 1);
+    assert.equal(chooseUpstream(backends, load([0, 500, 0]), [1]), 0);
+  });
+
+  test('a backend that has just returned gets its share of connections, not all of them', () => {
+    const backends = [backend(0, 'up'), backend(1, 'up')];
+    const share = (index: number): number => (index === 0 ? 0.1 : 1);
+    assert.equal(chooseUpstream(backends, load([8, 100], { share }), []), 0);
+    assert.equal(chooseUpstream(backends, load([11, 100], { share }), []), 1);
+  });
+
+  test('the share of a returned backend grows to a full one within 30 s', () => {
+    assert.equal(slowStartShare(0), 0.05);
+    assert.equal(slowStartShare(15_000), 0.5);
+    assert.equal(slowStartShare(30_000), 1);
+    assert.equal(slowStartShare(Number.POSITIVE_INFINITY), 1);
+  });
+
   test('tries every backend exactly once before it gives up', () => {
     fc.assert(
       fc.property(arbitraryCandidates, ({ backends, connections }) => {
         const tried: number[] = [];
         for (;;) {
-          const next = chooseUpstream(backends, (index) => connections[index] ?? 0, tried);
+          const next = chooseUpstream(backends, load(connections), tried);
           if (next === null) break;
           assert.ok(!tried.includes(next));
           tried.push(next);
@@ -79,6 +125,19 @@ describe('chooseUpstream', () => {
         assert.equal(tried.length, backends.length);
       }),
     );
+  });
+});
+
+describe('risenBackends', () => {
+  test('names those that came up again while another stayed up', () => {
+    const previous = [backend(0, 'up'), backend(1, 'down'), backend(2, 'failing'), backend(3, 'unknown')];
+    const next = previous.map((_, index) => backend(index, 'up'));
+    assert.deepEqual(risenBackends(previous, next), [1, 2]);
+  });
+
+  test('names none when all come up together, after an outage of etcd', () => {
+    const previous = [backend(0, 'failing'), backend(1, 'failing')];
+    assert.deepEqual(risenBackends(previous, [backend(0, 'up'), backend(1, 'failing')]), []);
   });
 });
 

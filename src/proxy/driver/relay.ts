@@ -1,66 +1,96 @@
 /** One client: finds it a backend, then passes bytes, FIN and RST both ways. */
-import { connect } from 'node:net';
-import type { Socket } from 'node:net';
-import type { ProxyCounters } from '../counters.ts';
-import { chooseUpstream } from '../upstream.ts';
-import type { ProxyBackend } from '../upstream.ts';
-import { resetSocket, SocketWatch } from './tcp-socket.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../../net/epoll.ts';
+import { errnoCode } from '../../net/libc.ts';
+import { calls, closeWithReset } from '../../net/tcp-calls.ts';
+import { takeSocketError } from '../../net/tcp-info.ts';
+import type { EventLoop, Task, Watcher } from './event-loop.ts';
+import { Flow, type FlowMemory } from './flow.ts';
+import { SocketWatch } from './socket-watch.ts';
+import {
+  type ConnectionOptions,
+  connectsToItself,
+  type SocketAddress,
+  startConnecting,
+} from './tcp-socket.ts';
+
+/** What a relay knows of its client: addresses as the socket has them. */
+export type ClientAddresses = {
+  readonly client: string;
+  readonly clientPort: number;
+  readonly local: string;
+};
 
 /** What the relays of one proxy share. */
 export type RelayHost = {
-  /** The port the proxy listens on. */
-  readonly port: number;
-  /** Replaced as a whole when states change; positions never change. */
-  readonly backends: readonly ProxyBackend[];
-  readonly counters: ProxyCounters;
+  readonly loop: EventLoop;
+  readonly memory: FlowMemory;
+  readonly options: ConnectionOptions;
   /** Bytes passed and not yet added to the counters, per backend. */
   readonly bytesToBackend: Float64Array;
   readonly bytesToClient: Float64Array;
   /** Backends that turned out to be the proxy itself; no client is sent there again. */
   readonly ownBackends: readonly number[];
-  readonly connectTimeoutMs: number;
-  readonly keepAliveIdleMs: number;
-  readonly userTimeoutMs: number;
+  /** Index of the backend that a client gets, which counts as its connection from now on; -1: none is left. */
+  choose(tried: readonly number[]): number;
+  addressOf(backendIndex: number): SocketAddress;
+  /** True when the backend has the port that the proxy listens on. */
+  hasOwnPort(backendIndex: number): boolean;
+  /** An attempt has begun; `abandonAttempt` is to be called when it takes too long. */
+  attempting(relay: Relay): void;
+  /** The attempt has ended, one way or another. */
+  attempted(relay: Relay): void;
+  connectFailed(backendIndex: number, reason: string, attemptedAtMs: number): void;
+  /** The connection that `choose` counted is no more. */
+  released(backendIndex: number): void;
   /** The client has its backend; `tried` is how many were tried in vain before. */
   opened(relay: Relay, backendIndex: number, tried: number): void;
-  connectFailed(backendIndex: number, reason: string): void;
   /** The connection to this backend came back to the proxy; `ownBackends` must contain it from now on. */
   reachedItself(backendIndex: number): void;
   /** Nothing could be reached; the client is reset next. */
   refused(tried: number): void;
-  /** Called once, last. */
+  /** Called once, last; `backendIndex` is that of the open connection, or -1. */
   closed(relay: Relay, backendIndex: number): void;
 };
 
-type Attempt = { readonly upstream: Socket; readonly backendIndex: number; readonly timer: NodeJS.Timeout };
+const ALL_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 /**
- * The client socket must be paused and not read from yet: its first byte is taken when a backend has accepted, so a
- * backend that refuses or stays silent costs the client time only. Memory is bounded by the high-water marks of the
- * two sockets: a side that does not take its bytes stops the other side from being read.
+ * The client's first byte is taken when a backend has accepted, so a backend that refuses or stays silent costs the
+ * client time only. Descriptors are watched edge-triggered, once for their whole life: what epoll has told of is
+ * remembered in the flows until it is used up.
  */
-export class Relay {
-  readonly client: Socket;
+export class Relay implements Watcher, Task {
+  readonly addresses: ClientAddresses;
   readonly #host: RelayHost;
-  #tried: readonly number[];
-  #attempt: Attempt | null = null;
-  #upstream: Socket | null = null;
-  /** Of the attempt or the open connection; -1 when there is neither. */
+  readonly #clientFd: number;
+  #upstreamFd = -1;
   #backendIndex = -1;
+  #tried: readonly number[];
+  /** When the present attempt began, monotonicMs. */
+  attemptedAtMs = 0;
+  /** What epoll told of the client before there was a backend. */
+  #earlyEvents = 0;
+  #toBackend: Flow | null = null;
+  #toClient: Flow | null = null;
   #clientWatch: SocketWatch | null = null;
   #upstreamWatch: SocketWatch | null = null;
-  #closed = false;
+  #finsSent = 0;
+  #isQueued = false;
+  #isClosed = false;
+  /** Of the latest bytes, or of the opening, monotonicMs. */
+  activeAtMs = 0;
 
-  constructor(client: Socket, host: RelayHost) {
-    this.client = client;
+  /** `clientFd` is an accepted socket, which is the relay's from now on. */
+  constructor(clientFd: number, addresses: ClientAddresses, host: RelayHost) {
+    this.#clientFd = clientFd;
+    this.addresses = addresses;
     this.#host = host;
     this.#tried = host.ownBackends;
-    client.on('error', () => this.reset());
-    client.on('close', () => this.#sideClosed());
   }
 
   /** Starts connecting. Apart from the constructor because it may end in `refused` and `closed` at once. */
   start(): void {
+    this.#host.loop.watch(this.#clientFd, ALL_EVENTS, this);
     this.#connectNext();
   }
 
@@ -70,139 +100,186 @@ export class Relay {
   }
 
   /** True while no backend has accepted yet. */
-  get connecting(): boolean {
-    return this.#attempt !== null;
+  get isConnecting(): boolean {
+    return this.#toBackend === null;
+  }
+
+  get bytesToBackend(): number {
+    return this.#toBackend?.bytes ?? 0;
+  }
+
+  get bytesToClient(): number {
+    return this.#toClient?.bytes ?? 0;
+  }
+
+  ready(fd: number, events: number): void {
+    if (this.#toBackend === null || this.#toClient === null) {
+      if (fd === this.#upstreamFd) this.#connected(events);
+      else if ((events & EPOLLERR) !== 0) this.reset();
+      else this.#earlyEvents |= events;
+      return;
+    }
+    const isClient = fd === this.#clientFd;
+    this.#note(
+      events,
+      isClient ? this.#toBackend : this.#toClient,
+      isClient ? this.#toClient : this.#toBackend,
+    );
+    this.#pump();
+    // Whatever could still be read before the error is through.
+    if ((events & EPOLLERR) !== 0) this.reset();
+  }
+
+  /** Its turn has come again. */
+  run(): boolean {
+    this.#isQueued = false;
+    if (!this.#isClosed) this.#pump();
+    return false;
   }
 
   /** Ends both sides with RST, whatever is in flight. */
   reset(): void {
-    if (this.#closed) return;
-    this.#finish(); // first, so that whoever sees the RST finds the counters without this client
-    resetSocket(this.client);
-    if (this.#upstream !== null) resetSocket(this.#upstream);
+    this.#end(closeWithReset);
   }
 
   /** Gives the present attempt up and tries the next backend; nothing when one has accepted already. */
   abandonAttempt(reason: string): void {
-    if (this.#attempt !== null) this.#attemptFailed(this.#attempt, reason);
+    if (!this.#isClosed && this.isConnecting && this.#upstreamFd >= 0) this.#attemptFailed(reason);
   }
 
-  /** Resets both sides when one of them is gone without the event loop noticing. To be called every few seconds. */
+  /** Tells live peers with a closed window from dead ones. To be called every few seconds. */
   check(): void {
-    if (this.#closed || this.#clientWatch === null) return;
-    const clientAlive = this.#clientWatch.check();
-    const upstreamAlive = this.#upstreamWatch === null || this.#upstreamWatch.check();
-    if (!clientAlive || !upstreamAlive) this.reset();
+    if (this.#isClosed) return;
+    this.#clientWatch?.check();
+    this.#upstreamWatch?.check();
   }
 
   #connectNext(): void {
-    const { counters, backends, connectTimeoutMs, keepAliveIdleMs } = this.#host;
-    const index = chooseUpstream(backends, (backend) => counters.connections(backend), this.#tried);
-    const backend = index === null ? undefined : backends[index];
-    if (index === null || backend === undefined) {
-      this.#host.refused(this.#tried.length);
-      this.reset();
-      return;
+    for (;;) {
+      const index = this.#host.choose(this.#tried);
+      if (index < 0) {
+        this.#host.refused(this.#tried.length);
+        this.reset();
+        return;
+      }
+      this.#backendIndex = index;
+      const result = startConnecting(this.#host.addressOf(index), this.#host.options);
+      this.#host.attempting(this);
+      if (typeof result === 'number') {
+        this.#upstreamFd = result;
+        this.#host.loop.watch(result, ALL_EVENTS, this);
+        return;
+      }
+      this.#failed(result.reason);
     }
-    counters.addConnections(index, 1);
-    this.#backendIndex = index;
-    const upstream = connect({
-      host: backend.host,
-      port: backend.port,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: keepAliveIdleMs,
-    });
-    const timer = setTimeout(
-      () => this.abandonAttempt(`no answer in ${connectTimeoutMs} ms`),
-      connectTimeoutMs,
-    );
-    const attempt: Attempt = { upstream, backendIndex: index, timer };
-    this.#attempt = attempt;
-    upstream.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#attempt === attempt) this.#attemptFailed(attempt, error.code ?? error.message);
-      else if (this.#upstream === upstream) this.reset();
-    });
-    upstream.once('connect', () => this.#connected(attempt));
   }
 
-  #attemptFailed(attempt: Attempt, reason: string): void {
-    this.#dropAttempt(attempt);
-    this.#tried = [...this.#tried, attempt.backendIndex];
-    this.#host.counters.addBackend(attempt.backendIndex, 'connectFailures');
-    this.#host.connectFailed(attempt.backendIndex, reason);
+  #attemptFailed(reason: string): void {
+    this.#closeUpstream(calls.close);
+    this.#failed(reason);
     this.#connectNext();
   }
 
-  #dropAttempt(attempt: Attempt): void {
-    clearTimeout(attempt.timer);
-    attempt.upstream.destroy(); // not resetAndDestroy: that would wait for the connection to be made
-    this.#attempt = null;
-    this.#releaseBackend();
-  }
-
-  #releaseBackend(): void {
-    if (this.#backendIndex < 0) return;
-    this.#host.counters.addConnections(this.#backendIndex, -1);
+  #failed(reason: string): void {
+    const index = this.#backendIndex;
     this.#backendIndex = -1;
+    this.#tried = [...this.#tried, index];
+    this.#host.attempted(this);
+    this.#host.released(index);
+    this.#host.connectFailed(index, reason, this.attemptedAtMs);
   }
 
-  #connected(attempt: Attempt): void {
-    if (this.#attempt !== attempt) return;
-    const { upstream, backendIndex } = attempt;
-    if (this.#reachedItself(attempt)) {
-      this.#host.reachedItself(backendIndex); // before the next choice, or the proxy would chase its own tail
-      this.#attemptFailed(attempt, 'it is this proxy itself');
+  #connected(events: number): void {
+    const error = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : takeSocketError(this.#upstreamFd);
+    if (error !== 0 || (events & EPOLLOUT) === 0) {
+      // A backend that has accepted and reset at once is one that cannot be used, too.
+      this.#attemptFailed(error === 0 ? 'closed at once' : errnoCode(error));
       return;
     }
-    clearTimeout(attempt.timer);
-    this.#attempt = null;
-    this.#upstream = upstream;
-    upstream.on('close', () => this.#sideClosed());
-    this.#host.counters.addBackend(backendIndex, 'connections');
-    const { bytesToBackend, bytesToClient, userTimeoutMs } = this.#host;
-    this.#clientWatch = new SocketWatch(this.client, userTimeoutMs);
-    this.#upstreamWatch = new SocketWatch(upstream, userTimeoutMs);
-    this.#pass(this.client, upstream, this.#upstreamWatch, bytesToBackend);
-    this.#pass(upstream, this.client, this.#clientWatch, bytesToClient);
-    this.#host.opened(this, backendIndex, this.#tried.length);
-    this.client.resume();
-  }
-
-  /**
-   * True when the proxy accepted what it opened itself. Catches what the check at start cannot: a backend address that
-   * this host got later, such as the VIP. Both ends have the same address only when the far end is on this host.
-   */
-  #reachedItself({ upstream, backendIndex }: Attempt): boolean {
-    const samePort = this.#host.backends[backendIndex]?.port === this.#host.port; // spares all others two system calls
-    return samePort && upstream.localAddress === upstream.remoteAddress;
-  }
-
-  /** Bytes and FIN of `from` go to `to`. */
-  #pass(from: Socket, to: Socket, toWatch: SocketWatch, bytes: Float64Array): void {
     const index = this.#backendIndex;
-    from.on('data', (chunk: Buffer) => {
-      if (this.#closed) return;
-      bytes[index] = (bytes[index] ?? 0) + chunk.length;
-      toWatch.wrote();
-      if (!to.write(chunk)) from.pause();
-    });
-    to.on('drain', () => from.resume());
-    from.on('end', () => to.end());
+    if (this.#host.hasOwnPort(index) && connectsToItself(this.#upstreamFd)) {
+      this.#host.reachedItself(index); // before the next choice, or the proxy would chase its own tail
+      this.#attemptFailed('it is this proxy itself');
+      return;
+    }
+    this.#open(index, events);
   }
 
-  /** Both sides have sent and got their FIN, or were destroyed. */
-  #sideClosed(): void {
-    if (this.client.destroyed && (this.#upstream?.destroyed ?? true)) this.#finish();
+  #open(index: number, events: number): void {
+    const { memory, options, loop } = this.#host;
+    const toBackend = new Flow(memory, this.#clientFd, this.#upstreamFd);
+    const toClient = new Flow(memory, this.#upstreamFd, this.#clientFd);
+    this.#toBackend = toBackend;
+    this.#toClient = toClient;
+    this.#clientWatch = new SocketWatch(this.#clientFd, options.userTimeoutMs);
+    this.#upstreamWatch = new SocketWatch(this.#upstreamFd, options.userTimeoutMs);
+    this.activeAtMs = loop.nowMs;
+    this.#host.attempted(this);
+    this.#host.opened(this, index, this.#tried.length);
+    this.#note(this.#earlyEvents, toBackend, toClient);
+    this.#note(events, toClient, toBackend);
+    this.#pump();
   }
 
-  #finish(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  #note(events: number, from: Flow, to: Flow): void {
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
+      from.fromReady((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0);
+    }
+    if ((events & EPOLLOUT) !== 0) to.toReady();
+  }
+
+  #pump(): void {
+    const { bytesToBackend, bytesToClient } = this.#host;
+    if (this.#toBackend === null || this.#toClient === null) return;
+    const upGoesOn = this.#pumpOne(this.#toBackend, this.#upstreamWatch, bytesToBackend, 1);
+    if (this.#isClosed) return;
+    const downGoesOn = this.#pumpOne(this.#toClient, this.#clientWatch, bytesToClient, 2);
+    if (this.#isClosed || this.#isQueued || (!upGoesOn && !downGoesOn)) return;
+    this.#isQueued = true;
+    this.#host.loop.later(this);
+  }
+
+  /** True when the flow wants another turn. `finBit` is the flow's in `finsSent`. */
+  #pumpOne(flow: Flow, receiver: SocketWatch | null, passed: Float64Array, finBit: number): boolean {
+    const before = flow.bytes;
+    const state = flow.pump();
+    const bytes = flow.bytes - before;
+    if (bytes > 0) {
+      passed[this.#backendIndex] = (passed[this.#backendIndex] ?? 0) + bytes;
+      receiver?.wrote();
+      this.activeAtMs = this.#host.loop.nowMs;
+    }
+    if (state === 'broken') this.reset();
+    else if (state === 'ended' && (this.#finsSent & finBit) === 0) this.#passFin(flow, finBit);
+    return state === 'busy';
+  }
+
+  #passFin(flow: Flow, finBit: number): void {
+    this.#finsSent |= finBit;
+    if (this.#finsSent === 3) this.#end(calls.close); // closing sends the second FIN
+    else if (!flow.sendFin()) this.reset();
+  }
+
+  #end(close: (fd: number) => void): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     const backendIndex = this.#backendIndex;
-    if (this.#attempt !== null) this.#dropAttempt(this.#attempt);
-    this.#releaseBackend();
-    this.#host.closed(this, backendIndex);
+    this.#backendIndex = -1;
+    if (this.isConnecting) this.#host.attempted(this);
+    if (backendIndex >= 0) this.#host.released(backendIndex);
+    this.#toBackend?.drop();
+    this.#toClient?.drop();
+    // First, so that whoever sees the RST finds the counters without this client.
+    this.#host.closed(this, this.isConnecting ? -1 : backendIndex);
+    this.#host.loop.unwatch(this.#clientFd);
+    close(this.#clientFd);
+    this.#closeUpstream(close);
+  }
+
+  #closeUpstream(close: (fd: number) => void): void {
+    if (this.#upstreamFd < 0) return;
+    this.#host.loop.unwatch(this.#upstreamFd);
+    close(this.#upstreamFd);
+    this.#upstreamFd = -1;
   }
 }

@@ -1,19 +1,33 @@
 /** The TCP data plane of one thread: a listener, and a relay for each client. */
-import { createServer } from 'node:net';
-import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { monotonicMs } from '../../net/clock.ts';
-import { parseIp } from '../../ip/address.ts';
+import { ipFromOctets, parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
+import { closeWithReset } from '../../net/tcp-calls.ts';
 import { ConnectionReport } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
-import { backendsToClose, findOwnBackend, withStates } from '../upstream.ts';
-import type { ProxyBackend } from '../upstream.ts';
-
+import {
+  backendsToClose,
+  chooseUpstream,
+  findOwnBackend,
+  risenBackends,
+  slowStartShare,
+  withStates,
+} from '../upstream.ts';
+import type { BackendLoad, ProxyBackend } from '../upstream.ts';
+import type { Deadline, EventLoop } from './event-loop.ts';
+import { createFlowMemory, type FlowMemory } from './flow.ts';
+import { Listener, ListenError } from './listener.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
-import { resetSocket } from './tcp-socket.ts';
+import {
+  acceptedClient,
+  type ConnectionOptions,
+  isOwnFault,
+  localAddress,
+  socketAddress,
+  type SocketAddress,
+} from './tcp-socket.ts';
 
 export type TcpProxyOptions = {
   /** 0 takes any free port. */
@@ -28,16 +42,16 @@ export type TcpProxyOptions = {
   /** True: each connection is logged, at level debug. */
   readonly debug: boolean;
   readonly log: Log;
+  /** There is something in `connections` to take. */
+  readonly onConnections?: () => void;
+  /** Replaces MAX_PIPES. */
+  readonly maxPipes?: number;
   /** Replaces single values of DEFAULT_TIMES. */
   readonly times?: Partial<ProxyTimes>;
 };
 
-export type ProxyTimes = {
-  /** Silence after which the kernel begins to probe the peer. */
-  readonly keepAliveIdleMs: number;
-  /** How long sent data or probes may go unanswered before the connection is given up (TCP_USER_TIMEOUT). */
-  readonly userTimeoutMs: number;
-  /** How often sockets that the event loop does not poll are looked at; far below userTimeoutMs. */
+export type ProxyTimes = ConnectionOptions & {
+  /** How often peers that take nothing are told from dead ones; far below userTimeoutMs. */
   readonly checkIntervalMs: number;
   /** How often byte counts reach the shared counters. */
   readonly flushIntervalMs: number;
@@ -51,23 +65,14 @@ const DEFAULT_TIMES: ProxyTimes = {
   flushIntervalMs: 1_000,
 };
 
-/** Clients that connect at the same moment, as all do after a takeover; the kernel caps it at net.core.somaxconn. */
-const BACKLOG = 4096;
+/** Lent only while bytes are in flight; those whose receivers are slow hold one each. */
+export const MAX_PIPES = 128;
+export const FILES_PER_PIPE = 2;
 const LOG_INTERVAL_MS = 5_000;
-/** `listen` failed for want of IPv6 in this kernel or namespace. */
-const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
-
-/** Why the proxy cannot listen, as one sentence for the operator; `code` is an errno name or EPROXYLOOP. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
+/** On a healthy network a server answers in a fraction of this; a lost SYN is repeated after a second (RFC 6298). */
+const SLOW_CONNECT_MS = 300;
+/** How often attempts are looked at, at most. */
+const ATTEMPT_TICK_MS = 20;
 /**
  * Listens on every address of the host, so on a VIP whenever it is bound, and relays each client to a backend.
  * No idle timeout: a watch may be silent for hours; keepalive and TCP_USER_TIMEOUT end connections to dead peers.
@@ -78,46 +83,58 @@ export class TcpProxy {
   readonly #options: TcpProxyOptions;
   readonly #times: ProxyTimes;
   readonly #counters: ProxyCounters;
-  readonly #server: Server;
+  readonly #loop: EventLoop;
   readonly #relays = new Set<Relay>();
+  /** In the order in which their attempts began. */
+  readonly #connecting = new Set<Relay>();
   readonly #bytesToBackend = new Float64Array(MAX_BACKENDS);
   readonly #bytesToClient = new Float64Array(MAX_BACKENDS);
   readonly #limiter = new LogLimit(LOG_INTERVAL_MS, 2 * MAX_BACKENDS);
   readonly #host: RelayHost;
+  readonly #memory: FlowMemory;
+  readonly #attemptDeadline: Deadline;
+  readonly #flushDeadline: Deadline;
+  readonly #checkDeadline: Deadline;
+  readonly #graceDeadline: Deadline;
+  readonly #addresses: SocketAddress[];
+  readonly #load: BackendLoad = {
+    connections: (index) => this.#counters.connections(index),
+    isSuspect: (index) => this.#counters.isSuspect(index),
+    share: (index) => slowStartShare(this.#loop.nowMs - (this.#risenAtMs[index] ?? 0)),
+  };
+  /** When a backend came up again while others were up, per backend, monotonicMs. */
+  readonly #risenAtMs = new Float64Array(MAX_BACKENDS).fill(Number.NEGATIVE_INFINITY);
+  #listener: Listener | null = null;
   #backends: readonly ProxyBackend[];
   #ownBackends: readonly number[] = [];
   #port: number;
-  #timers: readonly NodeJS.Timeout[] = [];
-  /** Resolves `stop` when the last relay has ended. */
+  /** Resolves `stop` when the last relay has ended, or the grace is over. */
   #whenIdle: (() => void) | null = null;
 
   /** Throws a RangeError for more than MAX_BACKENDS backends or foreign counters. */
-  constructor(options: TcpProxyOptions) {
+  constructor(loop: EventLoop, options: TcpProxyOptions) {
     if (options.backends.length > MAX_BACKENDS) {
       throw new RangeError(
         `the proxy takes at most ${MAX_BACKENDS} backends, got ${options.backends.length}`,
       );
     }
+    this.#loop = loop;
     this.#options = options;
     this.#times = { ...DEFAULT_TIMES, ...options.times };
     this.#counters = new ProxyCounters(options.counters);
     this.#backends = options.backends;
     this.#port = options.port;
+    this.#memory = createFlowMemory(options.maxPipes ?? MAX_PIPES);
+    this.#addresses = options.backends.map(addressOf);
     this.#host = this.#relayHost();
-    this.#server = createServer(
-      {
-        pauseOnConnect: true,
-        allowHalfOpen: true,
-        noDelay: true,
-        keepAlive: true,
-        keepAliveInitialDelay: this.#times.keepAliveIdleMs,
-      },
-      (client) => this.#accept(client),
-    );
+    this.#attemptDeadline = loop.deadline(() => this.#checkAttempts());
+    this.#flushDeadline = loop.deadline(() => this.#flush());
+    this.#checkDeadline = loop.deadline(() => this.#check());
+    this.#graceDeadline = loop.deadline(() => this.#whenIdle?.());
   }
 
-  /** Starts to serve; returns the port. Rejects with a ListenError. */
-  async listen(): Promise<number> {
+  /** Starts to serve; returns the port. Throws a ListenError. */
+  listen(): number {
     const own = findOwnBackend(this.#backends, this.#options.port, hostAddresses());
     if (own !== null) {
       throw new ListenError(
@@ -125,13 +142,14 @@ export class TcpProxy {
         `backend ${own.id} is this proxy itself (proxy.port is ${this.#options.port}): set proxy.backendPort to the API server's port`,
       );
     }
-    await this.#bind();
-    this.#port = (this.#server.address() as AddressInfo).port;
-    this.#server.on('error', (error: NodeJS.ErrnoException) => this.#acceptFailed(error));
-    this.#timers = [
-      setInterval(() => this.#flush(), this.#times.flushIntervalMs),
-      setInterval(() => this.#check(), this.#times.checkIntervalMs),
-    ];
+    this.#listener = new Listener(this.#loop, {
+      ...this.#times,
+      port: this.#options.port,
+      reusePort: this.#options.reusePort,
+      onClient: (fd) => this.#accept(fd),
+      onError: (code) => this.#acceptFailed(code),
+    });
+    this.#port = this.#listener.port;
     return this.#port;
   }
 
@@ -141,15 +159,10 @@ export class TcpProxy {
     const { backends, unknownIds } = withStates(previous, update);
     this.#backends = backends;
     if (unknownIds.length > 0) {
-      this.#logLimited(
-        'unknown-backend',
-        'error',
-        `health report about a backend that the proxy does not have`,
-        {
-          ids: unknownIds,
-        },
-      );
+      const message = 'health report about a backend that the proxy does not have';
+      this.#logLimited('unknown-backend', 'error', message, { ids: unknownIds });
     }
+    for (const index of risenBackends(previous, backends)) this.#risenAtMs[index] = this.#loop.nowMs;
     const closing = backendsToClose(previous, backends);
     if (closing.length > 0) this.#closeBackends(new Set(closing));
   }
@@ -157,11 +170,11 @@ export class TcpProxy {
   /** Resets the connections whose local address is `address`, and returns how many. */
   vipRemoved(address: string): number {
     const vip = parseIp(address)?.text ?? address;
-    const isVip = new Map<string | undefined, boolean>([[undefined, false]]); // clients share few local addresses
+    const isVip = new Map<string, boolean>(); // clients share few local addresses
     let closed = 0;
     for (const relay of this.#relays) {
-      const local = relay.client.localAddress;
-      if (!isVip.has(local)) isVip.set(local, canonicalText(local ?? '') === vip);
+      const { local } = relay.addresses;
+      if (!isVip.has(local)) isVip.set(local, canonicalText(local) === vip);
       if (isVip.get(local) !== true) continue;
       this.#counters.add('closedVipRemoved'); // first, so that whoever sees the RST sees it counted
       relay.reset();
@@ -173,64 +186,47 @@ export class TcpProxy {
 
   /** Accepts no more, waits up to `graceMs` for clients to leave, resets the rest. Resolves when all is closed. */
   async stop(graceMs: number): Promise<void> {
-    const serverClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#listener?.close();
     await this.#idle(graceMs);
     for (const relay of this.#relays) relay.reset();
-    for (const timer of this.#timers) clearInterval(timer);
-    await serverClosed;
     this.#flush();
+    for (const deadline of [this.#flushDeadline, this.#checkDeadline])
+      deadline.atMs = Number.POSITIVE_INFINITY;
+    this.#memory.pipes.close();
   }
 
   #relayHost(): RelayHost {
-    const { connectTimeoutMs } = this.#options;
-    const { keepAliveIdleMs, userTimeoutMs } = this.#times;
-    const backends = (): readonly ProxyBackend[] => this.#backends;
     const ownBackends = (): readonly number[] => this.#ownBackends;
-    const port = (): number => this.#port;
     return {
-      get port() {
-        return port();
-      },
-      get backends() {
-        return backends();
-      },
       get ownBackends() {
         return ownBackends();
       },
-      counters: this.#counters,
+      loop: this.#loop,
+      memory: this.#memory,
+      options: this.#times,
       bytesToBackend: this.#bytesToBackend,
       bytesToClient: this.#bytesToClient,
-      connectTimeoutMs,
-      keepAliveIdleMs,
-      userTimeoutMs,
-      opened: (relay, backendIndex, tried) => this.#opened(relay, backendIndex, tried),
-      connectFailed: (backendIndex, reason) => this.#connectFailed(backendIndex, reason),
-      reachedItself: (backendIndex) => this.#reachedItself(backendIndex),
+      choose: (tried) => this.#choose(tried),
+      addressOf: (index) => this.#addresses[index] ?? NOWHERE,
+      hasOwnPort: (index) => this.#backends[index]?.port === this.#port,
+      attempting: (relay) => this.#attempting(relay),
+      attempted: (relay) => void this.#connecting.delete(relay),
+      connectFailed: (index, reason, attemptedAtMs) => this.#connectFailed(index, reason, attemptedAtMs),
+      released: (index) => this.#counters.addConnections(index, -1),
+      opened: (relay, index, tried) => this.#opened(relay, index, tried),
+      reachedItself: (index) => this.#reachedItself(index),
       refused: (tried) => this.#refused(tried),
-      closed: (relay, backendIndex) => this.#closed(relay, backendIndex),
+      closed: (relay, index) => this.#closed(relay, index),
     };
   }
 
-  async #bind(): Promise<void> {
-    const { port, reusePort } = this.#options;
-    const common = { port, reusePort, backlog: BACKLOG };
-    try {
-      await listening(this.#server, { ...common, host: '::', ipv6Only: false });
-    } catch (error) {
-      if (!NO_IPV6.has(codeOf(error))) throw listenError(error, port);
-      await listening(this.#server, { ...common, host: '0.0.0.0' }).catch((reason: unknown) => {
-        throw listenError(reason, port);
-      });
-    }
-  }
-
-  #accept(client: Socket): void {
+  #accept(fd: number): void {
     this.#counters.add('accepted');
+    const { text: client, port: clientPort } = acceptedClient();
     if (this.#counters.addClients(1) >= this.#options.maxClients) {
       this.#counters.addClients(-1);
       this.#counters.add('overLimit');
-      client.on('error', ignore);
-      resetSocket(client);
+      closeWithReset(fd);
       this.#logLimited(
         'over-limit',
         'warn',
@@ -239,38 +235,73 @@ export class TcpProxy {
       );
       return;
     }
-    const relay = new Relay(client, this.#host);
+    const relay = new Relay(fd, { client, clientPort, local: localAddress(fd).text }, this.#host);
     this.#relays.add(relay);
+    this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
     relay.start();
   }
 
-  #acceptFailed(error: NodeJS.ErrnoException): void {
-    const code = codeOf(error);
+  #acceptFailed(code: string): void {
     this.#counters.add('acceptErrors');
-    this.#logLimited(`accept-${code}`, 'error', `cannot accept a client: ${error.message}`, { code });
+    this.#logLimited(`accept-${code}`, 'error', `cannot accept a client: ${code}`, { code });
+  }
+
+  #choose(tried: readonly number[]): number {
+    const index = chooseUpstream(this.#backends, this.#load, tried);
+    if (index === null) return -1;
+    this.#counters.addConnections(index, 1);
+    return index;
+  }
+
+  #attempting(relay: Relay): void {
+    relay.attemptedAtMs = this.#loop.nowMs;
+    this.#connecting.add(relay);
+    this.#arm(this.#attemptDeadline, Math.min(SLOW_CONNECT_MS, this.#options.connectTimeoutMs));
+  }
+
+  /** All attempts have the same time, so the oldest are due first. */
+  #checkAttempts(): void {
+    const { connectTimeoutMs } = this.#options;
+    const { nowMs } = this.#loop;
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const relay of this.#connecting) {
+      const { attemptedAtMs, backendIndex } = relay;
+      const ageMs = nowMs - attemptedAtMs;
+      if (ageMs >= connectTimeoutMs) {
+        relay.abandonAttempt(`no answer in ${connectTimeoutMs} ms`);
+        continue;
+      }
+      const isSlow = ageMs >= SLOW_CONNECT_MS;
+      if (isSlow) this.#counters.suspect(backendIndex, attemptedAtMs);
+      nextMs = Math.min(nextMs, attemptedAtMs + (isSlow ? connectTimeoutMs : SLOW_CONNECT_MS));
+      if (!isSlow) break; // all that follow are younger
+    }
+    if (nextMs < Number.POSITIVE_INFINITY)
+      this.#attemptDeadline.atMs = Math.max(nextMs, nowMs + ATTEMPT_TICK_MS);
   }
 
   #opened(relay: Relay, backendIndex: number, tried: number): void {
-    const { remoteAddress = '', remotePort = 0, localAddress = '' } = relay.client;
+    this.#counters.addBackend(backendIndex, 'connections');
+    if (this.#counters.isSuspect(backendIndex)) this.#counters.prove(backendIndex, this.#loop.nowMs);
+    this.#arm(this.#flushDeadline, this.#times.flushIntervalMs);
+    const { client, clientPort, local } = relay.addresses;
     const backend = this.#backends[backendIndex]?.id ?? '';
-    this.connections.opens(relay, {
-      client: remoteAddress,
-      clientPort: remotePort,
-      local: localAddress,
-      backend,
-      openedAtMs: monotonicMs(),
-    });
+    const openedAtMs = this.#loop.nowMs;
+    this.connections.opens(relay, { client, clientPort, local, backend, openedAtMs });
+    this.#options.onConnections?.();
     if (!this.#options.debug) return;
-    this.#options.log('debug', `client ${remoteAddress}:${remotePort} goes to ${backend}`, {
-      client: remoteAddress,
-      clientPort: remotePort,
-      local: localAddress,
+    this.#options.log('debug', `client ${client}:${clientPort} goes to ${backend}`, {
+      client,
+      clientPort,
+      local,
       backend,
       tried,
     });
   }
 
-  #connectFailed(backendIndex: number, reason: string): void {
+  #connectFailed(backendIndex: number, reason: string, attemptedAtMs: number): void {
+    this.#counters.addBackend(backendIndex, 'connectFailures');
+    if (!isOwnFault(reason)) this.#counters.suspect(backendIndex, attemptedAtMs);
     const backend = this.#backends[backendIndex]?.id ?? '';
     this.#logLimited(`connect-${backend}`, 'warn', `cannot connect to backend ${backend}: ${reason}`, {
       backend,
@@ -291,14 +322,14 @@ export class TcpProxy {
 
   #refused(tried: number): void {
     this.#counters.add('refused');
-    this.#logLimited('refused', 'warn', `client refused: none of ${tried} backends can be reached`, {
-      tried,
-    });
+    const message = `client refused: none of ${tried} backends can be reached`;
+    this.#logLimited('refused', 'warn', message, { tried });
   }
 
   #closed(relay: Relay, backendIndex: number): void {
     this.#relays.delete(relay);
-    this.connections.closes(relay, relay.client.bytesRead, relay.client.bytesWritten);
+    this.connections.closes(relay, relay.bytesToBackend, relay.bytesToClient);
+    this.#options.onConnections?.();
     this.#counters.addClients(-1);
     if (backendIndex >= 0) this.#flushBackend(backendIndex);
     if (this.#relays.size === 0) this.#whenIdle?.();
@@ -308,7 +339,7 @@ export class TcpProxy {
     let closed = 0;
     for (const relay of this.#relays) {
       if (!indices.has(relay.backendIndex)) continue;
-      if (relay.connecting) {
+      if (relay.isConnecting) {
         relay.abandonAttempt('the health check failed');
       } else {
         this.#counters.add('closedBackendDown');
@@ -324,12 +355,18 @@ export class TcpProxy {
     });
   }
 
+  #arm(deadline: Deadline, inMs: number): void {
+    if (deadline.atMs === Number.POSITIVE_INFINITY) deadline.atMs = this.#loop.nowMs + inMs;
+  }
+
   #check(): void {
     for (const relay of this.#relays) relay.check();
+    if (this.#relays.size > 0) this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
   }
 
   #flush(): void {
     for (let index = 0; index < this.#backends.length; index += 1) this.#flushBackend(index);
+    if (this.#relays.size > 0) this.#arm(this.#flushDeadline, this.#times.flushIntervalMs);
   }
 
   #flushBackend(index: number): void {
@@ -344,56 +381,28 @@ export class TcpProxy {
   #idle(timeoutMs: number): Promise<void> {
     if (this.#relays.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
+      this.#graceDeadline.atMs = this.#loop.nowMs + timeoutMs;
       this.#whenIdle = () => {
-        clearTimeout(timer);
         resolve();
+        this.#loop.giveNodeATurn();
       };
     });
   }
 
   #logLimited(key: string, level: LogLevel, message: string, fields: LogFields): void {
-    const suppressed = this.#limiter.take(key, monotonicMs());
+    const suppressed = this.#limiter.take(key, this.#loop.nowMs);
     if (suppressed === null) return;
     this.#options.log(level, message, suppressed === 0 ? fields : { ...fields, suppressed });
   }
 }
 
-function ignore(): void {}
+const NOWHERE: SocketAddress = socketAddress(ipFromOctets(new Uint8Array(4)), 0);
 
-/** The error listener must be gone after listening: later errors are accept's. */
-function listening(server: Server, options: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options, () => {
-      server.removeListener('error', reject);
-      resolve();
-    });
-  });
-}
-
-function listenError(error: unknown, port: number): ListenError {
-  const code = codeOf(error);
-  if (code === 'EADDRINUSE') {
-    return new ListenError(
-      code,
-      `port ${port} is in use: stop what uses it ('ss -tanp sport = :${port}' shows it) or choose another proxy.port`,
-    );
-  }
-  if (code === 'EACCES') {
-    return new ListenError(
-      code,
-      `not permitted to listen on port ${port}: choose a proxy.port of 1024 or more, or grant CAP_NET_BIND_SERVICE`,
-    );
-  }
-  return new ListenError(
-    code,
-    `cannot listen on port ${port}: ${error instanceof Error ? error.message : code}`,
-  );
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException | null)?.code ?? 'EUNKNOWN';
+/** Throws a RangeError when the backend's host is no IP address. */
+function addressOf({ id, host, port }: ProxyBackend): SocketAddress {
+  const address = parseIp(host);
+  if (address === null) throw new RangeError(`backend ${id}: ${host} is not an IP address`);
+  return socketAddress(address, port);
 }
 
 function hostAddresses(): ReadonlySet<string> {
@@ -403,6 +412,5 @@ function hostAddresses(): ReadonlySet<string> {
 
 /** Canonical text of what the kernel calls an address: without zone, IPv4 clients of a `::` listener as IPv4. */
 function canonicalText(text: string): string {
-  const bare = text.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.)/, '');
-  return parseIp(bare)?.text ?? bare;
+  return parseSocketAddress(text)?.text ?? text;
 }

@@ -1,90 +1,160 @@
-/** What the proxy needs of a socket beyond net.Socket: reset without leaks, and peers that are gone or stalled. */
-import type { Socket } from 'node:net';
-import { setTcpUserTimeoutMs } from '../../net/socket-options.ts';
-import { readTcpInfo, takeSocketError, TCP_STATE_CLOSE } from '../../net/tcp-info.ts';
-import type { TcpInfo } from '../../net/tcp-info.ts';
+/** TCP sockets as descriptors: listening, accepting, connecting, and whom they connect. */
+import { type IpAddress, ipFromOctets } from '../../ip/address.ts';
+import { errnoCode, lastError } from '../../net/libc.ts';
+import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
+import {
+  calls,
+  EINPROGRESS,
+  errno,
+  FixedMemory,
+  IPPROTO_IPV6,
+  IPPROTO_TCP,
+  IPV6_V6ONLY,
+  NONBLOCK_CLOEXEC,
+  setOption,
+  SO_KEEPALIVE,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
+} from '../../net/tcp-calls.ts';
 
-/** File descriptor of a socket or server, -1 when it is closed. */
-export function fileDescriptor(owner: object): number {
-  // oxlint-disable-next-line no-underscore-dangle -- the only way to the descriptor
-  return (owner as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+/** What both ends of a relayed connection have set. */
+export type ConnectionOptions = {
+  /** Silence after which the kernel begins to probe the peer. */
+  readonly keepAliveIdleMs: number;
+  /** How long sent data or probes may go unanswered before the connection is given up (TCP_USER_TIMEOUT). */
+  readonly userTimeoutMs: number;
+};
+
+/** Between probes of a silent peer; TCP_USER_TIMEOUT says when to give up. */
+const KEEPALIVE_INTERVAL_SECONDS = 5;
+
+/** A struct sockaddr at an address of its own. */
+export type SocketAddress = { readonly memory: FixedMemory; readonly lengthBytes: number };
+
+const MAX_SOCKADDR_BYTES = 28;
+const name = new FixedMemory(MAX_SOCKADDR_BYTES);
+const otherName = new FixedMemory(MAX_SOCKADDR_BYTES);
+const nameLength = new FixedMemory(4);
+
+export function socketAddress(address: IpAddress, port: number): SocketAddress {
+  const encoded = encodeSocketAddress(address, port);
+  const memory = new FixedMemory(encoded.length);
+  memory.bytes.set(encoded);
+  return { memory, lengthBytes: encoded.length };
 }
+
+function setConnectionOptions(fd: number, { keepAliveIdleMs, userTimeoutMs }: ConnectionOptions): void {
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.round(keepAliveIdleMs / 1000)));
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS);
+  setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Math.round(userTimeoutMs));
+}
+
+export type ListenOptions = ConnectionOptions & {
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** True: others may listen on the same port, and the kernel shares the clients out. */
+  readonly reusePort: boolean;
+  /** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
+  readonly backlog: number;
+};
 
 /**
- * Closes a connected socket with RST; nothing that waits in its buffers is sent.
- *
- * While a FIN is being handed to the kernel (`end()` was called, everything is written, 'finish' is due)
- * `resetAndDestroy()` fails with EINVAL, forgets its handle and leaks the descriptor (libuv's uv_tcp_close_reset
- * refuses during uv_shutdown; Node 24.21). In that moment the reset waits for 'finish', at most one loop iteration.
+ * Listens on all addresses of a family, AF_INET6 with IPv4 as well. Accepted sockets inherit the connection options
+ * (tcp(7): they are the listener's). Throws NetError: EADDRINUSE, EACCES; EAFNOSUPPORT or EADDRNOTAVAIL without IPv6.
  */
-export function resetSocket(socket: Socket): void {
-  if (socket.destroyed) return;
-  const finBeingSent = socket.writableEnded && !socket.writableFinished && socket.writableLength === 0;
-  if (!finBeingSent) {
-    socket.resetAndDestroy();
-    return;
-  }
-  socket.once('finish', () => {
-    if (!socket.destroyed) socket.resetAndDestroy();
-  });
+export function openListener(family: typeof AF_INET | typeof AF_INET6, options: ListenOptions): number {
+  const fd = calls.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0);
+  if (fd === -1) throw lastError('cannot make a TCP socket');
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  setConnectionOptions(fd, options);
+  const any = socketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
+  const bound = calls.bind(fd, any.memory.address, any.lengthBytes) === 0;
+  if (bound && calls.listen(fd, options.backlog) === 0) return fd;
+  const error = lastError(`cannot listen on port ${options.port}`);
+  calls.close(fd);
+  throw error;
 }
 
-/**
- * Watches one socket for what the event loop cannot see.
- *
- * - libuv does not poll a socket that is neither read nor written: paused by backpressure, or its FIN was read. When
- *   its peer resets it, or keepalive gives it up, nobody is told. `check` asks the kernel.
- * - TCP_USER_TIMEOUT also ends connections to a live peer that keeps its window closed for that long (Linux 5.11,
- *   tcp_probe_timer), such as a pager that waits for a key. While the window is closed and nothing is in flight
- *   the timeout is taken off; the kernel's own rule stays, which ends it when probes go unanswered.
- */
-export class SocketWatch {
-  readonly #socket: Socket;
-  readonly #userTimeoutMs: number;
-  #written = false;
-  #timeoutOff = false;
-
-  /** Sets TCP_USER_TIMEOUT; the socket must be connected. */
-  constructor(socket: Socket, userTimeoutMs: number) {
-    this.#socket = socket;
-    this.#userTimeoutMs = userTimeoutMs;
-    this.#setUserTimeout(userTimeoutMs);
-  }
-
-  /** To be called after each write, so that `check` need not ask about idle sockets. */
-  wrote(): void {
-    this.#written = true;
-  }
-
-  /** False when the connection is gone. Costs a system call only when there is something to ask. */
-  check(): boolean {
-    const unread = this.#socket.readableEnded || this.#socket.isPaused();
-    if (!unread && !this.#written) return true;
-    const fd = fileDescriptor(this.#socket);
-    const info = fd < 0 ? null : readTcpInfo(fd);
-    if (info === null) return true; // closed by Node already: its events tell
-    if (info.state === TCP_STATE_CLOSE) return !unread || this.#closedInOrder(fd);
-    this.#written = info.unackedSegments > 0 || info.notSentBytes > 0;
-    const windowClosed = isWindowClosed(info);
-    if (windowClosed !== this.#timeoutOff) {
-      this.#timeoutOff = windowClosed;
-      this.#setUserTimeout(windowClosed ? 0 : this.#userTimeoutMs);
-    }
-    return true;
-  }
-
-  /** In TCP_CLOSE: true when both FINs were exchanged, so what is left to read still counts. */
-  #closedInOrder(fd: number): boolean {
-    return this.#socket.writableEnded && takeSocketError(fd) === 0;
-  }
-
-  #setUserTimeout(timeoutMs: number): void {
-    const fd = fileDescriptor(this.#socket);
-    if (fd >= 0) setTcpUserTimeoutMs(fd, timeoutMs);
-  }
+/** The next client that waits; -1 and errno when there is none. Its address is `acceptedClient`'s. */
+export function acceptClient(listener: number): number {
+  nameLength.words[0] = MAX_SOCKADDR_BYTES;
+  return calls.accept4(listener, name.address, nameLength.address, NONBLOCK_CLOEXEC);
 }
 
-/** The peer takes no full segment, and nothing is in flight: the kernel sends window probes and no data. */
-function isWindowClosed(info: TcpInfo): boolean {
-  return info.notSentBytes > 0 && info.unackedSegments === 0 && info.sendWindowBytes < info.sendSegmentBytes;
+/** A socket's port in a struct sockaddr. */
+function portOf({ bytes }: FixedMemory): number {
+  return ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0);
+}
+
+/** Whom `acceptClient` accepted last. */
+export function acceptedClient(): { readonly text: string; readonly port: number } {
+  return { text: addressText(name), port: portOf(name) };
+}
+
+/** The local address of a socket, '' when it has none any more. */
+export function localAddress(fd: number): { readonly text: string; readonly port: number } {
+  return readName(calls.getsockname, fd, name)
+    ? { text: addressText(name), port: portOf(name) }
+    : { text: '', port: 0 };
+}
+
+/** Both ends of a connection have the same address only when the far end is on this host. */
+export function connectsToItself(fd: number): boolean {
+  if (!readName(calls.getsockname, fd, name) || !readName(calls.getpeername, fd, otherName)) return false;
+  return addressText(name) === addressText(otherName);
+}
+
+function readName(call: typeof calls.getsockname, fd: number, memory: FixedMemory): boolean {
+  nameLength.words[0] = MAX_SOCKADDR_BYTES;
+  return call(fd, memory.address, nameLength.address) === 0;
+}
+
+/** Faults of this host: they say nothing about the backend. */
+const OWN_FAULTS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL']);
+
+/** True when a backend that could not be connected for this reason (an errno name) may be sound. */
+export function isOwnFault(reason: string): boolean {
+  return OWN_FAULTS.has(reason);
+}
+
+/** The socket of a connection that is being made, or why it cannot be. */
+export function startConnecting(
+  to: SocketAddress,
+  options: ConnectionOptions,
+): number | { readonly reason: string } {
+  const family = to.lengthBytes === MAX_SOCKADDR_BYTES ? AF_INET6 : AF_INET;
+  const fd = calls.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0);
+  if (fd === -1) return { reason: errnoCode(errno()) };
+  setConnectionOptions(fd, options);
+  if (calls.connect(fd, to.memory.address, to.lengthBytes) === 0) return fd;
+  const error = errno();
+  if (error === EINPROGRESS) return fd;
+  calls.close(fd);
+  return { reason: errnoCode(error) };
+}
+
+const MAPPED_WORD = 0xffff_0000 | 0;
+
+/** As Node prints it: `192.0.2.1`, `::ffff:192.0.2.1`, `2001:db8::1`; link-local with the number of its interface. */
+function addressText({ bytes, words }: FixedMemory): string {
+  const family = (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
+  if (family === AF_INET) return dotted(bytes, 4);
+  if (words[2] === 0 && words[3] === 0 && words[4] === MAPPED_WORD) return `::ffff:${dotted(bytes, 20)}`;
+  const { text } = ipFromOctets(bytes.subarray(8, 24));
+  const scope = words[6] ?? 0;
+  return scope === 0 ? text : `${text}%${scope}`;
+}
+
+function dotted(bytes: Uint8Array, at: number): string {
+  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
 }

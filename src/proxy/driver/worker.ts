@@ -2,33 +2,37 @@
 import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { beat } from '../../net/thread-vitals.ts';
+import { LoopVitals } from '../../net/thread-vitals.ts';
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from './messages.ts';
-import { ListenError, TcpProxy } from './tcp-proxy.ts';
+import { type Deadline, EventLoop } from './event-loop.ts';
+import { ListenError } from './listener.ts';
+import { FILES_PER_PIPE, MAX_PIPES, TcpProxy } from './tcp-proxy.ts';
 
 /** Descriptors left for everything that is not a client or its backend connection. */
 const RESERVED_FILES = 256;
 const FILES_PER_CLIENT = 2;
 const MIN_CLIENTS = 16;
-/** Bounds memory where the file limit is a million: at worst some hundred KiB of buffers for each stalled client. */
+/** Bounds the kernel's memory where the file limit is a million: each stalled client has full socket buffers. */
 const MAX_CLIENTS = 65_536;
 /** How late others may learn of a connection: peers are told which clients to reset should this node be lost. */
 const REPORT_INTERVAL_MS = 20;
 
 class ProxyWorker {
   readonly #main: MessagePort;
+  readonly #loop: EventLoop;
   readonly #proxy: TcpProxy;
   #services: MessagePort | null = null;
-  #started: Promise<void> = Promise.resolve();
   #stopping = false;
   /** A batch is on its way: what changes meanwhile waits here, where it is bounded. */
   #reporting = false;
-  readonly #reports: NodeJS.Timeout;
+  readonly #report: Deadline;
 
-  constructor(main: MessagePort, data: ProxyWorkerData) {
+  constructor(main: MessagePort, loop: EventLoop, data: ProxyWorkerData) {
     this.#main = main;
-    this.#proxy = new TcpProxy({
+    this.#loop = loop;
+    this.#report = loop.deadline(() => this.#sendReport());
+    this.#proxy = new TcpProxy(loop, {
       port: data.port,
       backends: data.backends,
       connectTimeoutMs: data.connectTimeoutMs,
@@ -37,20 +41,14 @@ class ProxyWorker {
       maxClients: clientLimit(),
       debug: data.debug ?? false,
       log: (level, message, fields) => this.#log(level, message, fields),
+      onConnections: () => this.#reportSoon(),
     });
-    if (data.vitals !== undefined) beat(data.vitals.buffer, data.vitals.thread);
-    this.#reports = setInterval(() => this.#report(), REPORT_INTERVAL_MS);
     main.on('message', (command: ProxyCommand) => this.#command(command));
   }
 
-  start(): Promise<void> {
-    this.#started = this.#listen();
-    return this.#started;
-  }
-
-  async #listen(): Promise<void> {
+  start(): void {
     try {
-      await this.#proxy.listen();
+      this.#proxy.listen();
     } catch (error) {
       if (!(error instanceof ListenError)) throw error;
       this.#send({ type: 'listenFailed', code: error.code, message: error.message });
@@ -74,6 +72,7 @@ class ProxyWorker {
         break;
       case 'connectionsRead':
         this.#reporting = false;
+        this.#reportSoon();
         break;
       case 'stop':
         void this.#stop(command.graceMs);
@@ -85,6 +84,7 @@ class ProxyWorker {
     this.#services?.close();
     this.#services = port;
     this.#reporting = false;
+    this.#reportSoon();
     port.on('message', (command: ProxyCommand) => this.#command(command));
     port.on('close', () => {
       if (this.#services === port) this.#services = null; // logs go to the main thread again
@@ -94,13 +94,17 @@ class ProxyWorker {
   async #stop(graceMs: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    await this.#started;
     await this.#proxy.stop(graceMs);
     this.#send({ type: 'stopped' });
     this.#end();
   }
 
-  #report(): void {
+  #reportSoon(): void {
+    if (this.#services === null || this.#reporting || this.#report.atMs !== Number.POSITIVE_INFINITY) return;
+    this.#report.atMs = this.#loop.nowMs + REPORT_INTERVAL_MS;
+  }
+
+  #sendReport(): void {
     if (this.#services === null || this.#reporting) return;
     const batch = this.#proxy.connections.take();
     if (batch === null) return;
@@ -110,7 +114,7 @@ class ProxyWorker {
 
   /** Nothing keeps the thread alive after this. */
   #end(): void {
-    clearInterval(this.#reports);
+    this.#loop.stop();
     this.#services?.close();
     this.#main.close();
   }
@@ -133,7 +137,7 @@ function post(port: MessagePort, event: ProxyEvent): void {
 /** How many clients the process's limit on open files allows, over all workers. */
 function clientLimit(): number {
   const files = openFilesLimit();
-  const byFiles = Math.floor((files - RESERVED_FILES) / FILES_PER_CLIENT);
+  const byFiles = Math.floor((files - RESERVED_FILES - MAX_PIPES * FILES_PER_PIPE) / FILES_PER_CLIENT);
   return Math.min(MAX_CLIENTS, Math.max(MIN_CLIENTS, byFiles));
 }
 
@@ -143,5 +147,19 @@ function openFilesLimit(): number {
   return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft ?? 1024);
 }
 
+/** Shows that this thread lives, and how long it keeps others waiting. */
+async function startLoop(vitals: ProxyWorkerData['vitals']): Promise<EventLoop> {
+  if (vitals === undefined) return EventLoop.start();
+  const signs = new LoopVitals(vitals.buffer, vitals.thread);
+  const loop = await EventLoop.start((durationMs) => signs.turned(durationMs));
+  const beat = loop.deadline(() => {
+    signs.beat();
+    beat.atMs = loop.nowMs + LoopVitals.intervalMs;
+  });
+  beat.atMs = loop.nowMs;
+  return loop;
+}
+
 if (parentPort === null) throw new Error('this module is the entry of a worker thread');
-await new ProxyWorker(parentPort, workerData as ProxyWorkerData).start();
+const data = workerData as ProxyWorkerData;
+new ProxyWorker(parentPort, await startLoop(data.vitals), data).start();

@@ -1,0 +1,78 @@
+/** epoll(7): which of many descriptors are ready. One thread's own. */
+import { calls, EINTR, errno, FixedMemory } from './tcp-calls.ts';
+import { lastError } from './libc.ts';
+
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLLET = 1 << 31;
+
+const EPOLL_CLOEXEC = 0o2_000_000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+
+// struct epoll_event is packed on x86-64 alone (linux/eventpoll.h, EPOLL_PACKED): u32 events, then u64 data.
+const IS_PACKED = process.arch === 'x64';
+const EVENT_WORDS = IS_PACKED ? 3 : 4;
+const DATA_WORD = IS_PACKED ? 1 : 2;
+
+/** What `wait` finds is read by index, without an object for each. */
+export class Epoll {
+  readonly #fd: number;
+  readonly #maxEvents: number;
+  readonly #events: FixedMemory;
+  readonly #event = new FixedMemory(EVENT_WORDS * 4);
+
+  /** `maxEvents`: at most so many per `wait`. Throws NetError: EMFILE. */
+  constructor(maxEvents: number) {
+    this.#maxEvents = maxEvents;
+    this.#events = new FixedMemory(maxEvents * EVENT_WORDS * 4);
+    this.#fd = calls.epollCreate1(EPOLL_CLOEXEC);
+    if (this.#fd === -1) throw lastError('cannot make an epoll descriptor');
+  }
+
+  /**
+   * Watches `fd` for EPOLL… events until it is closed. `mark` comes back with each of its events: descriptors are used
+   * again, so an event that was fetched before `fd` was closed must not be taken for one of its successor.
+   */
+  add(fd: number, events: number, mark: number): void {
+    const { words, address } = this.#event;
+    words[0] = events;
+    words[DATA_WORD] = fd;
+    words[DATA_WORD + 1] = mark;
+    if (calls.epollCtl(this.#fd, EPOLL_CTL_ADD, fd, address) === -1) {
+      throw lastError(`cannot watch descriptor ${fd}`);
+    }
+  }
+
+  /** Ends the watch of a descriptor that stays open. */
+  remove(fd: number): void {
+    calls.epollCtl(this.#fd, EPOLL_CTL_DEL, fd, this.#event.address);
+  }
+
+  /** How many descriptors are ready, after `timeoutMs` (whole; -1: for ever) at the latest. A signal may end it early. */
+  wait(timeoutMs: number): number {
+    const count = calls.epollWait(this.#fd, this.#events.address, this.#maxEvents, timeoutMs);
+    if (count >= 0) return count;
+    if (errno() === EINTR) return 0;
+    throw lastError('cannot wait for descriptors');
+  }
+
+  eventsAt(index: number): number {
+    return this.#events.words[index * EVENT_WORDS] ?? 0;
+  }
+
+  fdAt(index: number): number {
+    return this.#events.words[index * EVENT_WORDS + DATA_WORD] ?? -1;
+  }
+
+  markAt(index: number): number {
+    return this.#events.words[index * EVENT_WORDS + DATA_WORD + 1] ?? 0;
+  }
+
+  close(): void {
+    calls.close(this.#fd);
+  }
+}

@@ -1,0 +1,152 @@
+/** The port that clients connect to, on all addresses of the host. */
+import { openSync, closeSync } from 'node:fs';
+import { EPOLLIN } from '../../net/epoll.ts';
+import { errnoCode } from '../../net/libc.ts';
+import { NetError } from '../../net/net-error.ts';
+import { AF_INET, AF_INET6 } from '../../net/socket-address.ts';
+import { calls, closeWithReset, EAGAIN, EMFILE, ENFILE, errno } from '../../net/tcp-calls.ts';
+import type { Deadline, EventLoop, Watcher } from './event-loop.ts';
+import { acceptClient, type ConnectionOptions, localAddress, openListener } from './tcp-socket.ts';
+
+/** Clients that connect at the same moment, as all do after a takeover; the kernel caps it at net.core.somaxconn. */
+const BACKLOG = 4096;
+/** So many are accepted in a row, and then those who are connected have their turn. */
+const ACCEPTS_PER_TURN = 64;
+const PAUSE_MS = 100;
+/** Listening failed for want of IPv6 in this kernel or namespace. */
+const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
+
+/** Why the proxy cannot listen, as one sentence for the operator; `code` is an errno name or EPROXYLOOP. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export type ListenerOptions = ConnectionOptions & {
+  readonly port: number;
+  readonly reusePort: boolean;
+  /** A client has come; `acceptedClient` tells who. The descriptor is the callee's. */
+  readonly onClient: (fd: number) => void;
+  /** accept(2) failed; `code` is an errno name. */
+  readonly onError: (code: string) => void;
+};
+
+export class Listener implements Watcher {
+  readonly port: number;
+  readonly #loop: EventLoop;
+  readonly #options: ListenerOptions;
+  readonly #fd: number;
+  /** Given up for a moment when there are no more, so that clients are turned away rather than left waiting. */
+  #spareFd: number;
+  readonly #resume: Deadline;
+  #isOpen = true;
+
+  /** Throws a ListenError. */
+  constructor(loop: EventLoop, options: ListenerOptions) {
+    this.#loop = loop;
+    this.#options = options;
+    this.#fd = listen(options);
+    this.port = localAddress(this.#fd).port;
+    this.#spareFd = openSpare();
+    this.#resume = loop.deadline(() => this.#watch());
+    this.#watch();
+  }
+
+  #watch(): void {
+    if (!this.#isOpen) return;
+    if (this.#spareFd < 0) this.#spareFd = openSpare();
+    // Level-triggered: whoever is left waiting after a turn is told of again.
+    this.#loop.watch(this.#fd, EPOLLIN, this);
+  }
+
+  ready(): void {
+    this.#accept(ACCEPTS_PER_TURN);
+  }
+
+  /** Takes in those who wait already, whom closing would reset, and then no more. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#accept(BACKLOG);
+    this.#isOpen = false;
+    this.#loop.unwatch(this.#fd);
+    calls.close(this.#fd);
+    if (this.#spareFd >= 0) closeSync(this.#spareFd);
+  }
+
+  #accept(most: number): void {
+    for (let count = 0; count < most; count += 1) {
+      const fd = acceptClient(this.#fd);
+      if (fd >= 0) {
+        this.#options.onClient(fd);
+        continue;
+      }
+      const error = errno();
+      if (error === EAGAIN) return;
+      this.#options.onError(errnoCode(error));
+      if (error !== EMFILE && error !== ENFILE) continue; // a client that is gone already, for example
+      if (this.#turnAway()) continue;
+      this.#pause();
+      return;
+    }
+  }
+
+  /** Nobody can be accepted, and nobody turned away: asking again at once would take a whole core. */
+  #pause(): void {
+    this.#loop.unwatch(this.#fd, true);
+    this.#resume.atMs = this.#loop.nowMs + PAUSE_MS;
+  }
+
+  /** Without a free descriptor a client would wait, and wake this thread for ever. */
+  #turnAway(): boolean {
+    if (this.#spareFd < 0) return false;
+    closeSync(this.#spareFd);
+    const fd = acceptClient(this.#fd);
+    if (fd >= 0) closeWithReset(fd);
+    this.#spareFd = openSpare();
+    return fd >= 0;
+  }
+}
+
+function openSpare(): number {
+  try {
+    return openSync('/dev/null', 'r');
+  } catch {
+    return -1;
+  }
+}
+
+function listen({ port, reusePort, keepAliveIdleMs, userTimeoutMs }: ListenerOptions): number {
+  const options = { port, reusePort, keepAliveIdleMs, userTimeoutMs, backlog: BACKLOG };
+  try {
+    return openListener(AF_INET6, options);
+  } catch (error) {
+    if (!(error instanceof NetError) || !NO_IPV6.has(error.code)) throw listenError(error, port);
+  }
+  try {
+    return openListener(AF_INET, options);
+  } catch (error) {
+    throw listenError(error, port);
+  }
+}
+
+function listenError(error: unknown, port: number): ListenError {
+  const code = error instanceof NetError ? error.code : 'EUNKNOWN';
+  if (code === 'EADDRINUSE') {
+    return new ListenError(
+      code,
+      `port ${port} is in use: stop what uses it ('ss -tanp sport = :${port}' shows it) or choose another proxy.port`,
+    );
+  }
+  if (code === 'EACCES') {
+    return new ListenError(
+      code,
+      `not permitted to listen on port ${port}: choose a proxy.port of 1024 or more, or grant CAP_NET_BIND_SERVICE`,
+    );
+  }
+  return new ListenError(code, error instanceof Error ? error.message : `cannot listen on port ${port}`);
+}
