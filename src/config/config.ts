@@ -22,7 +22,21 @@ export type Config = {
     /** Version 2 only: 1-8 printable ASCII characters. */
     readonly authPass: string | null;
   };
-  readonly proxy: { readonly port: number; readonly backendPort: number; readonly workers: number };
+  readonly proxy: {
+    readonly port: number;
+    readonly backendPort: number;
+    readonly workers: number;
+    /** Clients at a time; auto: what the limit on open files allows. */
+    readonly maxConnections: 'auto' | number;
+    /** Per proxy thread; 0: no limit. */
+    readonly maxConnectionsPerSource: number;
+    /** Empty: everybody. */
+    readonly allowedSources: readonly { readonly address: IpAddress; readonly prefixLength: number }[];
+    /** Per second, over all proxy threads; 0: no limit. */
+    readonly acceptRate: number;
+    /** 0: never. */
+    readonly maxConnectionAgeMs: number;
+  };
   readonly health: {
     readonly path: string;
     readonly intervalMs: number;
@@ -30,6 +44,9 @@ export type Config = {
     readonly rise: number;
     readonly fall: number;
     readonly caFile: string;
+    /** Both or neither. */
+    readonly clientCertFile: string | null;
+    readonly clientKeyFile: string | null;
   };
   readonly admin: {
     /** Null: off. */

@@ -146,6 +146,35 @@ export function addressList(max: number) {
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
 }
 
+/** A network as text (RFC 4632): `10.0.0.0/8`; a host without a prefix length is a network of one. */
+function parseNetwork(value: string): { address: IpAddress; prefixLength: number } | null {
+  const [text = '', length, ...more] = value.split('/');
+  const address = parseIp(text);
+  if (address === null || more.length > 0) return null;
+  const bits = address.octets.length * 8;
+  if (length === undefined) return { address, prefixLength: bits };
+  const prefixLength = /^\d{1,3}$/.test(length) ? Number(length) : Number.NaN;
+  return prefixLength <= bits ? { address, prefixLength } : null;
+}
+
+/** A list of networks; "" as a flag is the empty one. */
+export function networkList(max: number) {
+  const accepts = `a list of at most ${max} networks such as 10.0.0.0/8 or fd00::/8`;
+  const each = 'a network such as 10.0.0.0/8 or fd00::/8, or an address';
+  const schema = z
+    .array(z.string({ error: each }), { error: accepts })
+    .max(max, { error: accepts })
+    .transform((values, context) =>
+      values.flatMap((value, index) => {
+        const network = parseNetwork(value);
+        if (network === null) context.addIssue({ code: 'custom', path: [index], message: each });
+        return network === null ? [] : [network];
+      }),
+    );
+  const fromText = (text: string): unknown => (text === '' ? [] : asList(text));
+  return { schema, accepts, fromText } satisfies Kind<typeof schema>;
+}
+
 const HOST_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 function parseHostPort(value: string): { address: IpAddress; port: number } | null {

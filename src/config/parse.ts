@@ -210,6 +210,10 @@ function withVersionDefault(resolved: Resolved): ConfigDraft {
   return { ...draft, vrrp: { ...draft.vrrp, advertisementInterval: V2_DEFAULT_INTERVAL_MS } };
 }
 
+function toProxy({ maxConnectionAge, ...proxy }: ConfigValues['proxy']): Config['proxy'] {
+  return { ...proxy, maxConnectionAgeMs: maxConnectionAge };
+}
+
 function toConfig({ vip, peers, vrrp, proxy, health, admin, log, ...values }: ConfigValues): Config {
   return {
     vips: vip,
@@ -226,7 +230,7 @@ function toConfig({ vip, peers, vrrp, proxy, health, admin, log, ...values }: Co
       checksum: vrrp.checksum,
       authPass: vrrp.authPass ?? null,
     },
-    proxy,
+    proxy: toProxy(proxy),
     health: {
       path: health.path,
       intervalMs: health.interval,
@@ -234,6 +238,8 @@ function toConfig({ vip, peers, vrrp, proxy, health, admin, log, ...values }: Co
       rise: health.rise,
       fall: health.fall,
       caFile: health.caFile,
+      clientCertFile: health.clientCertFile ?? null,
+      clientKeyFile: health.clientKeyFile ?? null,
     },
     admin: { listen: admin.address, socket: admin.socket },
     log,

@@ -62,6 +62,17 @@ function* intervalRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
 }
 
 /** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
+function* clientRules({ health }: ConfigDraft): Generator<BrokenRule> {
+  const { clientCertFile, clientKeyFile } = health;
+  if (clientCertFile !== undefined && clientKeyFile === undefined) {
+    const message = 'expected the file of the private key, as health.clientCertFile is given';
+    yield { path: 'health.clientKeyFile', message };
+  } else if (clientCertFile === undefined && clientKeyFile !== undefined) {
+    const message = 'expected the file of the certificate, as health.clientKeyFile is given';
+    yield { path: 'health.clientCertFile', message };
+  }
+}
+
 function* portRules({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
   const adminPort = admin.address?.port;
   if (proxy.port !== undefined && proxy.port === proxy.backendPort) {
@@ -78,5 +89,11 @@ function* portRules({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
 
 /** All rules that are broken by values that are valid by themselves. */
 export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
-  return [...versionRules(draft), ...peerRules(draft), ...intervalRule(draft), ...portRules(draft)];
+  return [
+    ...versionRules(draft),
+    ...peerRules(draft),
+    ...intervalRule(draft),
+    ...clientRules(draft),
+    ...portRules(draft),
+  ];
 }

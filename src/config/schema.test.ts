@@ -26,8 +26,10 @@ test('the keys are those of the contract', () => {
     vip interface peers
     vrrp.vrid vrrp.version vrrp.priority vrrp.advertisementInterval vrrp.preempt
     vrrp.preemptDelay vrrp.transport vrrp.checksum vrrp.authPass
-    proxy.port proxy.backendPort proxy.workers
+    proxy.port proxy.backendPort proxy.workers proxy.maxConnections proxy.maxConnectionsPerSource
+    proxy.allowedSources proxy.acceptRate proxy.maxConnectionAge
     health.path health.interval health.timeout health.rise health.fall health.caFile
+    health.clientCertFile health.clientKeyFile
     admin.address admin.socket log.level log.format`;
   assert.equal(CONFIG_FIELDS.map(({ path }) => path).join(' '), keys.trim().split(/\s+/).join(' '));
   assert.deepEqual(CONFIG_GROUPS, ['vrrp', 'proxy', 'health', 'admin', 'log']);

@@ -10,6 +10,7 @@ import {
   choice,
   duration,
   listenAddress,
+  networkList,
   numberChoice,
   socketPath,
   textLike,
@@ -120,13 +121,42 @@ const proxy = group('The TCP proxy in front of the API servers.', {
     1,
     'Proxy threads. One serves thousands of clients; more help only with a lot of traffic on spare cores.',
   ),
+  maxConnections: withDefault(
+    wordOrNumber('auto', 1, 1_000_000),
+    'auto',
+    'Most clients at a time; further ones are reset. auto is what the limit on open files allows, at two for each client.',
+  ),
+  maxConnectionsPerSource: withDefault(
+    wholeNumber(0, 1_000_000),
+    0,
+    'Most clients at a time from one address, in each proxy thread; 0 is no limit. Pods behind one node share its address.',
+    '0, no limit',
+  ),
+  allowedSources: withDefault(
+    networkList(64),
+    [],
+    'Networks whose hosts may connect; all others are reset. Include the nodes, whatever runs on them, and load balancers.',
+    'everybody',
+  ),
+  acceptRate: withDefault(
+    wholeNumber(0, 1_000_000),
+    0,
+    'Most new clients a second, which the proxy threads share evenly; faster ones wait to be accepted. 0 is no limit.',
+    '0, no limit',
+  ),
+  maxConnectionAge: withDefault(
+    duration(0, 604_800_000),
+    '0s',
+    'Close connections that are older than this, give or take a tenth, at a moment when they are idle, so that clients spread over API servers that have returned. 0s is never.',
+    '0s, never',
+  ),
 });
 
 const health = group('How API servers are checked. Every node checks those of all peers.', {
   path: withDefault(
     textLike(/^\/[!-~]{0,254}$/, 'a path that starts with / and has no spaces'),
     '/healthz',
-    'Path of the HTTPS request. Any 2xx answer is healthy; 401 and 403 count as alive but are reported.',
+    'Path of the HTTPS request. Any 2xx answer is healthy; 401 and 403 count as alive but are reported. A healthy API server whose /readyz fails gets no new clients.',
   ),
   interval: withDefault(duration(100, 60_000), '1s', 'Time between checks of one API server.'),
   timeout: withDefault(
@@ -144,6 +174,16 @@ const health = group('How API servers are checked. Every node checks those of al
     textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),
     '/etc/kubernetes/pki/ca.crt',
     'CA certificate that the API servers are verified with: the cluster CA.',
+  ),
+  clientCertFile: optional(
+    textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),
+    'none',
+    'Client certificate for the checks, where API servers refuse anonymous requests (--anonymous-auth=false). Read at the start.',
+  ),
+  clientKeyFile: optional(
+    textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),
+    'none',
+    'Private key of health.clientCertFile.',
   ),
 });
 

@@ -4,14 +4,18 @@
  */
 import { type Config, backendPeers } from '../config/config.ts';
 import { readCa } from '../health/driver/ca.ts';
+import { readClientPair } from '../health/driver/client-pair.ts';
+import type { ClientPair } from '../health/driver/probe.ts';
 import { formatHostPort } from '../ip/address.ts';
 import type { Log } from '../log/log.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
+import type { ProxyLimits } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
 import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
+import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { ProxyThreads } from './proxy-threads.ts';
 import { Services } from './services.ts';
 import { VERSION } from './version.ts';
@@ -46,7 +50,8 @@ export async function runDaemon(config: Config): Promise<number> {
       `CAP_${capability} is missing, which is needed ${purpose}: run as root, or add ${capability} to the container's capabilities`,
     );
   }
-  const daemon = new Daemon(config, readCa(config.health.caFile));
+  const { caFile, clientCertFile, clientKeyFile } = config.health;
+  const daemon = new Daemon(config, readCa(caFile), readClientPair(clientCertFile, clientKeyFile));
   try {
     return await daemon.run();
   } finally {
@@ -73,7 +78,7 @@ class Daemon {
   private onServicesReady: (error: Error | null) => void = () => undefined;
   private stopBeat: () => void = () => undefined;
 
-  constructor(config: Config, ca: string) {
+  constructor(config: Config, ca: string, client: ClientPair | null) {
     this.config = config;
     this.interfaceName = config.interface;
     this.vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
@@ -87,6 +92,7 @@ class Daemon {
       {
         config,
         ca,
+        client,
         version: VERSION,
         vitals: this.vitals,
         proxyCounters: this.counters,
@@ -210,6 +216,23 @@ class Daemon {
     }
   }
 
+  private proxyLimits(): ProxyLimits {
+    const { workers, maxConnections, acceptRate, ...limits } = this.config.proxy;
+    const possible = clientsByOpenFiles(workers);
+    if (maxConnections !== 'auto' && maxConnections > possible) {
+      this.log(
+        'warn',
+        `proxy.maxConnections is ${maxConnections}, but the limit on open files is enough for ${possible} clients: raise it, or lower proxy.maxConnections`,
+        { event: 'limits', possible },
+      );
+    }
+    return {
+      ...limits,
+      maxConnections: Math.min(maxConnections === 'auto' ? possible : maxConnections, possible),
+      acceptsPerSecond: acceptRate / workers,
+    };
+  }
+
   private async startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
     const { config } = this;
     try {
@@ -226,6 +249,7 @@ class Daemon {
             state: 'unknown',
           })),
           reusePort: config.proxy.workers > 1,
+          limits: this.proxyLimits(),
           counters: this.counters,
           debug: config.log.level === 'debug',
         },

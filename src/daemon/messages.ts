@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Config } from '../config/config.ts';
 import type { HealthClass } from '../health/backend.ts';
+import type { ClientPair } from '../health/driver/probe.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
@@ -17,6 +18,8 @@ export type ServicesWorkerData = {
   readonly config: Config;
   /** PEM text of the cluster CA. */
   readonly ca: string;
+  /** What checks show to servers that ask for a certificate. */
+  readonly client: ClientPair | null;
   readonly version: string;
   readonly vitals: SharedArrayBuffer;
   readonly proxyCounters: SharedArrayBuffer;

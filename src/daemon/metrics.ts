@@ -237,8 +237,17 @@ const METRICS: readonly Metric[] = [
       { labels: { reason: 'no_backend' }, value: proxy.refused },
       { labels: { reason: 'limit' }, value: proxy.overLimit },
       { labels: { reason: 'vip_removed' }, value: proxy.closedVipRemoved },
+      { labels: { reason: 'source_limit' }, value: proxy.overSourceLimit },
+      { labels: { reason: 'forbidden' }, value: proxy.forbidden },
       { labels: { reason: 'backend_down' }, value: proxy.closedBackendDown },
+      { labels: { reason: 'age' }, value: proxy.closedAge },
     ],
+  },
+  {
+    name: 'kube_vrrp_proxy_accept_pauses_total',
+    help: 'Pauses in accepting connections because they came faster than proxy.acceptRate',
+    labels: [],
+    read: one(({ proxy }) => proxy.rateLimited),
   },
   {
     name: 'kube_vrrp_proxy_accept_errors_total',

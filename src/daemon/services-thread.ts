@@ -139,7 +139,14 @@ function start(self: IpAddress, backends: readonly BackendAddress[], ports: read
   for (const [worker, port] of ports.entries()) {
     port.on('message', (event: ProxyEvent) => onProxy(worker, port, event));
   }
-  checker = new HealthChecker({ ...config.health, backends, ca: data.ca, onReport, onTransition });
+  checker = new HealthChecker({
+    ...config.health,
+    backends,
+    ca: data.ca,
+    client: data.client,
+    onReport,
+    onTransition,
+  });
   checker.start();
 }
 
@@ -162,6 +169,7 @@ function onReport(latest: HealthReport): void {
   for (const [index, backend] of latest.backends.entries()) {
     if (backend.lastCheck?.ok === true) proxyCounters.prove(index, backend.lastCheck.atMs);
     if (backend.misconfigured && report.backends[index]?.misconfigured !== true) warnMisconfigured(backend);
+    if (backend.draining !== (report.backends[index]?.draining ?? false)) logDraining(backend);
   }
   report = latest;
   tellProxy(latest.backends);
@@ -198,6 +206,13 @@ function warnMisconfigured(backend: BackendHealth): void {
   log('warn', text, { event: 'misconfigured', backend: backend.id });
 }
 
+function logDraining({ id, draining, lastCheck }: BackendHealth): void {
+  const text = draining
+    ? `API server ${id} is not ready (${lastCheck?.detail}): it gets no new clients while another is, and keeps those it has`
+    : `API server ${id} is ready for new clients again`;
+  log('info', text, { event: 'draining', backend: id, draining });
+}
+
 /** The proxy needs to know who is up, and who is given up, not when each was checked. */
 function tellProxy(backends: readonly BackendHealth[]): void {
   const states = backends.map((backend) => proxyState(backend, backends));
@@ -217,6 +232,7 @@ function tellProxy(backends: readonly BackendHealth[]): void {
 }
 
 function proxyState(backend: BackendHealth, all: readonly BackendHealth[]): ProxyBackend['state'] {
+  if (backend.state === 'up' && backend.draining) return 'draining';
   return backend.state === 'down' && !isAbandoned(backend, all) ? 'failing' : backend.state;
 }
 

@@ -39,6 +39,7 @@ const observation: Observation = {
       state: 'up',
       sinceMs: 0,
       misconfigured: false,
+      draining: false,
       lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
     },
   ],

@@ -13,7 +13,8 @@ export type RouterStatus = Omit<RouterSnapshot, 'counters' | 'drained'>;
 export type BackendStatus = {
   readonly id: string;
   readonly local: boolean;
-  readonly state: BackendState;
+  /** `draining`: up, but /readyz fails. */
+  readonly state: BackendState | 'draining';
   readonly detail: string;
   readonly misconfigured: boolean;
   readonly connections: number;
@@ -61,7 +62,7 @@ export function buildStatus(observation: Observation): Status {
     backends: backends.map((backend, index) => ({
       id: backend.id,
       local: backend.local,
-      state: backend.state,
+      state: backend.state === 'up' && backend.draining ? 'draining' : backend.state,
       detail: backend.lastCheck?.detail ?? 'not checked yet',
       misconfigured: backend.misconfigured,
       connections: proxy.backends[index]?.connections ?? 0,

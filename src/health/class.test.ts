@@ -53,7 +53,11 @@ test('C is not confirmed by anything', () => {
 test('a backend confirms nothing until it has been good for the grace of a shared outage', () => {
   const thresholds = { rise: 1, fall: 3 };
   const checkAt = (tracked: TrackedBackend, startedMs: number, ok: boolean): TrackedBackend =>
-    recordCheck(tracked, { ok, misconfigured: false, detail: '', startedMs, durationMs: 1 }, thresholds);
+    recordCheck(
+      tracked,
+      { ok, ready: true, misconfigured: false, detail: '', startedMs, durationMs: 1 },
+      thresholds,
+    );
   let local = checkAt(backend(true, 'up', 900), 1000, false);
   assert.equal(local.health.state, 'up');
   for (const startedMs of [2000, 3000, 4000]) local = checkAt(local, startedMs, true);

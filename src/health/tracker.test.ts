@@ -7,7 +7,14 @@ import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } f
 const UNTRIED = untriedBackend({ address: parseIp('fd00::1')!, port: 6443, local: true });
 
 function outcome(ok: boolean, startedMs: number): CheckOutcome {
-  return { ok, misconfigured: false, detail: ok ? '200' : 'status 500', startedMs, durationMs: 3 };
+  return {
+    ok,
+    ready: true,
+    misconfigured: false,
+    detail: ok ? '200' : 'status 500',
+    startedMs,
+    durationMs: 3,
+  };
 }
 
 /** The backend after checks that began at 1000, 1001, ... */

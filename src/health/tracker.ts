@@ -7,6 +7,8 @@ export type CheckOutcome = {
   readonly ok: boolean;
   /** The server lives, but the check is not allowed (401, 403); `ok` is true then. */
   readonly misconfigured: boolean;
+  /** False when /readyz exists and fails. */
+  readonly ready: boolean;
   /** For people: '200', 'status 500', 'connection refused', ... */
   readonly detail: string;
   /** monotonicMs. */
@@ -48,6 +50,7 @@ export function untriedBackend(backend: {
     sinceMs: 0,
     lastCheck: null,
     misconfigured: false,
+    draining: false,
   } as const;
   return { health, contradictions: 0, confirmedAtMs: 0, goodSinceMs: Infinity };
 }
@@ -62,7 +65,7 @@ export function recordCheck(
   thresholds: Thresholds,
 ): TrackedBackend {
   const { health } = backend;
-  const { ok, misconfigured, detail, startedMs, durationMs } = outcome;
+  const { ok, ready, misconfigured, detail, startedMs, durationMs } = outcome;
   const contradictions = (health.state === 'up') === ok ? 0 : backend.contradictions + 1;
   const turns = health.state === 'unknown' || contradictions >= (ok ? thresholds.rise : thresholds.fall);
   const opposite: BackendState = ok ? 'up' : 'down';
@@ -74,6 +77,7 @@ export function recordCheck(
       sinceMs: turns ? startedMs : health.sinceMs,
       lastCheck,
       misconfigured,
+      draining: ok && !ready,
     },
     contradictions: turns ? 0 : contradictions,
     confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,

@@ -21,9 +21,13 @@ const TOTALS = [
   'accepted',
   'refused',
   'overLimit',
+  'overSourceLimit',
+  'forbidden',
+  'rateLimited',
   'acceptErrors',
   'closedVipRemoved',
   'closedBackendDown',
+  'closedAge',
 ] as const;
 const BACKEND_TOTALS = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'] as const;
 
@@ -57,10 +61,18 @@ export type ProxyCounts = {
   readonly refused: number;
   /** Closed at once because the limit on clients was reached. */
   readonly overLimit: number;
+  /** Closed at once because their address has as many connections as one may have. */
+  readonly overSourceLimit: number;
+  /** Closed at once because their address is in none of the allowed networks. */
+  readonly forbidden: number;
+  /** How often accepting paused because clients came faster than they may. */
+  readonly rateLimited: number;
   /** Failures of accept() itself, such as EMFILE. */
   readonly acceptErrors: number;
   readonly closedVipRemoved: number;
   readonly closedBackendDown: number;
+  /** Closed while idle because they had been open for the longest time that they may be. */
+  readonly closedAge: number;
   /** In the order of the backends in ProxyWorkerData. */
   readonly backends: readonly BackendCounts[];
 };
@@ -139,9 +151,13 @@ export class ProxyCounters {
       accepted: total('accepted'),
       refused: total('refused'),
       overLimit: total('overLimit'),
+      overSourceLimit: total('overSourceLimit'),
+      forbidden: total('forbidden'),
+      rateLimited: total('rateLimited'),
       acceptErrors: total('acceptErrors'),
       closedVipRemoved: total('closedVipRemoved'),
       closedBackendDown: total('closedBackendDown'),
+      closedAge: total('closedAge'),
       backends: Array.from({ length: backendCount }, (_, index) => this.#readBackend(index)),
     };
   }

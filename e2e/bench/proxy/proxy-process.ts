@@ -14,6 +14,13 @@ const worker = startThread('../proxy/driver/worker', 'proxy0', {
   connectTimeoutMs: 2000,
   backends,
   reusePort: false,
+  limits: {
+    maxConnections: 65_536,
+    maxConnectionsPerSource: 0,
+    allowedSources: [],
+    acceptsPerSecond: 0,
+    maxConnectionAgeMs: 0,
+  },
   counters: createProxyCounters(),
 } satisfies ProxyWorkerData);
 worker.on('message', (event: ProxyEvent) => {

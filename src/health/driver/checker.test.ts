@@ -36,6 +36,7 @@ function run(
     rise: 2,
     fall: 3,
     ca: ca.pair.cert,
+    client: null,
     onReport: (report) => {
       reports.push(report);
       for (const look of waiting) look();

@@ -7,7 +7,7 @@ import type { BackendHealth, BackendState } from '../backend.ts';
 import { type Assessment, assess } from '../class.ts';
 import { nextCheckMs } from '../schedule.ts';
 import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
-import { probe, trustOnly } from './probe.ts';
+import { type ClientPair, probe, trustOnly } from './probe.ts';
 
 export type HealthReport = Assessment & {
   /** In the order of the options. */
@@ -29,6 +29,7 @@ export type HealthCheckerOptions = {
   readonly fall: number;
   /** PEM text of the CA certificates to trust, from readCa. */
   readonly ca: string;
+  readonly client: ClientPair | null;
   /** After each check. */
   onReport(report: HealthReport): void;
   /** After a check that changed the backend's state, before its onReport. */
@@ -46,10 +47,10 @@ export class HealthChecker {
   readonly #stopping = new AbortController();
   #loops: readonly Promise<void>[] | null = null;
 
-  /** Throws when `ca` is not PEM. */
+  /** Throws when `ca` is not PEM, or `client` no pair. */
   constructor(options: HealthCheckerOptions) {
     this.#options = options;
-    this.#trust = trustOnly(options.ca);
+    this.#trust = trustOnly(options.ca, options.client);
     this.#backends = options.backends.map((backend) => untriedBackend(backend));
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { type Socket, connect } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { type TestContext, after, test } from 'node:test';
@@ -40,7 +40,7 @@ async function detailOf(context: TestContext, started: Promise<TestBackend>): Pr
   return outcome.detail;
 }
 
-test('a good backend: one GET of the path, over HTTP/1.1, without SNI', async (context) => {
+test('a good backend: GET of the path, then of /readyz, over HTTP/1.1, without SNI', async (context) => {
   const seen: unknown[] = [];
   const backend = await use(
     context,
@@ -56,7 +56,67 @@ test('a good backend: one GET of the path, over HTTP/1.1, without SNI', async (c
     { ok: true, misconfigured: false, detail: '200' },
   );
   assert.ok(outcome.durationMs > 0 && outcome.durationMs <= performance.now() - before);
-  assert.deepEqual(seen, [{ method: 'GET', url: '/healthz', httpVersion: '1.1', sni: false }]);
+  const how = { method: 'GET', httpVersion: '1.1', sni: false };
+  assert.deepEqual(seen, [
+    { ...how, url: '/healthz' },
+    { ...how, url: '/readyz' },
+  ]);
+});
+
+/** A backend whose /healthz is good and whose /readyz answers like this. */
+function withReadiness(
+  context: TestContext,
+  answer: (response: ServerResponse) => void,
+): Promise<TestBackend> {
+  return use(
+    context,
+    listenHttps(good, ({ url }, response) => {
+      if (url === '/readyz') answer(response);
+      else response.end('ok');
+    }),
+  );
+}
+
+test('a backend whose /readyz fails is good, but not ready', async (context) => {
+  const backend = await withReadiness(context, (response) =>
+    response.writeHead(500).end('[-]shutdown failed'),
+  );
+  const { ok, ready, detail } = await check(backend);
+  assert.deepEqual({ ok, ready, detail }, { ok: true, ready: false, detail: '200, but /readyz 500' });
+});
+
+test('a backend without /readyz, or one that may not be asked, is ready', async (context) => {
+  for (const status of [200, 401, 403, 404]) {
+    const backend = await withReadiness(context, (response) => response.writeHead(status).end());
+    const { ok, ready, detail } = await check(backend);
+    assert.deepEqual({ ok, ready, detail }, { ok: true, ready: true, detail: '200' });
+  }
+});
+
+test('a /readyz that hangs or breaks off says nothing: the check itself was good', async (context) => {
+  const hanging = await withReadiness(context, () => {});
+  const breaking = await withReadiness(context, (response) => response.destroy());
+  for (const outcome of [await check(hanging, 500), await check(breaking)]) {
+    assert.deepEqual([outcome.ok, outcome.ready, outcome.detail], [true, true, '200']);
+  }
+});
+
+test('a server that asks for a client certificate gets the one that is configured', async (context) => {
+  const client = await ca.issue({ names: ['DNS:kube-vrrp'], usage: 'clientAuth' });
+  const seen: boolean[] = [];
+  const backend = await use(
+    context,
+    listenHttps(good, ({ socket }, response) => {
+      const isKnown = 'authorized' in socket && socket.authorized === true;
+      seen.push(isKnown);
+      response.writeHead(isKnown ? 200 : 401).end();
+    }),
+  );
+  backend.server.setSecureContext({ ...good, ca: ca.pair.cert });
+  Object.assign(backend.server, { requestCert: true, rejectUnauthorized: false });
+  assert.equal((await check(backend)).misconfigured, true);
+  const outcome = await check(backend, 8000, trustOnly(ca.pair.cert, client));
+  assert.deepEqual([outcome.ok, outcome.misconfigured, outcome.detail], [true, false, '200']);
 });
 
 test('a good backend over IPv6', async (context) => {
@@ -185,7 +245,7 @@ test('a connection that is reset or closed: the detail says when', async (contex
     response.write('o');
     setImmediate(() => response.destroy());
   });
-  assert.equal(await detailOf(context, closeInChunk), 'answer is malformed or breaks off');
+  assert.equal(await detailOf(context, closeInChunk), 'connection closed in the middle of the answer');
 });
 
 test('headers without end are not read for ever', async (context) => {

@@ -9,6 +9,14 @@ import type { CheckOutcome } from '../tracker.ts';
 /** Enough for any answer of /healthz; reading more says nothing new. */
 const BODY_MAX_BYTES = 4096;
 
+/**
+ * Asked after the check, on its connection. During --shutdown-delay-duration of an API server this alone fails, while
+ * /healthz and /livez stay good: it finishes what it has, and wants no new clients.
+ */
+const READY_PATH = '/readyz';
+/** What is no answer to the question: not found, or not allowed, which the check itself reports. */
+const NO_ANSWER: ReadonlySet<number> = new Set([401, 403, 404]);
+
 export type ProbeTarget = {
   readonly address: IpAddress;
   readonly port: number;
@@ -18,12 +26,16 @@ export type ProbeTarget = {
   readonly timeoutMs: number;
 };
 
+/** PEM texts of a client certificate and its private key. */
+export type ClientPair = { readonly cert: string; readonly key: string };
+
 /**
  * Trust in the certificates of `ca` (PEM) and in no others. An intermediate CA in it is trusted without its root, as
- * Kubernetes' own clients do (kubeadm's ca.crt may be one). Throws on text that is not PEM.
+ * Kubernetes' own clients do (kubeadm's ca.crt may be one). `client` is shown
+ * to servers that ask for it. Throws on text that is not PEM, or a key that is not the certificate's.
  */
-export function trustOnly(ca: string): SecureContext {
-  return createSecureContext({ ca, allowPartialTrustChain: true });
+export function trustOnly(ca: string, client: ClientPair | null = null): SecureContext {
+  return createSecureContext({ ca, allowPartialTrustChain: true, ...client });
 }
 
 /**
@@ -33,7 +45,7 @@ export function trustOnly(ca: string): SecureContext {
  */
 export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<CheckOutcome> {
   const startedMs = monotonicMs();
-  const connection: Connection = { stage: 'connect', socket: null };
+  const connection: Connection = { stage: 'connect', socket: null, judgement: null };
   const client = openClient(target, connection);
   const ending = Promise.withResolvers<'timeout' | 'stopped'>();
   const timer = setTimeout(() => ending.resolve('timeout'), target.timeoutMs);
@@ -50,16 +62,18 @@ export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<C
   return { ...judge(result, target, connection), startedMs, durationMs };
 }
 
-type Judgement = Pick<CheckOutcome, 'ok' | 'misconfigured' | 'detail'>;
+type Judgement = Pick<CheckOutcome, 'ok' | 'ready' | 'misconfigured' | 'detail'>;
 
-type Connection = { stage: CheckStage; socket: TLSSocket | null };
+/** `judgement`: of the check, when only the question for readiness is open. */
+type Connection = { stage: CheckStage; socket: TLSSocket | null; judgement: Judgement | null };
 
 function judge(
   result: Judgement | 'timeout' | 'stopped',
   target: ProbeTarget,
-  { stage }: Connection,
+  { stage, judgement }: Connection,
 ): Judgement {
   if (typeof result !== 'string') return result;
+  if (judgement !== null) return judgement;
   return failure(result === 'timeout' ? describeTimeout(target.timeoutMs, stage) : result);
 }
 
@@ -98,27 +112,42 @@ function openClient({ address, port, trust }: ProbeTarget, connection: Connectio
 
 async function exchange(client: Client, target: ProbeTarget, connection: Connection): Promise<Judgement> {
   try {
-    const headers = { 'user-agent': 'kube-vrrp' };
-    const { statusCode, body } = await client.request({
-      path: target.path,
-      method: 'GET',
-      headers,
-      reset: true,
-    });
-    connection.stage = 'body';
-    let bodyBytes = 0;
-    for await (const chunk of body as AsyncIterable<Uint8Array>) {
-      bodyBytes += chunk.length;
-      if (bodyBytes > BODY_MAX_BYTES) break;
-    }
-    return judgeStatus(statusCode);
+    const asksReady = target.path !== READY_PATH;
+    const { status, isWhole } = await get(client, connection, target.path, !asksReady);
+    const judgement = { ...judgeStatus(status), ready: true };
+    if (!judgement.ok || judgement.misconfigured || !isWhole || !asksReady) return judgement;
+    connection.judgement = judgement;
+    const answer = await get(client, connection, READY_PATH, true);
+    const ready = answer.status < 400 || NO_ANSWER.has(answer.status);
+    return ready
+      ? judgement
+      : { ...judgement, ready, detail: `${status}, but ${READY_PATH} ${answer.status}` };
   } catch (error) {
-    return failure(describeFailure(codeOf(error), connection.stage, target.address.text));
+    return (
+      connection.judgement ?? failure(describeFailure(codeOf(error), connection.stage, target.address.text))
+    );
   }
 }
 
+async function get(
+  client: Client,
+  connection: Connection,
+  path: string,
+  isLast: boolean,
+): Promise<{ readonly status: number; readonly isWhole: boolean }> {
+  const headers = { 'user-agent': 'kube-vrrp' };
+  const { statusCode, body } = await client.request({ path, method: 'GET', headers, reset: isLast });
+  connection.stage = 'body';
+  let bodyBytes = 0;
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
+    bodyBytes += chunk.length;
+    if (bodyBytes > BODY_MAX_BYTES) return { status: statusCode, isWhole: false };
+  }
+  return { status: statusCode, isWhole: true };
+}
+
 function failure(detail: string): Judgement {
-  return { ok: false, misconfigured: false, detail };
+  return { ok: false, ready: true, misconfigured: false, detail };
 }
 
 function codeOf(error: unknown): string {

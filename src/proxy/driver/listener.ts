@@ -12,6 +12,7 @@ import { acceptClient, type ConnectionOptions, localAddress, openListener } from
 const BACKLOG = 4096;
 /** So many are accepted in a row, and then those who are connected have their turn. */
 const ACCEPTS_PER_TURN = 64;
+/** Between attempts to accept when there is no descriptor left, not even to turn clients away. */
 const PAUSE_MS = 100;
 /** Listening failed for want of IPv6 in this kernel or namespace. */
 const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
@@ -32,6 +33,8 @@ export type ListenerOptions = ConnectionOptions & {
   readonly reusePort: boolean;
   /** A client has come; `acceptedClient` tells who. The descriptor is the callee's. */
   readonly onClient: (fd: number) => void;
+  /** How long the next client has to wait to be accepted (ms); 0: not at all. */
+  readonly waitMs: () => number;
   /** accept(2) failed; `code` is an errno name. */
   readonly onError: (code: string) => void;
 };
@@ -80,6 +83,11 @@ export class Listener implements Watcher {
 
   #accept(most: number): void {
     for (let count = 0; count < most; count += 1) {
+      const waitMs = this.#options.waitMs();
+      if (waitMs > 0) {
+        this.#pause(waitMs);
+        return;
+      }
       const fd = acceptClient(this.#fd);
       if (fd >= 0) {
         this.#options.onClient(fd);
@@ -90,15 +98,16 @@ export class Listener implements Watcher {
       this.#options.onError(errnoCode(error));
       if (error !== EMFILE && error !== ENFILE) continue; // a client that is gone already, for example
       if (this.#turnAway()) continue;
-      this.#pause();
+      this.#pause(PAUSE_MS);
       return;
     }
   }
 
-  /** Nobody can be accepted, and nobody turned away: asking again at once would take a whole core. */
-  #pause(): void {
+  /** Clients wait in the kernel's queue. Being told of them meanwhile would take a whole core. */
+  #pause(pauseMs: number): void {
+    if (!this.#isOpen || this.#resume.atMs !== Number.POSITIVE_INFINITY) return;
     this.#loop.unwatch(this.#fd, true);
-    this.#resume.atMs = this.#loop.nowMs + PAUSE_MS;
+    this.#resume.atMs = this.#loop.nowMs + pauseMs;
   }
 
   /** Without a free descriptor a client would wait, and wake this thread for ever. */

@@ -77,8 +77,12 @@ export class Relay implements Watcher, Task {
   #finsSent = 0;
   #isQueued = false;
   #isClosed = false;
+  /** monotonicMs. */
+  openedAtMs = 0;
   /** Of the latest bytes, or of the opening, monotonicMs. */
   activeAtMs = 0;
+  /** Of this connection's longest age, 0.9 to 1.1: clients that came together do not go together. */
+  readonly ageFactor = 0.9 + Math.random() * 0.2;
 
   /** `clientFd` is an accepted socket, which is the relay's from now on. */
   constructor(clientFd: number, addresses: ClientAddresses, host: RelayHost) {
@@ -140,6 +144,11 @@ export class Relay implements Watcher, Task {
   /** Ends both sides with RST, whatever is in flight. */
   reset(): void {
     this.#end(closeWithReset);
+  }
+
+  /** Ends both sides with FIN. What is in flight may be lost: for connections that are idle. */
+  close(): void {
+    this.#end(calls.close);
   }
 
   /** Gives the present attempt up and tries the next backend; nothing when one has accepted already. */
@@ -213,6 +222,7 @@ export class Relay implements Watcher, Task {
     this.#toClient = toClient;
     this.#clientWatch = new SocketWatch(this.#clientFd, options.userTimeoutMs);
     this.#upstreamWatch = new SocketWatch(this.#upstreamFd, options.userTimeoutMs);
+    this.openedAtMs = loop.nowMs;
     this.activeAtMs = loop.nowMs;
     this.#host.attempted(this);
     this.#host.opened(this, index, this.#tried.length);

@@ -10,7 +10,9 @@ import { after, beforeEach, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { parseIp } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
+import type { ProxyLimits } from '../admission.ts';
 import { createProxyCounters, ProxyCounters } from '../counters.ts';
 import type { ProxyCounts } from '../counters.ts';
 import type { ProxyBackend } from '../upstream.ts';
@@ -22,6 +24,13 @@ import type { TcpProxyOptions } from './tcp-proxy.ts';
 
 const DEADLINE_MS = 8_000;
 const MIB = 1024 * 1024;
+const LIMITS: ProxyLimits = {
+  maxConnections: 10_000,
+  maxConnectionsPerSource: 0,
+  allowedSources: [],
+  acceptsPerSecond: 0,
+  maxConnectionAgeMs: 0,
+};
 
 async function until(condition: () => boolean, what: string | (() => string)): Promise<void> {
   const deadlineMs = monotonicMs() + DEADLINE_MS;
@@ -122,7 +131,7 @@ async function startProxy(
     connectTimeoutMs: 1_000,
     reusePort: false,
     counters,
-    maxClients: 10_000,
+    limits: LIMITS,
     debug: false,
     log: (level, message, fields) => logs.push({ level, message, fields: fields ?? {} }),
     ...options,
@@ -832,7 +841,9 @@ describe('listening', () => {
 
   test('more clients than the limit are reset and counted', async (t) => {
     const backend = await startBackend(t, echo);
-    const { client, outcome, counts } = await startProxy(t, [backend.backend()], { maxClients: 2 });
+    const { client, outcome, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnections: 2 },
+    });
     const first = await client();
     await roundTrip(first);
     await roundTrip(await client());
@@ -843,6 +854,66 @@ describe('listening', () => {
     await roundTrip(await client());
   });
 
+  test('a source beyond its limit is reset and counted, and others are served', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, outcome, counts, logs } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnectionsPerSource: 2 },
+    });
+    const first = await client();
+    await roundTrip(first);
+    await roundTrip(await client());
+    assert.equal(await outcome(), 'ECONNRESET');
+    assert.equal(counts().overSourceLimit, 1);
+    assert.match(logs[0]?.message ?? '', /127\.0\.0\.1 has 2 connections/);
+    await roundTrip(await client('::1'));
+    first.end();
+    await until(() => counts().clients === 2, 'a place is free');
+    await roundTrip(await client());
+  });
+
+  test('a source that is in no allowed network is reset and counted', async (t) => {
+    const backend = await startBackend(t, echo);
+    const loopback = { address: parseIp('127.0.0.0') ?? assert.fail(), prefixLength: 8 };
+    const { client, counts, port } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, allowedSources: [loopback] },
+    });
+    await roundTrip(await client());
+    assert.equal(await ending(connect({ host: '::1', port })), 'ECONNRESET');
+    assert.equal(counts().forbidden, 1);
+    assert.equal(backend.sockets.length, 1);
+  });
+
+  test('clients that come faster than they may wait, and all are served', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, acceptsPerSecond: 50 },
+    });
+    const fromMs = monotonicMs();
+    const clients = await Promise.all(Array.from({ length: 80 }, () => client()));
+    await Promise.all(clients.map((socket) => roundTrip(socket)));
+    assert.ok(monotonicMs() - fromMs >= 550, '30 beyond the first 50 take 0.6 s');
+    assert.ok(counts().rateLimited > 0);
+    assert.equal(counts().accepted, 80);
+  });
+
+  test('a connection beyond its age is closed when it is idle, and not before', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnectionAgeMs: 500 },
+    });
+    const idle = await client();
+    const busy = await client();
+    await Promise.all([roundTrip(idle), roundTrip(busy)]);
+    const end = ending(idle);
+    while (counts().closedAge === 0) {
+      await roundTrip(busy);
+      await delay(20);
+    }
+    assert.equal(await end, 'fin');
+    assert.equal(counts().closedAge, 1);
+    await roundTrip(busy);
+  });
+
   test('without free descriptors clients are turned away, and served again when there are some', async (t) => {
     const backend = await startBackend(t, echo);
     const modules = ['./tcp-proxy.ts', '../counters.ts', './event-loop.ts'].map(
@@ -851,7 +922,7 @@ describe('listening', () => {
     const script = `
       const [{ TcpProxy }, { createProxyCounters }, { EventLoop }] = await Promise.all(${JSON.stringify(modules)}.map((url) => import(url)));
       const proxy = new TcpProxy(await EventLoop.start(), { port: 0, backends: [${JSON.stringify(backend.backend())}], connectTimeoutMs: 1000,
-        reusePort: false, counters: createProxyCounters(), maxClients: 10000, debug: false, log: () => {} });
+        reusePort: false, counters: createProxyCounters(), limits: ${JSON.stringify(LIMITS)}, debug: false, log: () => {} });
       console.log(proxy.listen());`;
     const limited = ['-c', 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"', process.execPath, script];
     const child = spawn('sh', limited, { stdio: ['ignore', 'pipe', 'inherit'] });

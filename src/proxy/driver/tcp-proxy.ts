@@ -4,6 +4,7 @@ import { ipFromOctets, parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
+import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
 import { ConnectionReport } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
 import {
@@ -37,8 +38,7 @@ export type TcpProxyOptions = {
   readonly connectTimeoutMs: number;
   readonly reusePort: boolean;
   readonly counters: SharedArrayBuffer;
-  /** Over all workers that share the counters; further clients are reset when they arrive. */
-  readonly maxClients: number;
+  readonly limits: ProxyLimits;
   /** True: each connection is logged, at level debug. */
   readonly debug: boolean;
   readonly log: Log;
@@ -69,6 +69,10 @@ const DEFAULT_TIMES: ProxyTimes = {
 export const MAX_PIPES = 128;
 export const FILES_PER_PIPE = 2;
 const LOG_INTERVAL_MS = 5_000;
+/** How often connections are looked at for their age. */
+const AGE_TICK_MS = 500;
+/** A connection on which nothing has come or gone for this long is idle. */
+const IDLE_MS = 1_000;
 /** On a healthy network a server answers in a fraction of this; a lost SYN is repeated after a second (RFC 6298). */
 const SLOW_CONNECT_MS = 300;
 /** How often attempts are looked at, at most. */
@@ -92,7 +96,10 @@ export class TcpProxy {
   readonly #limiter = new LogLimit(LOG_INTERVAL_MS, 2 * MAX_BACKENDS);
   readonly #host: RelayHost;
   readonly #memory: FlowMemory;
+  readonly #admission: Admission;
+  readonly #acceptRate: AcceptRate;
   readonly #attemptDeadline: Deadline;
+  readonly #ageDeadline: Deadline;
   readonly #flushDeadline: Deadline;
   readonly #checkDeadline: Deadline;
   readonly #graceDeadline: Deadline;
@@ -127,6 +134,9 @@ export class TcpProxy {
     this.#memory = createFlowMemory(options.maxPipes ?? MAX_PIPES);
     this.#addresses = options.backends.map(addressOf);
     this.#host = this.#relayHost();
+    this.#admission = new Admission(options.limits);
+    this.#acceptRate = new AcceptRate(options.limits.acceptsPerSecond);
+    this.#ageDeadline = loop.deadline(() => this.#closeAged());
     this.#attemptDeadline = loop.deadline(() => this.#checkAttempts());
     this.#flushDeadline = loop.deadline(() => this.#flush());
     this.#checkDeadline = loop.deadline(() => this.#check());
@@ -147,6 +157,7 @@ export class TcpProxy {
       port: this.#options.port,
       reusePort: this.#options.reusePort,
       onClient: (fd) => this.#accept(fd),
+      waitMs: () => this.#acceptWaitMs(),
       onError: (code) => this.#acceptFailed(code),
     });
     this.#port = this.#listener.port;
@@ -190,7 +201,7 @@ export class TcpProxy {
     await this.#idle(graceMs);
     for (const relay of this.#relays) relay.reset();
     this.#flush();
-    for (const deadline of [this.#flushDeadline, this.#checkDeadline])
+    for (const deadline of [this.#flushDeadline, this.#checkDeadline, this.#ageDeadline])
       deadline.atMs = Number.POSITIVE_INFINITY;
     this.#memory.pipes.close();
   }
@@ -222,23 +233,66 @@ export class TcpProxy {
 
   #accept(fd: number): void {
     this.#counters.add('accepted');
+    this.#acceptRate.take();
     const { text: client, port: clientPort } = acceptedClient();
-    if (this.#counters.addClients(1) >= this.#options.maxClients) {
+    const refusal = this.#admission.admit(client, this.#counters.addClients(1));
+    if (refusal !== null) {
       this.#counters.addClients(-1);
-      this.#counters.add('overLimit');
+      this.#turnAway(client, refusal);
       closeWithReset(fd);
-      this.#logLimited(
-        'over-limit',
-        'warn',
-        `client refused: ${this.#options.maxClients} clients are connected, which is the limit`,
-        { limit: this.#options.maxClients },
-      );
       return;
     }
     const relay = new Relay(fd, { client, clientPort, local: localAddress(fd).text }, this.#host);
     this.#relays.add(relay);
     this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
     relay.start();
+  }
+
+  #turnAway(client: string, refusal: Refusal): void {
+    const { maxConnections, maxConnectionsPerSource } = this.#options.limits;
+    switch (refusal) {
+      case 'limit':
+        this.#counters.add('overLimit');
+        this.#logLimited(
+          refusal,
+          'warn',
+          `client refused: ${maxConnections} clients are connected, which is the limit (proxy.maxConnections, or the limit on open files)`,
+          { limit: maxConnections },
+        );
+        break;
+      case 'sourceLimit':
+        this.#counters.add('overSourceLimit');
+        this.#logLimited(
+          refusal,
+          'warn',
+          `client refused: ${client} has ${maxConnectionsPerSource} connections, which is the limit (proxy.maxConnectionsPerSource)`,
+          { client, limit: maxConnectionsPerSource },
+        );
+        break;
+      case 'forbidden':
+        this.#counters.add('forbidden');
+        this.#logLimited(
+          refusal,
+          'warn',
+          `client refused: ${client} is in no network of proxy.allowedSources`,
+          { client },
+        );
+        break;
+    }
+  }
+
+  #acceptWaitMs(): number {
+    const waitMs = this.#acceptRate.waitMs(this.#loop.nowMs);
+    if (waitMs === 0) return 0;
+    this.#counters.add('rateLimited');
+    const { acceptsPerSecond } = this.#options.limits;
+    this.#logLimited(
+      'rate',
+      'warn',
+      `clients wait: more than ${acceptsPerSecond} a second come to this thread, which is its share of proxy.acceptRate`,
+      { limit: acceptsPerSecond },
+    );
+    return waitMs;
   }
 
   #acceptFailed(code: string): void {
@@ -289,6 +343,7 @@ export class TcpProxy {
     const openedAtMs = this.#loop.nowMs;
     this.connections.opens(relay, { client, clientPort, local, backend, openedAtMs });
     this.#options.onConnections?.();
+    if (this.#options.limits.maxConnectionAgeMs > 0) this.#arm(this.#ageDeadline, AGE_TICK_MS);
     if (!this.#options.debug) return;
     this.#options.log('debug', `client ${client}:${clientPort} goes to ${backend}`, {
       client,
@@ -328,6 +383,7 @@ export class TcpProxy {
 
   #closed(relay: Relay, backendIndex: number): void {
     this.#relays.delete(relay);
+    this.#admission.left(relay.addresses.client);
     this.connections.closes(relay, relay.bytesToBackend, relay.bytesToClient);
     this.#options.onConnections?.();
     this.#counters.addClients(-1);
@@ -362,6 +418,18 @@ export class TcpProxy {
   #check(): void {
     for (const relay of this.#relays) relay.check();
     if (this.#relays.size > 0) this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
+  }
+
+  #closeAged(): void {
+    const { maxConnectionAgeMs } = this.#options.limits;
+    for (const relay of this.#relays) {
+      const ageMs = this.#loop.nowMs - relay.openedAtMs;
+      const isDue = !relay.isConnecting && ageMs > maxConnectionAgeMs * relay.ageFactor;
+      if (!isDue || this.#loop.nowMs - relay.activeAtMs < IDLE_MS) continue;
+      this.#counters.add('closedAge');
+      relay.close();
+    }
+    if (this.#relays.size > 0) this.#arm(this.#ageDeadline, AGE_TICK_MS);
   }
 
   #flush(): void {

@@ -85,10 +85,17 @@ async function nameOfBackend(t: TestContext, port: number): Promise<string> {
 
 function counting(
   backends: readonly ProxyBackend[],
-): Pick<ProxyWorkerData, 'backends' | 'counters'> & { readonly read: () => ProxyCounts } {
+): Pick<ProxyWorkerData, 'backends' | 'counters' | 'limits'> & { readonly read: () => ProxyCounts } {
   const counters = createProxyCounters();
   const view = new ProxyCounters(counters);
-  return { backends, counters, read: () => view.read(backends.length) };
+  const limits = {
+    maxConnections: 1000,
+    maxConnectionsPerSource: 0,
+    allowedSources: [],
+    acceptsPerSecond: 0,
+    maxConnectionAgeMs: 0,
+  };
+  return { backends, counters, limits, read: () => view.read(backends.length) };
 }
 
 test('listens, passes traffic, follows backends and vipRemoved, stops and exits', async (t) => {

@@ -1,5 +1,4 @@
 /** Entry of a proxy thread: connects a TcpProxy with the threads that command it. */
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { LoopVitals } from '../../net/thread-vitals.ts';
@@ -7,14 +6,8 @@ import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from './messages.ts';
 import { type Deadline, EventLoop } from './event-loop.ts';
 import { ListenError } from './listener.ts';
-import { FILES_PER_PIPE, MAX_PIPES, TcpProxy } from './tcp-proxy.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 
-/** Descriptors left for everything that is not a client or its backend connection. */
-const RESERVED_FILES = 256;
-const FILES_PER_CLIENT = 2;
-const MIN_CLIENTS = 16;
-/** Bounds the kernel's memory where the file limit is a million: each stalled client has full socket buffers. */
-const MAX_CLIENTS = 65_536;
 /** How late others may learn of a connection: peers are told which clients to reset should this node be lost. */
 const REPORT_INTERVAL_MS = 20;
 
@@ -38,7 +31,7 @@ class ProxyWorker {
       connectTimeoutMs: data.connectTimeoutMs,
       reusePort: data.reusePort,
       counters: data.counters,
-      maxClients: clientLimit(),
+      limits: data.limits,
       debug: data.debug ?? false,
       log: (level, message, fields) => this.#log(level, message, fields),
       onConnections: () => this.#reportSoon(),
@@ -132,19 +125,6 @@ class ProxyWorker {
 function post(port: MessagePort, event: ProxyEvent): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows, not for MessagePorts
   port.postMessage(event);
-}
-
-/** How many clients the process's limit on open files allows, over all workers. */
-function clientLimit(): number {
-  const files = openFilesLimit();
-  const byFiles = Math.floor((files - RESERVED_FILES - MAX_PIPES * FILES_PER_PIPE) / FILES_PER_CLIENT);
-  return Math.min(MAX_CLIENTS, Math.max(MIN_CLIENTS, byFiles));
-}
-
-/** RLIMIT_NOFILE; Node raises the soft limit to the hard one when it starts. */
-function openFilesLimit(): number {
-  const soft = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft ?? 1024);
 }
 
 /** Shows that this thread lives, and how long it keeps others waiting. */
