@@ -1,287 +1,36 @@
 /** The data plane on loopback: what goes in comes out, and nothing stays behind. Needs no privileges. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { after, beforeEach, describe, test } from 'node:test';
-import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { parseIp } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
-import type { ProxyLimits } from '../admission.ts';
-import { createProxyCounters, ProxyCounters } from '../counters.ts';
-import type { ProxyCounts } from '../counters.ts';
+import {
+  closeWaits,
+  DEADLINE_MS,
+  echo,
+  ending,
+  freePort,
+  LIMITS,
+  MIB,
+  openFiles,
+  receiveAll,
+  roundTrip,
+  sendRandom,
+  startBackend,
+  startProxy,
+  startSynDropper,
+  stream,
+  until,
+  watchDescriptors,
+} from '../../testing/proxy.ts';
 import type { ProxyBackend } from '../upstream.ts';
-import type { LogFields, LogLevel } from '../../log/log.ts';
-import { EventLoop } from './event-loop.ts';
 import { ListenError } from './listener.ts';
-import { TcpProxy } from './tcp-proxy.ts';
-import type { TcpProxyOptions } from './tcp-proxy.ts';
 
-const DEADLINE_MS = 8_000;
-const MIB = 1024 * 1024;
-const LIMITS: ProxyLimits = {
-  maxConnections: 10_000,
-  maxConnectionsPerSource: 0,
-  allowedSources: [],
-  acceptsPerSecond: 0,
-  maxConnectionAgeMs: 0,
-};
-
-async function until(condition: () => boolean, what: string | (() => string)): Promise<void> {
-  const deadlineMs = monotonicMs() + DEADLINE_MS;
-  while (!condition()) {
-    assert.ok(
-      monotonicMs() < deadlineMs,
-      `not within ${DEADLINE_MS} ms: ${typeof what === 'string' ? what : what()}`,
-    );
-    await delay(5);
-  }
-}
-
-function openFiles(): number {
-  return readdirSync('/proc/self/fd').length;
-}
-
-/** Connections in CLOSE_WAIT (state 08) with this local or remote port: a FIN that nobody answered. */
-function closeWaits(port: number): number {
-  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
-  const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => readFileSync(path, 'utf8').split('\n'));
-  return lines
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, local, remote, state]) => state === '08' && `${local} ${remote}`.includes(`:${hexPort}`))
-    .length;
-}
-
-type Backend = {
-  readonly port: number;
-  readonly sockets: Socket[];
-  /** Closes the listener: connects are refused from now on. */
-  readonly refuse: () => Promise<void>;
-  readonly backend: (overrides?: Partial<ProxyBackend>) => ProxyBackend;
-};
-
-/** A backend on 127.0.0.1; whatever is left of it goes when the test ends. */
-async function startBackend(t: TestContext, onSocket: (socket: Socket) => void = () => {}): Promise<Backend> {
-  const sockets: Socket[] = [];
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    onSocket(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const refuse = async (): Promise<void> => {
-    if (!server.listening) return;
-    server.close();
-    await until(() => !server.listening, 'listener closed');
-  };
-  t.after(async () => {
-    await refuse();
-    for (const socket of sockets) socket.destroy();
-  });
-  return {
-    port,
-    sockets,
-    refuse,
-    backend: (overrides = {}) => ({
-      id: `127.0.0.1:${port}`,
-      host: '127.0.0.1',
-      port,
-      local: false,
-      state: 'up',
-      ...overrides,
-    }),
-  };
-}
-
-function echo(socket: Socket): void {
-  socket.pipe(socket);
-}
-
-type Log = { readonly level: LogLevel; readonly message: string; readonly fields: LogFields };
-type Proxy = {
-  readonly proxy: TcpProxy;
-  readonly port: number;
-  readonly logs: Log[];
-  readonly counts: () => ProxyCounts;
-  readonly view: ProxyCounters;
-  /** A client of the proxy, connected; reset when the test ends. */
-  readonly client: (host?: string) => Promise<Socket>;
-  /** How a client ends that connects and only listens. */
-  readonly outcome: () => Promise<string>;
-};
-
-async function startProxy(
-  t: TestContext,
-  backends: readonly ProxyBackend[],
-  options: Partial<TcpProxyOptions> = {},
-): Promise<Proxy> {
-  const counters = createProxyCounters();
-  const logs: Log[] = [];
-  const loop = await EventLoop.start();
-  const proxy = new TcpProxy(loop, {
-    port: 0,
-    backends,
-    connectTimeoutMs: 1_000,
-    reusePort: false,
-    counters,
-    limits: LIMITS,
-    debug: false,
-    log: (level, message, fields) => logs.push({ level, message, fields: fields ?? {} }),
-    ...options,
-    times: { checkIntervalMs: 100, flushIntervalMs: 20, ...options.times },
-  });
-  const port = listenOrStop(proxy, loop);
-  const clients: Socket[] = [];
-  t.after(async () => {
-    for (const client of clients) client.destroy();
-    await proxy.stop(0);
-    loop.stop();
-    const counts = view.read(backends.length);
-    assert.equal(counts.clients, 0, 'no client is left');
-    for (const backend of counts.backends) assert.equal(backend.connections, 0, 'no connection is left');
-  });
-  const view = new ProxyCounters(counters);
-  return {
-    proxy,
-    port,
-    logs,
-    counts: () => view.read(backends.length),
-    view,
-    client: async (host = '127.0.0.1') => {
-      const client = connect({ host, port, allowHalfOpen: true, noDelay: true });
-      clients.push(client);
-      await once(client, 'connect');
-      client.on('error', () => {});
-      return client;
-    },
-    outcome: () => ending(connect({ host: '127.0.0.1', port })),
-  };
-}
-
-function listenOrStop(proxy: TcpProxy, loop: EventLoop): number {
-  try {
-    return proxy.listen();
-  } catch (error) {
-    loop.stop();
-    throw error;
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '::');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** How a socket ended: 'fin', or the code of its error. Reads it, so it must not be paused. */
-function ending(socket: Socket): Promise<string> {
-  return new Promise((resolve) => {
-    socket.once('end', () => resolve('fin'));
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-    socket.resume();
-  });
-}
-
-async function roundTrip(client: Socket, text = 'ping'): Promise<void> {
-  const answer = once(client, 'data');
-  client.write(text);
-  assert.equal(String((await answer)[0]), text);
-}
-
-/** Sends `totalBytes` of random data in chunks of random size, with backpressure; returns its SHA-256. */
-async function sendRandom(socket: Socket, totalBytes: number): Promise<string> {
-  const hash = createHash('sha256');
-  const source = randomBytes(2 * MIB);
-  let leftBytes = totalBytes;
-  while (leftBytes > 0) {
-    const bytes = Math.min(leftBytes, randomInt(1, randomInt(2, 300_000)));
-    const start = randomInt(source.length - bytes);
-    const chunk = source.subarray(start, start + bytes);
-    hash.update(chunk);
-    leftBytes -= bytes;
-    if (!socket.write(chunk)) await once(socket, 'drain');
-  }
-  socket.end();
-  return hash.digest('hex');
-}
-
-async function receiveAll(socket: Socket): Promise<{ readonly hash: string; readonly bytes: number }> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    bytes += chunk.length;
-  }
-  return { hash: hash.digest('hex'), bytes };
-}
-
-/** Writes `totalBytes` as fast as the socket takes them; `sentBytes` tells how many that were so far. */
-function stream(socket: Socket, totalBytes: number): { sentBytes: () => number } {
-  const chunk = Buffer.alloc(64 * 1024, 'x');
-  let sent = 0;
-  const fill = (): void => {
-    while (sent < totalBytes && !socket.destroyed) {
-      sent += chunk.length;
-      if (!socket.write(chunk)) return;
-    }
-  };
-  socket.on('drain', fill);
-  fill();
-  return { sentBytes: () => sent };
-}
-
-/** A port whose accept queue is full and never emptied, so that the kernel drops each further SYN. */
-async function startSynDropper(t: TestContext): Promise<number> {
-  const worker = new Worker(
-    `const { parentPort } = require('node:worker_threads');
-     const server = require('node:net').createServer();
-     server.listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
-       parentPort.postMessage(server.address().port);
-       setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
-     });`,
-    { eval: true },
-  );
-  const fillers: Socket[] = [];
-  t.after(async () => {
-    for (const filler of fillers) filler.destroy();
-    await worker.terminate();
-  });
-  const [port] = (await once(worker, 'message')) as [number];
-  for (;;) {
-    const filler = connect({ host: '127.0.0.1', port });
-    filler.on('error', () => {});
-    fillers.push(filler);
-    const accepted = await Promise.race([once(filler, 'connect').then(() => true), delay(200, false)]);
-    if (!accepted) return port;
-    assert.ok(fillers.length < 10, 'the accept queue never fills');
-  }
-}
-
-/** Open files before each test, the first one aside: what the process opens once and keeps is no leak. */
-const filesBefore: number[] = [];
-beforeEach(async () => {
-  filesBefore.push(openFiles());
-  await nothingLeft();
-});
-after(nothingLeft);
-
-async function nothingLeft(): Promise<void> {
-  const [, expected = Number.POSITIVE_INFINITY] = filesBefore;
-  await until(
-    () => openFiles() <= expected,
-    () => `the last test leaves ${openFiles()} files, not ${expected}`,
-  );
-}
+watchDescriptors();
 
 test('a client reaches a backend', async (t) => {
   const backend = await startBackend(t, echo);

@@ -67,7 +67,6 @@ const DEFAULT_TIMES: ProxyTimes = {
 
 /** Lent only while bytes are in flight; those whose receivers are slow hold one each. */
 export const MAX_PIPES = 128;
-export const FILES_PER_PIPE = 2;
 const LOG_INTERVAL_MS = 5_000;
 /** How often connections are looked at for their age. */
 const AGE_TICK_MS = 500;
