@@ -1,6 +1,6 @@
-/** What a user gets wrong: one clear sentence, a non-zero exit, never a stack trace. */
+/** What a user gets wrong: one clear sentence, never a stack trace; and no restart when what was wrong is right again. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
@@ -9,57 +9,23 @@ import { Daemon, type StartOptions } from './daemon.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
+import type { LabProcess } from './lab-process.ts';
 import { enterLab } from './privileges.ts';
 
 await enterLab();
 
-type Mistake = {
+type Obstacle = {
   readonly what: string;
   readonly config?: ConfigChanges;
-  readonly options?: StartOptions;
   /** All of these must be in the sentence: what is wrong, and where. */
   readonly names: readonly RegExp[];
-  readonly exitCode: 1 | 2;
+  /** Brings the obstacle about, where the configuration alone does not. */
+  readonly place?: (host: Host, lab: Lab) => Promise<void>;
+  readonly remove: (host: Host, lab: Lab) => Promise<void>;
 };
 
-const MISTAKES: readonly Mistake[] = [
-  {
-    what: 'a CA file that is not there',
-    config: { health: { caFile: '/nonexistent/ca.crt' } },
-    names: [/\/nonexistent\/ca\.crt/],
-    exitCode: 1,
-  },
-  {
-    what: 'a CA file that holds no certificate',
-    config: { health: { caFile: '/etc/hostname' } },
-    names: [/\/etc\/hostname/],
-    exitCode: 1,
-  },
-  {
-    what: 'a VIP outside every subnet of this host',
-    config: { vip: '10.77.0.1' },
-    names: [/10\.77\.0\.1/, /subnet/i],
-    exitCode: 1,
-  },
-  {
-    what: 'peers without this host',
-    config: { peers: ['192.168.100.2', '192.168.100.3'] },
-    names: [/peers/],
-    exitCode: 1,
-  },
-  {
-    what: 'no NET_RAW',
-    options: { withoutCapabilities: ['net_raw'] },
-    names: [/NET_RAW/],
-    exitCode: 1,
-  },
-  {
-    what: 'no NET_ADMIN',
-    options: { withoutCapabilities: ['net_admin'] },
-    names: [/NET_ADMIN/],
-    exitCode: 1,
-  },
-];
+/** Of the lab's own CA, whose place a wrong file takes. */
+const CA_COPY = 'late-ca.crt';
 
 /** A file and line of code, or the frame of a stack. */
 const STACK = /^\s+at .+:\d+|\.ts:\d+|node:internal/m;
@@ -86,44 +52,118 @@ describe('mistakes', () => {
     return [...errors.map(({ msg }) => msg), ...daemon.complaints.split('\n').filter(Boolean)];
   }
 
-  async function assertOneSentence(
-    daemon: Daemon,
-    { names, exitCode }: Omit<Mistake, 'what'>,
-  ): Promise<void> {
-    const exit = await daemon.ended();
-    const said = sentences(daemon);
-    assert.equal(exit.code, exitCode, daemon.describe());
-    assert.equal(said.length, 1, `${said.length} sentences instead of one\n${daemon.describe()}`);
-    for (const name of names) assert.match(said[0] ?? '', name);
-    assert.doesNotMatch(said[0] ?? '', STACK);
-    assert.deepEqual(lab.holders(VIP_IPV4), []);
+  function obstacles(): Obstacle[] {
+    const lateCa = join(lab.folder, CA_COPY);
+    let squatter: LabProcess | null = null;
+    return [
+      {
+        what: 'a CA file that is not there yet',
+        config: { health: { caFile: lateCa } },
+        names: [/late-ca\.crt does not exist/],
+        remove: async () => copyFileSync(cluster.caFile, lateCa),
+      },
+      {
+        what: 'a CA file that holds no certificate',
+        config: { health: { caFile: lateCa } },
+        names: [/late-ca\.crt/, /PEM/],
+        place: async () => writeFileSync(lateCa, 'nothing\n'),
+        remove: async () => copyFileSync(cluster.caFile, lateCa),
+      },
+      {
+        what: 'a configured interface that is not there',
+        config: { interface: 'net1' },
+        names: [/interface net1 does not exist/, /eth0/],
+        remove: () => rename('eth0', 'net1'),
+      },
+      {
+        what: 'a VIP outside every subnet of this host',
+        config: { vip: '10.77.0.1' },
+        names: [/10\.77\.0\.1/, /subnet/i],
+        remove: () => host.ip('addr add 10.77.0.2/24 dev eth0'),
+      },
+      {
+        what: 'peers without this host',
+        config: { peers: ['192.168.100.2', '192.168.100.33'] },
+        names: [/peers/],
+        remove: () => host.ip('addr add 192.168.100.33/24 dev eth0'),
+      },
+      {
+        what: 'a port that another program has',
+        names: [new RegExp(String(PROXY_PORT))],
+        place: async () => {
+          let isListening = false;
+          const script = `require('net').createServer().listen(${PROXY_PORT}, () => console.log('ready'))`;
+          squatter = host.spawn({
+            command: [process.execPath, '-e', script],
+            onLine: () => (isListening = true),
+          });
+          await eventually(() => isListening, { what: 'the port to be taken' });
+        },
+        remove: async () => squatter?.kill(),
+      },
+    ];
   }
 
-  for (const { what, config, options, ...expected } of MISTAKES) {
-    test(`${what}: one sentence and exit ${expected.exitCode}`, async (t) => {
-      const daemon = start(config, options);
-      await assertOneSentence(daemon, expected);
-      t.diagnostic(sentences(daemon)[0] ?? '');
-    });
+  /** As when a card gets another name at the next boot. */
+  async function rename(from: string, to: string): Promise<void> {
+    await host.ip(`link set ${from} down`, `link set ${from} name ${to}`, `link set ${to} up`);
   }
 
-  test('a taken port: one sentence and exit 1, and no part in the election', async (t) => {
-    let isListening = false;
-    const squatter = host.spawn({
-      command: [
-        process.execPath,
-        '-e',
-        `require('net').createServer().listen(${PROXY_PORT}, () => console.log('ready'))`,
-      ],
-      onLine: () => (isListening = true),
-    });
-    await eventually(() => isListening, { what: 'the port to be taken' });
-    const daemon = start();
-    await assertOneSentence(daemon, { names: [new RegExp(String(PROXY_PORT))], exitCode: 1 });
-    assert.ok(!daemon.transitions().some(({ fields }) => fields['to'] === 'Active'));
-    t.diagnostic(sentences(daemon)[0] ?? '');
-    await squatter.kill();
+  async function restore(): Promise<void> {
+    rmSync(join(lab.folder, CA_COPY), { force: true });
+    const { stdout } = await host.exec('ip', '-j', 'link');
+    if (stdout.includes('"net1"')) await rename('net1', 'eth0');
+    await host.exec('ip', 'addr', 'del', '10.77.0.2/24', 'dev', 'eth0');
+    await host.exec('ip', 'addr', 'del', '192.168.100.33/24', 'dev', 'eth0');
+  }
+
+  test('what may yet come is told in one sentence and waited for, and nobody has to restart anything', async (t) => {
+    for (const { what, config, names, place, remove } of obstacles()) {
+      await t.test(what, async (step) => {
+        await place?.(host, lab);
+        const daemon = start(config);
+        await eventually(() => sentences(daemon).length > 0, {
+          what: 'a sentence',
+          otherwise: () => daemon.describe(),
+        });
+        const [said = ''] = sentences(daemon);
+        for (const name of names) assert.match(said, name);
+        assert.doesNotMatch(said, STACK);
+        const { status, body } = await host.get('/readyz');
+        assert.equal(status, 503);
+        assert.ok(
+          said.includes(body.trim().split('\n').at(-1) ?? ' '),
+          `${body} is not what the log says: ${said}`,
+        );
+        assert.deepEqual(daemon.transitions(), []);
+        await remove(host, lab);
+        await daemon.ready();
+        assert.deepEqual(sentences(daemon), [said]);
+        step.diagnostic(said);
+        await daemon.kill();
+        await restore();
+      });
+    }
   });
+
+  test('a daemon that waits ends when it is told to', async () => {
+    const daemon = start({ vip: '10.77.0.1' });
+    await daemon.logged('that it waits', ({ event }) => event === 'waiting');
+    daemon.signal('SIGTERM');
+    assert.equal((await daemon.ended()).code, 0);
+  });
+
+  for (const capability of ['NET_RAW', 'NET_ADMIN']) {
+    test(`no ${capability}: one sentence and exit 1, as no waiting brings it`, async () => {
+      const daemon = start({}, { withoutCapabilities: [capability.toLowerCase()] });
+      assert.equal((await daemon.ended()).code, 1);
+      const said = sentences(daemon);
+      assert.equal(said.length, 1, daemon.describe());
+      assert.ok(said[0]?.includes(capability));
+      assert.doesNotMatch(said[0] ?? '', STACK);
+      assert.deepEqual(lab.holders(VIP_IPV4), []);
+    });
+  }
 
   test('everything wrong in the configuration is reported at once, each with its path and value, exit 2', async () => {
     const daemon = start({

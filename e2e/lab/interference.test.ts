@@ -22,8 +22,7 @@ describe('interference from outside', () => {
 
   before(async () => {
     lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
-    // Named, so that it can be missing.
-    cluster = await Cluster.start(lab, { config: { interface: HOST_INTERFACE } });
+    cluster = await Cluster.start(lab);
   });
   beforeEach(async () => cluster.repair());
   after(async () => lab.remove());
@@ -83,6 +82,29 @@ describe('interference from outside', () => {
     assertVipStayed(cluster, successor, backAtMs);
   });
 
+  test('the interface of the holder comes back under another name: the daemon stays up and joins again there', async () => {
+    const holder = await cluster.settled();
+    const daemon = cluster.daemon(holder);
+    const fromMs = monotonicMs();
+    await holder.ip(
+      `link set ${HOST_INTERFACE} down`,
+      `link set ${HOST_INTERFACE} name net7`,
+      'link set net7 up',
+    );
+    const successor = await cluster.oneHolder((host) => host !== holder);
+    await daemon.logged('the new name', ({ msg }) => msg.includes('net7'), { fromMs });
+    await eventually(async () => (await daemon.status()).interface === 'net7', { what: 'net7 in /status' });
+    assert.equal(await cluster.settled(), successor);
+    await holder.ip(
+      'link set net7 down',
+      `link set net7 name ${HOST_INTERFACE}`,
+      `link set ${HOST_INTERFACE} up`,
+    );
+    assert.equal(await cluster.settled(), successor);
+    assert.equal(daemon.exit, null, daemon.describe());
+    assertNoTwoHolders(cluster, fromMs);
+  });
+
   test('an interface that is missing at the start is waited for, with a log line, and then the node joins', async () => {
     const holder = await cluster.settled();
     const [late] = cluster.others(holder) as [typeof holder];
@@ -90,7 +112,7 @@ describe('interference from outside', () => {
     await vipGone(cluster, late, monotonicMs());
     await late.removeInterface();
     const daemon = cluster.startDaemon(late);
-    await daemon.logged(`that it waits for ${HOST_INTERFACE}`, ({ msg }) => msg.includes(HOST_INTERFACE));
+    await daemon.logged('that it waits', ({ event }) => event === 'waiting');
     assert.equal((await eventually(() => late.get('/readyz'), { what: '/readyz to answer' })).status, 503);
     assert.equal(daemon.exit, null, daemon.describe());
     const joinedAtMs = monotonicMs();

@@ -268,7 +268,7 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       assert.match(outcome.stdout, /^cp-1: kube-vrrp 1\.2\.3 on eth0, pid 77, up 1h 2m\n/);
       assert.match(
         outcome.stdout,
-        /^10\.0\.0\.10 {2}51 {4}Active {2}\d+s {3}254 {7}this node {2}no Active heard for 376 ms$/m,
+        /^10\.0\.0\.10 {2}51 {4}Active {2}\d+s +254 {7}this node {2}no Active heard for 376 ms$/m,
       );
       assert.match(outcome.stdout, /^10\.0\.0\.1:6443 \(this node\) {2}up {5}3 {12}200$/m);
     });

@@ -1,8 +1,6 @@
 /** `kube-vrrp run`. */
 import type { Config } from '../config/config.ts';
 import { StartError, runDaemon } from '../daemon/main-thread.ts';
-import { CaFileError } from '../health/driver/ca.ts';
-import { ClientPairError } from '../health/driver/client-pair.ts';
 import { NetError } from '../net/net-error.ts';
 import { printError } from './terminal.ts';
 
@@ -25,11 +23,7 @@ export async function runUntilStopped(config: Config): Promise<number> {
     endSoon(code);
     return code;
   } catch (error) {
-    const isTold =
-      error instanceof StartError ||
-      error instanceof CaFileError ||
-      error instanceof ClientPairError ||
-      error instanceof NetError;
+    const isTold = error instanceof StartError || error instanceof NetError;
     if (!isTold) throw error;
     printError(`kube-vrrp run: ${error.message}`);
     endSoon(1);

@@ -8,7 +8,7 @@ import { RtNetlink } from '../net/rtnetlink.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
 import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
-import { InterfaceTable, findRouterLink } from './interfaces.ts';
+import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 
 export type ElectionOptions = {
   readonly config: Config;
@@ -50,6 +50,11 @@ export class Election {
     const election = new Election(options);
     await election.reread();
     return election;
+  }
+
+  /** Null before the start and after the end. */
+  get interfaceName(): string | null {
+    return this.place?.interfaceName ?? null;
   }
 
   get defaultRouteLinkIndex(): (family: Family) => Promise<number | null> {
@@ -166,7 +171,22 @@ export class Election {
   }
 
   private attachAll(): void {
+    if (this.place === null) return;
+    const interfaceName = findInterface(this.interfaces, this.options.config, this.place.interfaceName);
+    if (interfaceName !== this.place.interfaceName) this.moveTo(interfaceName, this.place);
     for (const router of this.routers) this.attachOne(router);
+  }
+
+  private moveTo(interfaceName: string, place: Place): void {
+    this.place = { ...place, interfaceName };
+    this.options.log(
+      'warn',
+      `the subnet of the VIP is on ${interfaceName} now, no more on ${place.interfaceName}`,
+      {
+        event: 'interface',
+        interface: interfaceName,
+      },
+    );
   }
 
   /** Brings a router together with the interface as it is now, or apart from it. */

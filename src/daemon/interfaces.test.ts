@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type IpAddress, parseIp } from '../ip/address.ts';
 import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
 import type { Config } from '../config/config.ts';
-import { InterfaceTable, findRouterLink } from './interfaces.ts';
+import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
 const SELF = ip('10.0.0.1');
@@ -78,4 +78,25 @@ test('notifications keep the table up to date', () => {
   table.apply({ kind: 'linkRemoved', index: 2, name: 'eth0' });
   assert.equal(table.has(SELF), false);
   assert.equal(table.linkByName('eth0'), null);
+});
+
+const withInterface = (name: string | null): Config => ({
+  ...config(),
+  vips: [ip('10.0.0.100')],
+  interface: name,
+});
+const eth1: Link = { ...eth0, index: 3, name: 'eth1' };
+
+test('an interface that was found, not configured, is followed when the subnet of the VIP comes back under another name', () => {
+  const moved = tableOf(eth1, { ...on('10.0.0.1', 24), linkIndex: 3 });
+  assert.equal(findInterface(moved, withInterface(null), 'eth0'), 'eth1');
+  assert.equal(findInterface(moved, withInterface('eth0'), 'eth0'), 'eth0');
+});
+
+test('an interface stays chosen while it has the subnet of the VIP, or while none has', () => {
+  const both = new InterfaceTable();
+  both.replace([eth0, eth1], [on('10.0.0.1', 24), { ...on('10.0.0.2', 25), linkIndex: 3 }]);
+  assert.equal(findInterface(both, withInterface(null), 'eth0'), 'eth0');
+  assert.equal(findInterface(both, withInterface(null), 'eth1'), 'eth1');
+  assert.equal(findInterface(tableOf(eth1), withInterface(null), 'eth0'), 'eth0');
 });

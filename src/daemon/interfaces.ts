@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink-messages.ts';
 import type { RouterLink } from '../vrrp/driver/router.ts';
-import { findSource } from './node.ts';
+import { findSource, resolveNode } from './node.ts';
 
 /** The links and addresses of this host, kept up to date by notifications. */
 export class InterfaceTable {
@@ -57,6 +57,21 @@ export class InterfaceTable {
   addressesOf(linkIndex: number): InterfaceAddress[] {
     return this.allAddresses().filter((address) => address.linkIndex === linkIndex);
   }
+}
+
+/**
+ * The name of the interface that VIPs belong on now: the configured one, else `current` while it has a VIP's subnet, else
+ * the one that has it. A network card that comes back, or a container's network, may have another name than before.
+ */
+export function findInterface(table: InterfaceTable, config: Config, current: string): string {
+  if (config.interface !== null) return config.interface;
+  const links = table.allLinks();
+  const addresses = table.allAddresses();
+  const resolve = (name: string | null): string | null => {
+    const resolution = resolveNode({ ...config, interface: name }, links, addresses, null);
+    return resolution.ok ? resolution.node.link.name : null;
+  };
+  return resolve(current) ?? resolve(null) ?? current;
 }
 
 export type LinkVerdict =

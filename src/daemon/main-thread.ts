@@ -3,9 +3,8 @@
  * the election and nothing else, so that no client, check, log line or scrape can delay an advertisement.
  */
 import { type Config, backendPeers } from '../config/config.ts';
-import { readCa } from '../health/driver/ca.ts';
-import { readClientPair } from '../health/driver/client-pair.ts';
-import type { ClientPair } from '../health/driver/probe.ts';
+import { CaFileError, readCa } from '../health/driver/ca.ts';
+import { ClientPairError, readClientPair } from '../health/driver/client-pair.ts';
 import { formatHostPort } from '../ip/address.ts';
 import type { Log } from '../log/log.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
@@ -13,8 +12,9 @@ import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/
 import type { ProxyLimits } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
-import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
+import type { BackendAddress, Credentials, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
+import { Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { ProxyThreads } from './proxy-threads.ts';
 import { Services } from './services.ts';
@@ -50,8 +50,7 @@ export async function runDaemon(config: Config): Promise<number> {
       `CAP_${capability} is missing, which is needed ${purpose}: run as root, or add ${capability} to the container's capabilities`,
     );
   }
-  const { caFile, clientCertFile, clientKeyFile } = config.health;
-  const daemon = new Daemon(config, readCa(caFile), readClientPair(clientCertFile, clientKeyFile));
+  const daemon = new Daemon(config);
   try {
     return await daemon.run();
   } finally {
@@ -73,14 +72,12 @@ class Daemon {
   private election: Election | null = null;
   private proxy: ProxyThreads | null = null;
   private waitingFor: string | null = 'the daemon to start';
-  private interfaceName: string | null;
-  private isStopping = false;
+  private readonly stopping = new AbortController();
   private onServicesReady: (error: Error | null) => void = () => undefined;
   private stopBeat: () => void = () => undefined;
 
-  constructor(config: Config, ca: string, client: ClientPair | null) {
+  constructor(config: Config) {
     this.config = config;
-    this.interfaceName = config.interface;
     this.vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
     this.end = new Promise((resolve) => {
       this.finish = resolve;
@@ -91,8 +88,6 @@ class Daemon {
     this.services = new Services(
       {
         config,
-        ca,
-        client,
         version: VERSION,
         vitals: this.vitals,
         proxyCounters: this.counters,
@@ -141,21 +136,23 @@ class Daemon {
       onChange: () => this.publish(),
     });
     this.election = election;
-    const node = await this.findNode(election);
-    this.interfaceName = node.link.name;
     for (const removed of await election.sweep()) {
       log('warn', `removed a stale VIP, ${removed}: no node may hold it before the election`, {
         event: 'sweep',
       });
     }
+    const credentials = await this.untilDone('the certificates of health', () => this.readCredentials());
+    const node = await this.untilDone('the network of this node', () => this.findNode(election), {
+      changed: () => election.interfacesChanged(),
+    });
     const port = config.proxy.backendPort;
     const backends = backendPeers(config).map((address) => ({
       address,
       port,
       local: election.interfaces.has(address),
     }));
-    this.proxy = await this.startProxy(backends);
-    this.services.start(node.self, backends, this.proxy.servicesPorts);
+    this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
+    this.services.start(node.self, backends, credentials, this.proxy.servicesPorts);
     this.waitingFor = null;
     const place: Place = { interfaceName: node.link.name, self: node.self };
     election.start(place);
@@ -187,33 +184,47 @@ class Daemon {
     });
   }
 
-  /** Waits for the interface where that is all that is missing; what waiting cannot mend is a StartError. */
+  /** Waits for what may yet come, and says what that is: to the log, to /status and to /readyz. */
+  private untilDone<Result>(
+    subject: string,
+    attempt: () => Result | Promise<Result>,
+    more: Pick<Waiting, 'changed'> = {},
+  ): Promise<Result> {
+    return untilDone(attempt, {
+      ...more,
+      signal: this.stopping.signal,
+      onObstacle: (text) => {
+        this.waitingFor = text === null ? 'the daemon to start' : `${subject}: ${text}`;
+        if (text === null)
+          this.log('info', `${subject}: nothing is in the way any more`, { event: 'resumed' });
+        else this.log('error', `waiting for ${this.waitingFor}`, { event: 'waiting' });
+        this.publish();
+      },
+    });
+  }
+
+  private readCredentials(): Credentials {
+    const { caFile, clientCertFile, clientKeyFile } = this.config.health;
+    try {
+      return { ca: readCa(caFile), client: readClientPair(clientCertFile, clientKeyFile) };
+    } catch (error) {
+      if (error instanceof CaFileError || error instanceof ClientPairError) throw new Obstacle(error.message);
+      throw error;
+    }
+  }
+
   private async findNode(election: Election): Promise<ResolvedNode> {
     const [vip] = this.config.vips;
-    let told = '';
-    while (true) {
-      const changed = election.interfacesChanged();
-      const { interfaces } = election;
-      const defaultRoute = await election.defaultRouteLinkIndex(vip?.family ?? 'IPv4');
-      const resolution = resolveNode(
-        this.config,
-        interfaces.allLinks(),
-        interfaces.allAddresses(),
-        defaultRoute,
-      );
-      if (resolution.ok) return resolution.node;
-      const problems = resolution.problems.map(({ text }) => text).join('; ');
-      const missing = resolution.link === null || interfaces.addressesOf(resolution.link.index).length === 0;
-      // Without a configured interface nothing says that the right one is still to come.
-      if (this.config.interface === null || !missing) throw new StartError(problems);
-      if (problems !== told) {
-        told = problems;
-        this.waitingFor = `interface ${this.config.interface}`;
-        this.log('warn', `waiting for interface ${this.config.interface}: ${problems}`, { event: 'waiting' });
-        this.publish();
-      }
-      await changed;
-    }
+    const { interfaces } = election;
+    const defaultRoute = await election.defaultRouteLinkIndex(vip?.family ?? 'IPv4');
+    const resolution = resolveNode(
+      this.config,
+      interfaces.allLinks(),
+      interfaces.allAddresses(),
+      defaultRoute,
+    );
+    if (resolution.ok) return resolution.node;
+    throw new Obstacle(resolution.problems.map(({ text }) => text).join('; '));
   }
 
   private proxyLimits(): ProxyLimits {
@@ -258,7 +269,7 @@ class Daemon {
         onExit: (reason) => this.fail(reason),
       });
     } catch (error) {
-      throw new StartError(error instanceof Error ? error.message : String(error));
+      throw new Obstacle(error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -293,7 +304,7 @@ class Daemon {
 
   /** The successor first, then the clients, then the rest. */
   private async stop(end: End): Promise<void> {
-    this.isStopping = true;
+    this.stopping.abort();
     this.log('info', `stopping: ${end.text}`, { event: 'stopping' });
     this.publish();
     const handover = end.code === 0;
@@ -307,8 +318,8 @@ class Daemon {
   private publish(): void {
     const snapshot: ElectionSnapshot = {
       waitingFor: this.waitingFor,
-      interface: this.interfaceName,
-      stopping: this.isStopping,
+      interface: this.election?.interfaceName ?? this.config.interface,
+      stopping: this.stopping.signal.aborted,
       routers: this.election?.snapshots() ?? [],
     };
     this.services.election(snapshot);

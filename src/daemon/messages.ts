@@ -14,12 +14,16 @@ export type BackendAddress = {
   readonly local: boolean;
 };
 
-export type ServicesWorkerData = {
-  readonly config: Config;
+/** What the checks' TLS needs. */
+export type Credentials = {
   /** PEM text of the cluster CA. */
   readonly ca: string;
   /** What checks show to servers that ask for a certificate. */
   readonly client: ClientPair | null;
+};
+
+export type ServicesWorkerData = {
+  readonly config: Config;
   readonly version: string;
   readonly vitals: SharedArrayBuffer;
   readonly proxyCounters: SharedArrayBuffer;
@@ -50,6 +54,7 @@ export type ToServices =
       /** This node's address among the peers. */
       readonly self: IpAddress;
       readonly backends: readonly BackendAddress[];
+      readonly credentials: Credentials;
       readonly proxyPorts: readonly MessagePort[];
     }
   | { readonly type: 'election'; readonly snapshot: ElectionSnapshot }

@@ -3,7 +3,6 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { isAbandoned } from '../health/abandon.ts';
 import type { BackendHealth, BackendState } from '../health/backend.ts';
 import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
-import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import { returnFreedMemory } from '../net/process.ts';
@@ -21,19 +20,15 @@ import type { ProxyBackend } from '../proxy/upstream.ts';
 import { Takeover } from '../takeover/driver/takeover.ts';
 import { Admin } from './admin.ts';
 import { openLog } from './logger.ts';
-import type {
-  BackendAddress,
-  ElectionSnapshot,
-  FromServices,
-  ServicesWorkerData,
-  ToServices,
-} from './messages.ts';
+import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
 import type { Observation } from './status.ts';
 
 const data = workerData as ServicesWorkerData;
 const { config } = data;
 const main = parentPort;
 if (main === null) throw new Error('the services thread was started outside the daemon');
+
+type Started = Extract<ToServices, { type: 'start' }>;
 
 const tell = (message: FromServices): void => main.postMessage(message);
 const sink = openLog(config.log);
@@ -126,7 +121,7 @@ const admin = new Admin({
   connections: () => connections.snapshot(),
 });
 
-function start(self: IpAddress, backends: readonly BackendAddress[], ports: readonly MessagePort[]): void {
+function start({ self, backends, credentials, proxyPorts: ports }: Started): void {
   proxyPorts = ports;
   takeover = new Takeover({
     self,
@@ -142,8 +137,7 @@ function start(self: IpAddress, backends: readonly BackendAddress[], ports: read
   checker = new HealthChecker({
     ...config.health,
     backends,
-    ca: data.ca,
-    client: data.client,
+    ...credentials,
     onReport,
     onTransition,
   });
@@ -255,7 +249,7 @@ main.on('message', (message: ToServices) => {
       sink.write(message.record);
       break;
     case 'start':
-      start(message.self, message.backends, message.proxyPorts);
+      start(message);
       break;
     case 'election':
       onElection(message.snapshot);

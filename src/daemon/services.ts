@@ -4,6 +4,7 @@ import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type {
   BackendAddress,
+  Credentials,
   ElectionSnapshot,
   FromServices,
   ServicesWorkerData,
@@ -46,11 +47,15 @@ export class Services {
     this.post({ type: 'election', snapshot });
   }
 
-  start(self: IpAddress, backends: readonly BackendAddress[], proxyPorts: readonly MessagePort[]): void {
+  start(
+    self: IpAddress,
+    backends: readonly BackendAddress[],
+    credentials: Credentials,
+    proxyPorts: readonly MessagePort[],
+  ): void {
     this.posted += 1;
-    this.worker.postMessage({ type: 'start', self, backends, proxyPorts } satisfies ToServices, [
-      ...proxyPorts,
-    ]);
+    const message: ToServices = { type: 'start', self, backends, credentials, proxyPorts };
+    this.worker.postMessage(message, [...proxyPorts]);
   }
 
   /** Ends the thread after it has written out the log; by force when it does not answer. */
