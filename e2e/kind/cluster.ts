@@ -77,48 +77,30 @@ export class KindCluster {
   #client: PollingClient | null = null;
   #watch: KubectlWatch | null = null;
 
-  private constructor({ images, say }: ClusterOptions) {
+  constructor({ images, say }: ClusterOptions) {
     this.images = images;
     this.say = say;
     this.#folder = FOLDER;
     const makeNode = (name: string): Node =>
-      new Node({
-        name,
-        network: NETWORK,
-        ipv4: ipv4Of(name),
-        ipv6: ipv6Of(name),
-        folder: join(this.#folder, name),
-      });
+      new Node({ name, network: NETWORK, ipv4: ipv4Of(name), ipv6: ipv6Of(name) }, join(this.#folder, name));
     this.controlPlanes = CONTROL_PLANES.map(makeNode);
     this.worker = makeNode(WORKER);
   }
 
   /**
    * Has kind make the cluster: `kubeadm init` on the first node, `kubeadm join` on the others, all through the VIP, with
-   * nothing but the static pod of kube-vrrp in the manifests folders. `onFailure` decides what becomes of a half-made one.
+   * nothing but the static pod of kube-vrrp in the manifests folders.
    */
-  static async create(
-    options: ClusterOptions,
-    onFailure: (cluster: KindCluster) => Promise<void>,
-  ): Promise<KindCluster> {
-    await removeLeftovers(options.images.kind);
-    const cluster = new KindCluster(options);
-    try {
-      await cluster.#create();
-      await cluster.#connect();
-      return cluster;
-    } catch (error) {
-      await onFailure(cluster);
-      throw error;
-    }
+  async create(): Promise<void> {
+    await removeLeftovers(this.images.kind);
+    await this.#create();
+    await this.#connect();
   }
 
-  /** The cluster that an earlier run has kept. Throws when there is none. */
-  static async reuse(options: ClusterOptions): Promise<KindCluster> {
-    const cluster = new KindCluster(options);
-    await cluster.lookAgain();
-    await cluster.#connect();
-    return cluster;
+  /** Takes the cluster that an earlier run has kept. Throws when there is none. */
+  async reuse(): Promise<void> {
+    await this.lookAgain();
+    await this.#connect();
   }
 
   get kubectl(): Kubectl {
@@ -247,7 +229,8 @@ export class KindCluster {
 
   async #create(): Promise<void> {
     const preloadFolder = join(this.#folder, 'preload');
-    mkdirSync(preloadFolder);
+    mkdirSync(preloadFolder, { recursive: true });
+    for (const node of this.controlPlanes) node.makeFolders();
     writeFileSync(join(preloadFolder, PRELOAD_DROP_IN), preloadDropIn());
     await run(['docker', 'save', '--output', join(preloadFolder, 'kube-vrrp.tar'), this.images.product]);
     await createNetwork();
@@ -322,7 +305,7 @@ export class KindCluster {
     await run(['docker', 'cp', `${first.name}:/etc/kubernetes/admin.conf`, kubeconfig]);
     await run(['docker', 'cp', `${first.name}:/etc/kubernetes/pki/ca.crt`, caFile]);
     await run(['docker', 'cp', `${first.name}:/usr/bin/kubectl`, program]);
-    this.#kubectl = new Kubectl(program, kubeconfig);
+    this.#kubectl = new Kubectl([program], kubeconfig);
     if (this.images.withoutNetwork) await joinPodNetworks(this.kubectl, [...this.controlPlanes, this.worker]);
     const spawn = (options: { command: readonly string[]; onLine?: (line: string) => void }): LabProcess =>
       new LabProcess({ namespace: null, ...options });

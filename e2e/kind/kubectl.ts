@@ -5,17 +5,18 @@ import { run } from './command.ts';
 const REQUEST_TIMEOUT = '--request-timeout=10s';
 
 export class Kubectl {
-  readonly #program: string;
+  readonly #program: readonly string[];
   readonly #kubeconfig: string;
 
-  constructor(program: string, kubeconfig: string) {
+  /** `program` may be a command that runs kubectl elsewhere. */
+  constructor(program: readonly string[], kubeconfig: string) {
     this.#program = program;
     this.#kubeconfig = kubeconfig;
   }
 
   /** The whole command, for a process that lasts. */
   command(...args: readonly string[]): string[] {
-    return [this.#program, `--kubeconfig=${this.#kubeconfig}`, ...args];
+    return [...this.#program, `--kubeconfig=${this.#kubeconfig}`, ...args];
   }
 
   /** Rejects when kubectl does. */

@@ -8,24 +8,37 @@ import { monotonicMs } from '../../src/net/clock.ts';
 import { formatTable, Timeline } from '../demo/timeline.ts';
 import { KindCluster } from './cluster.ts';
 import { Engine } from './engine.ts';
-import { prepareImages } from './images.ts';
+import { MachinesByHand } from './by-hand.ts';
+import { prepareImages, type Images } from './images.ts';
 import type { Scenario } from './scenario.ts';
 import { API_SERVERS } from './scenarios/api-servers.ts';
+import { BAD_SITUATIONS } from './scenarios/bad-situations.ts';
 import { COLD_START } from './scenarios/cold-start.ts';
 import { CREATED } from './scenarios/created.ts';
+import { DOCUMENTED } from './scenarios/documented.ts';
 import { LOSSES } from './scenarios/losses.ts';
 import { PLANNED } from './scenarios/planned.ts';
 
-const SCENARIOS: readonly Scenario[] = [...CREATED, ...LOSSES, ...PLANNED, ...API_SERVERS, ...COLD_START];
+/** On one cluster after the other; each finds it as it was made. */
+const SCENARIOS: readonly Scenario[] = [
+  ...CREATED,
+  ...LOSSES,
+  ...PLANNED,
+  ...API_SERVERS,
+  ...BAD_SITUATIONS,
+  ...COLD_START,
+];
+
+const NAMES = [...SCENARIOS, ...DOCUMENTED].map(({ name }) => name);
 
 const USAGE = `usage: npm run e2e -- [--only NAME]... [--keep] [--reuse]
   --only NAME  run this scenario alone; may be repeated
   --keep       leave the cluster, and the engine if it was started for it, as they are in the end
   --reuse      take the cluster that a run with --keep has left
 scenarios:
-${SCENARIOS.map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
+${[...SCENARIOS, ...DOCUMENTED].map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
 
-type Options = { readonly scenarios: readonly Scenario[]; readonly keep: boolean; readonly reuse: boolean };
+type Options = { readonly chosen: ReadonlySet<string>; readonly keep: boolean; readonly reuse: boolean };
 type Result = {
   readonly name: string;
   readonly seconds: number;
@@ -46,26 +59,26 @@ function readOptions(): Options | null {
         reuse: { type: 'boolean', default: false },
       },
     });
-    const only = values.only ?? [];
-    if (only.some((wanted) => SCENARIOS.every(({ name }) => name !== wanted))) return null;
-    const scenarios = only.length === 0 ? SCENARIOS : SCENARIOS.filter(({ name }) => only.includes(name));
-    return { scenarios, keep: values.keep, reuse: values.reuse };
+    const only = values.only ?? NAMES;
+    if (only.some((name) => !NAMES.includes(name))) return null;
+    return { chosen: new Set(only), keep: values.keep, reuse: values.reuse };
   } catch {
     return null;
   }
 }
 
-async function perform(cluster: KindCluster, scenario: Scenario): Promise<Result> {
+async function perform(
+  { name, what }: Pick<Scenario, 'name' | 'what'>,
+  run: () => Promise<string>,
+): Promise<Result> {
   const fromMs = monotonicMs();
-  timeline.print('step', `\n${scenario.name}: ${scenario.what}`);
+  timeline.print('step', `\n${name}: ${what}`);
   const finish = (ok: boolean, text: string): Result => {
-    timeline.say(ok ? 'vip' : 'problem', scenario.name, text);
-    return { name: scenario.name, seconds: (monotonicMs() - fromMs) / 1000, ok, text };
+    timeline.say(ok ? 'vip' : 'problem', name, text);
+    return { name, seconds: (monotonicMs() - fromMs) / 1000, ok, text };
   };
   try {
-    const text = await scenario.run(cluster);
-    await cluster.settled();
-    return finish(true, text);
+    return finish(true, await run());
   } catch (error) {
     return finish(false, (error as Error).message);
   }
@@ -88,45 +101,68 @@ async function collect(cluster: KindCluster): Promise<void> {
   timeline.say('problem', 'e2e', `what every node, pod and client said is in ${folder}`);
 }
 
-/** Null when there was no cluster to try anything on. */
-async function play({ scenarios, keep, reuse }: Options): Promise<readonly Result[] | null> {
-  const images = await prepareImages(say);
+/** Called when the suite is interrupted, with what has to be removed then. */
+let removeAll: () => Promise<void> = async () => undefined;
+
+function onInterrupt(engine: Engine): void {
+  const interrupt = (): void => {
+    timeline.say('problem', 'e2e', 'interrupted, removing what was made');
+    void removeAll()
+      .then(() => engine.stop())
+      .finally(() => process.exit(130));
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+}
+
+async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Promise<Result[]> {
+  const scenarios = SCENARIOS.filter(({ name }) => chosen.has(name));
+  if (scenarios.length === 0) return [];
   say(
     `${reuse ? 'taking the' : 'creating a'} cluster of ${images.node}, Kubernetes ${images.kubernetesVersion}`,
   );
-  let cluster: KindCluster | null = null;
-  const abandon = async (halfMade: KindCluster): Promise<void> => {
-    await collect(halfMade);
-    if (!keep) await halfMade.remove();
-  };
-  const interrupt = (): void => {
-    timeline.say('problem', 'e2e', 'interrupted, removing the cluster');
-    void (cluster === null ? Promise.resolve() : cluster.remove()).finally(() => process.exit(130));
-  };
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const results: Result[] = [];
+  const made = new KindCluster({ images, say });
+  removeAll = () => made.remove();
   try {
-    cluster = reuse
-      ? await KindCluster.reuse({ images, say })
-      : await KindCluster.create({ images, say }, abandon);
-    await cluster.settled();
+    await (reuse ? made.reuse() : made.create());
+    await made.settled();
     say('every node is Ready and answers through the VIP');
-    const results: Result[] = [];
     for (const scenario of scenarios) {
-      const result = await perform(cluster, scenario);
+      const result = await perform(scenario, async () => {
+        const text = await scenario.run(made);
+        await made.settled();
+        return text;
+      });
       results.push(result);
       // What comes after would only show that something is broken already.
       if (!result.ok) break;
     }
-    if (results.some(({ ok }) => !ok)) await collect(cluster);
-    return results;
+    if (results.some(({ ok }) => !ok)) await collect(made);
+  } catch (error) {
+    timeline.say('problem', 'e2e', (error as Error).message);
+    await collect(made);
   } finally {
-    if (keep) {
-      await cluster?.disconnect();
-      say('the cluster stays: docker ps shows its nodes');
-    } else {
-      await cluster?.remove();
-    }
+    await (keep ? made.disconnect() : made.remove());
   }
+  return results;
+}
+
+async function playByHand(images: Images, { chosen, keep }: Options): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const scenario of DOCUMENTED.filter(({ name }) => chosen.has(name))) {
+    const result = await perform(scenario, async () => {
+      const group = await MachinesByHand.boot(images, say);
+      removeAll = () => group.remove();
+      try {
+        return await scenario.run(group, images);
+      } finally {
+        if (!keep) await group.remove();
+      }
+    });
+    results.push(result);
+    if (!result.ok) break;
+  }
+  return results;
 }
 
 async function main(): Promise<number> {
@@ -136,21 +172,23 @@ async function main(): Promise<number> {
     return 2;
   }
   const engine = await Engine.find(say);
+  onInterrupt(engine);
+  const results: Result[] = [];
   try {
-    const results = await play(options);
-    if (results === null) return 1;
-    summarize(results);
-    const passed = results.filter(({ ok }) => ok).length;
-    const failed = options.scenarios.length - passed;
-    console.log(`\n${passed} passed, ${failed} failed`);
-    return failed === 0 ? 0 : 1;
+    const images = await prepareImages(say);
+    results.push(...(await playOnKind(images, options)));
+    if (results.every(({ ok }) => ok)) results.push(...(await playByHand(images, options)));
   } catch (error) {
     timeline.say('problem', 'e2e', (error as Error).message);
-    console.log(`\n0 passed, ${options.scenarios.length} failed`);
-    return 1;
   } finally {
     if (!options.keep) await engine.stop();
   }
+  summarize(results);
+  const passed = results.filter(({ ok }) => ok).length;
+  // What was not reached has not passed.
+  const failed = options.chosen.size - passed;
+  console.log(`\n${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
 }
 
 process.exit(await main());

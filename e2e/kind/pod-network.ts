@@ -1,6 +1,6 @@
 /** What kind's own network plug-in does, done once from outside for a node image without it. */
 import type { Kubectl } from './kubectl.ts';
-import type { Node } from './node.ts';
+import type { Machine } from './machine.ts';
 
 type NodeList = {
   readonly items: readonly {
@@ -31,7 +31,7 @@ function pluginConfig(podCidr: string): string {
 }
 
 /** Gives every node a plug-in's configuration, and routes to the pods of the others. */
-export async function joinPodNetworks(kubectl: Kubectl, nodes: readonly Node[]): Promise<void> {
+export async function joinPodNetworks(kubectl: Kubectl, nodes: readonly Machine[]): Promise<void> {
   const { items } = (await kubectl.get('nodes')) as NodeList;
   const routes = items.flatMap(({ metadata, spec }) => {
     const node = nodes.find(({ name }) => name === metadata.name);

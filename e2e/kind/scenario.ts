@@ -1,6 +1,8 @@
 /** What happens to the cluster in one scenario, and what must be true of it. */
-import type { Effect, KindCluster } from './cluster.ts';
 import { describeDisruption } from '../lab/client.ts';
+import type { MachinesByHand } from './by-hand.ts';
+import type { Effect, KindCluster } from './cluster.ts';
+import type { Images } from './images.ts';
 
 export type Scenario = {
   /** For `--only`. */
@@ -12,6 +14,11 @@ export type Scenario = {
    * That the cluster is whole again afterwards is checked by the runner.
    */
   readonly run: (cluster: KindCluster) => Promise<string>;
+};
+
+/** The same on machines that have no cluster yet. */
+export type MachineScenario = Pick<Scenario, 'name' | 'what'> & {
+  readonly run: (group: MachinesByHand, images: Images) => Promise<string>;
 };
 
 export function describeEffect(effect: Effect): string {

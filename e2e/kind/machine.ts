@@ -1,0 +1,71 @@
+/** A machine of the cluster: a container, and what can happen to it. */
+import { attempt, run, type CommandResult } from './command.ts';
+
+export type MachineOptions = {
+  readonly name: string;
+  readonly network: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+};
+
+export class Machine {
+  readonly name: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+  readonly network: string;
+
+  constructor({ name, network, ipv4, ipv6 }: MachineOptions) {
+    this.name = name;
+    this.ipv4 = ipv4;
+    this.ipv6 = ipv6;
+    this.network = network;
+  }
+
+  /** Runs a command in the machine; resolves with its standard output, rejects when it fails. */
+  exec(...command: readonly string[]): Promise<string> {
+    return run(['docker', 'exec', this.name, ...command]);
+  }
+
+  /** Runs a shell script in the machine, from /root. Does not reject for its exit code. */
+  script(text: string, deadlineMs?: number): Promise<CommandResult> {
+    const shell = ['bash', '-euo', 'pipefail', '-s'];
+    return attempt(['docker', 'exec', '--interactive', '--workdir', '/root', this.name, ...shell], {
+      input: text,
+      ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    });
+  }
+
+  /** Of its first process, as the host sees it; 0 while the machine does not run. */
+  async pid(): Promise<number> {
+    return Number(await run(['docker', 'inspect', '--format', '{{.State.Pid}}', this.name]));
+  }
+
+  /** As when a machine loses its power. */
+  kill(): Promise<string> {
+    return run(['docker', 'kill', this.name]);
+  }
+
+  start(): Promise<string> {
+    return run(['docker', 'start', this.name]);
+  }
+
+  /** As when a hypervisor stops a virtual machine. */
+  pause(): Promise<string> {
+    return run(['docker', 'pause', this.name]);
+  }
+
+  unpause(): Promise<string> {
+    return run(['docker', 'unpause', this.name]);
+  }
+
+  /** Takes the machine's interface away. */
+  disconnect(): Promise<string> {
+    return run(['docker', 'network', 'disconnect', this.network, this.name]);
+  }
+
+  /** Gives the machine an interface again, with the same addresses and another name. */
+  connect(): Promise<string> {
+    const addresses = ['--ip', this.ipv4, '--ip6', this.ipv6];
+    return run(['docker', 'network', 'connect', ...addresses, this.network, this.name]);
+  }
+}

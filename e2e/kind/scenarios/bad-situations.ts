@@ -1,0 +1,181 @@
+/** What an administrator gets wrong on one node: one clear line in its log, nothing moves, and it heals without a restart. */
+import { monotonicMs } from '../../../src/net/clock.ts';
+import { eventually } from '../../lab/eventually.ts';
+import { PORT, VIP_IPV4 } from '../addresses.ts';
+import type { KindCluster } from '../cluster.ts';
+import { run } from '../command.ts';
+import { POD_NAME, type Node } from '../node.ts';
+import type { Scenario } from '../scenario.ts';
+
+const SEEN_MS = 120_000;
+
+type BadSituation = {
+  readonly name: string;
+  readonly what: string;
+  /** For `kube-vrrp manifest`. */
+  readonly flags?: readonly string[];
+  /** Changes the manifest where no flag can. */
+  readonly edit?: (manifest: string) => string;
+  /** Before the pod is put there. */
+  readonly prepare?: (node: Node) => Promise<unknown>;
+  /** What the log has to say. */
+  readonly line: RegExp;
+  /** Where the container is not started, so that only kubelet can say it. */
+  readonly saidBy?: 'kubelet';
+  /** Takes the cause away while the pod runs; null: only another manifest can. */
+  readonly heal: ((node: Node) => Promise<unknown>) | null;
+  /** Brings the node back to what it was. */
+  readonly restore?: (node: Node) => Promise<unknown>;
+};
+
+type Pod = {
+  status: { containerStatuses?: { ready: boolean; restartCount: number }[] };
+};
+
+async function containerOf(
+  cluster: KindCluster,
+  node: Node,
+): Promise<{ ready: boolean; restartCount: number } | undefined> {
+  const pod = (await cluster.kubectl.get(
+    'pod',
+    '--namespace=kube-system',
+    `${POD_NAME}-${node.name}`,
+  )) as Pod;
+  return pod.status.containerStatuses?.[0];
+}
+
+async function podIsGone(cluster: KindCluster, node: Node): Promise<void> {
+  await eventually(
+    async () => {
+      const pods = await cluster.kubectl.run('get', 'pods', '--namespace=kube-system', '--output=name');
+      return !pods.split('\n').includes(`pod/${POD_NAME}-${node.name}`);
+    },
+    { what: `the pod on ${node.name} to be gone`, deadlineMs: SEEN_MS },
+  );
+}
+
+async function said(cluster: KindCluster, node: Node, { saidBy }: BadSituation): Promise<string> {
+  if (saidBy === 'kubelet') {
+    return node.exec('journalctl', '--unit=kubelet', '--since=-2min', '--output=cat', '--no-pager');
+  }
+  return cluster.kubectl.run('logs', '--namespace=kube-system', `${POD_NAME}-${node.name}`, '--tail=50');
+}
+
+async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
+  const { flags = [], edit = (manifest) => manifest, prepare, line, heal, restore } = situation;
+  const holder = await cluster.oneHolder();
+  const [node] = cluster.others(holder);
+  if (node === undefined) throw new Error('there is no other node');
+  const fromMs = monotonicMs();
+  node.removePod();
+  await podIsGone(cluster, node);
+  let found = '';
+  try {
+    await prepare?.(node);
+    node.putPod(edit(await cluster.manifest(...flags)));
+    found = await eventually(async () => line.exec(await said(cluster, node, situation))?.[0] ?? null, {
+      what: `the log of ${node.name} to say ${line}`,
+      deadlineMs: SEEN_MS,
+    });
+    if (heal !== null) {
+      await heal(node);
+      const container = await eventually(
+        async () => {
+          const seen = await containerOf(cluster, node);
+          return seen?.ready === true ? seen : null;
+        },
+        { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SEEN_MS },
+      );
+      if (container.restartCount > 0) throw new Error(`the pod on ${node.name} had to be restarted`);
+    }
+  } finally {
+    node.removePod();
+    await podIsGone(cluster, node);
+    await restore?.(node);
+    node.putPod(await cluster.manifest());
+  }
+  const { timeline } = cluster.holders;
+  const names = new Set(timeline.spans(VIP_IPV4, fromMs).flatMap(({ holders }) => holders));
+  if (names.size !== 1 || !names.has(holder.name)) {
+    throw new Error(`the VIP had to stay on ${holder.name}:\n${timeline.describe(VIP_IPV4, fromMs)}`);
+  }
+  return found;
+}
+
+const SITUATIONS: readonly BadSituation[] = [
+  {
+    name: 'bad-interface',
+    what: 'an interface in the manifest that the node does not have, and then has',
+    flags: ['--interface', 'net9'],
+    line: /interface net9 does not exist[^"]*/,
+    heal: (node) =>
+      node.exec(
+        ...['sh', '-c'],
+        'ip link add net9 link "$(ip -o -4 route show default | cut -d" " -f5)" type macvlan mode bridge && ip link set net9 up && ip address add 192.168.100.29/24 dev net9 noprefixroute && ip address add fd00:100::29/64 dev net9 nodad noprefixroute',
+      ),
+    restore: (node) => node.exec('ip', 'link', 'delete', 'net9'),
+  },
+  {
+    name: 'bad-subnet',
+    what: 'a VIP outside every subnet of the node, until it has an address there',
+    flags: ['--vip', '10.77.0.10', '--vrrp-vrid', '77'],
+    line: /vip 10\.77\.0\.10[^"]*/,
+    heal: (node) =>
+      node.exec(
+        ...['sh', '-c'],
+        'ip address add 10.77.0.2/24 dev "$(ip -o -4 route show default | cut -d" " -f5)"',
+      ),
+    restore: (node) =>
+      node.exec(
+        ...['sh', '-c'],
+        'ip address delete 10.77.0.2/24 dev "$(ip -o -4 route show default | cut -d" " -f5)"',
+      ),
+  },
+  {
+    name: 'bad-port',
+    what: 'the port of the proxy taken by something left over, until that ends',
+    prepare: async (node) => {
+      const listener = `echo $$ > /run/leftover.pid; exec socat TCP-LISTEN:${PORT},fork,reuseaddr SYSTEM:true`;
+      await run(['docker', 'exec', '--detach', node.name, 'sh', '-c', listener]);
+      await eventually(async () => (await node.script(`ss -Htln sport = :${PORT} | grep .`)).exitCode === 0, {
+        what: `port ${PORT} of ${node.name} to be taken`,
+      });
+    },
+    line: new RegExp(`port ${PORT} is in use[^"]*`),
+    heal: (node) => node.exec('sh', '-c', 'kill "$(cat /run/leftover.pid)"'),
+  },
+  {
+    name: 'bad-ca',
+    what: 'the CA of the cluster not there yet, as before kubeadm has run',
+    prepare: (node) => node.exec('mv', '/etc/kubernetes/pki/ca.crt', '/root/ca.crt'),
+    line: /hostPath type check failed: \/etc\/kubernetes\/pki\/ca\.crt is not a file/,
+    saidBy: 'kubelet',
+    heal: (node) => node.exec('mv', '/root/ca.crt', '/etc/kubernetes/pki/ca.crt'),
+    restore: (node) =>
+      node.exec(
+        'sh',
+        '-c',
+        'test -f /etc/kubernetes/pki/ca.crt || mv /root/ca.crt /etc/kubernetes/pki/ca.crt',
+      ),
+  },
+  {
+    name: 'bad-capabilities',
+    what: 'the pod without CAP_NET_ADMIN',
+    edit: (manifest) => manifest.replace(/^ *- NET_ADMIN\n/m, ''),
+    line: /CAP_NET_ADMIN is missing[^\n]*/,
+    heal: null,
+  },
+  {
+    name: 'bad-peers',
+    what: 'a node added to peers on one node only',
+    flags: ['--peers', '192.168.100.1,192.168.100.2,192.168.100.3,192.168.100.9'],
+    line: /API server 192\.168\.100\.9:6443 [^"]*/,
+    heal: async () => undefined,
+  },
+];
+
+export const BAD_SITUATIONS: readonly Scenario[] = SITUATIONS.map((situation) => ({
+  name: situation.name,
+  what: situation.what,
+  run: (cluster) => suffer(cluster, situation),
+}));

@@ -1,0 +1,33 @@
+/** The commands of a page under docs, as somebody who follows it types them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const DOCS = join(import.meta.dirname, '../../docs');
+
+/** Which machines a block is for: each of them in turn. */
+const PLACES = ['control-planes', 'first', 'others'] as const;
+export type Place = (typeof PLACES)[number];
+
+export type TypedCommands = {
+  /** The heading that the block is under. */
+  readonly heading: string;
+  readonly place: Place;
+  readonly script: string;
+};
+
+const BLOCK_OR_HEADING = /^## (?<heading>.*)$|^```sh on=(?<place>\S+)\n(?<script>[\s\S]*?)^```$/gm;
+
+/** The blocks marked `sh on=PLACE`, in their order. Throws for a place that there is not. */
+export function typedCommands(page: string): TypedCommands[] {
+  const blocks: TypedCommands[] = [];
+  let heading = '';
+  for (const { groups = {} } of readFileSync(join(DOCS, page), 'utf8').matchAll(BLOCK_OR_HEADING)) {
+    heading = groups['heading'] ?? heading;
+    const { place: name, script } = groups;
+    if (script === undefined) continue;
+    const place = PLACES.find((known) => known === name);
+    if (place === undefined) throw new Error(`docs/${page}: a block under "${heading}" is for "${name}"`);
+    blocks.push({ heading, place, script });
+  }
+  return blocks;
+}
