@@ -57,8 +57,8 @@ export class Frr {
     frr.#spawn('zebra');
     await frr.#until('zebra', () => existsSync(join(folder, 'zserv.api')));
     frr.#spawn('vrrpd');
-    const isBackup = new RegExp(`Status \\(${isIpv4 ? 'v4' : 'v6'}\\) +Backup`);
-    await frr.#until('vrrpd to be a Backup', async () => isBackup.test(await frr.#status()));
+    const takesPart = new RegExp(`Status \\(${isIpv4 ? 'v4' : 'v6'}\\) +(?:Backup|Master)`);
+    await frr.#until('vrrpd to take part', async () => takesPart.test(await frr.#status()));
     return frr;
   }
 
