@@ -16,6 +16,7 @@ import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
 import { observeLateness } from './lateness.ts';
+import { OwnRemovals } from './own-removals.ts';
 import { Receiver } from './receiver.ts';
 
 export type RouterOptions = {
@@ -97,6 +98,7 @@ export class Router {
   private isLeased = false;
   /** Removals that the kernel has not answered: until then the address may still be there. */
   private unbindsUnderWay = 0;
+  private readonly ownRemovals = new OwnRemovals();
   /** Tells the answers to one term's binds from those to another's. */
   private term = 0;
   private unbinding: Promise<void> = Promise.resolve();
@@ -192,7 +194,8 @@ export class Router {
 
   /** The kernel says that an address is gone. Whether that is news only the core knows. */
   onAddressRemoved(linkIndex: number, address: IpAddress): void {
-    if (address.text !== this.options.vip.text || this.attachment?.link.index !== linkIndex) return;
+    if (address.text !== this.options.vip.text || this.ownRemovals.take()) return;
+    if (this.attachment?.link.index !== linkIndex) return;
     this.give({
       type: 'addressLost',
       text: `${address.text} was removed from ${this.attachment.link.name} by somebody else`,
@@ -428,7 +431,7 @@ export class Router {
       await this.options.beforeUnbind(vip);
       // Promoted again in the meantime: the address is the new term's.
       if (term !== this.term) return;
-      await netlink.removeAddress(index, vip);
+      await this.ownRemovals.during(() => netlink.removeAddress(index, vip));
     } catch (error) {
       // Not fatal: nobody renews the address, so the kernel takes it away.
       const text = `cannot remove ${vip.text} from ${name}: ${messageOf(error)}; it expires within ${LEASE_SECONDS} s`;
