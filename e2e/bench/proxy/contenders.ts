@@ -6,7 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { manyClients, start } from './processes.ts';
 
-export type Contender = { readonly name: string; readonly ports: Ports; readonly pid: Pids };
+export type Contender = {
+  readonly name: string;
+  readonly ports: Ports;
+  readonly pid: Pids;
+  /** Sent before memory is looked at, so that what was freed goes back to the kernel. */
+  readonly trimSignal: NodeJS.Signals | null;
+  /** Another one of the same kind, for long connections alone, which has served nobody yet. */
+  readonly launch: () => Promise<{ readonly pid: number; readonly port: number }>;
+};
 
 /** Where each kind of backend is reached: long connections, HTTP and HTTPS. */
 export type Backend = 'stream' | 'http' | 'https';
@@ -17,6 +25,8 @@ export const BACKENDS: readonly Backend[] = ['stream', 'http', 'https'];
 /** HAProxy refuses to start when this may need more files than the host allows. */
 const MAX_CONNECTIONS = manyClients() + 50;
 const MAX_PIPES = 32;
+/** Where a fresh one listens, from the first port of its kind. */
+const FRESH = 5;
 
 async function listening(port: number): Promise<void> {
   for (;;) {
@@ -94,30 +104,35 @@ export async function startContenders(
   backends: Ports,
 ): Promise<Contender[]> {
   const portsFrom = (port: number): Ports => ({ stream: port, http: port + 1, https: port + 2 });
-  const haproxy = async (name: string, port: number, splice: boolean): Promise<Contender> => {
+  const contender = async (
+    name: string,
+    port: number,
+    trimSignal: NodeJS.Signals | null,
+    serve: (port: number, backendPort: number) => Promise<number>,
+  ): Promise<Contender> => {
     const ports = portsFrom(port);
-    const pid = await each((backend) =>
-      startHaproxy(
-        core,
-        folder,
-        `${port}-${backend}`,
-        proxyConfig(ports[backend], backends[backend], splice),
-      ),
-    );
-    return { name, ports, pid };
+    const pid = await each((backend) => serve(ports[backend], backends[backend]));
+    const launch = async (): Promise<{ readonly pid: number; readonly port: number }> => {
+      const fresh = { pid: await serve(port + FRESH, backends.stream), port: port + FRESH };
+      await listening(fresh.port);
+      return fresh;
+    };
+    return { name, ports, pid, trimSignal, launch };
   };
-  const ports = portsFrom(firstPort);
+  const haproxy = (name: string, port: number, splice: boolean): Promise<Contender> =>
+    contender(name, port, null, (listenPort, backendPort) =>
+      startHaproxy(core, folder, String(listenPort), proxyConfig(listenPort, backendPort, splice)),
+    );
   const script = join(import.meta.dirname, 'proxy-process.ts');
-  const pid = await each((backend) =>
-    start(core, [process.execPath, script, String(ports[backend]), String(backends[backend])]),
-  );
-  const contenders = [
-    { name: 'kube-vrrp', ports, pid },
+  const kubeVrrp = (listenPort: number, backendPort: number): Promise<number> =>
+    start(core, [process.execPath, script, String(listenPort), String(backendPort)]);
+  const contenders: Contender[] = [
+    await contender('kube-vrrp', firstPort, 'SIGUSR2', kubeVrrp),
     await haproxy('haproxy', firstPort + 10, false),
     await haproxy('haproxy splice', firstPort + 20, true),
   ];
-  for (const contender of contenders) {
-    for (const backend of BACKENDS) await listening(contender.ports[backend]);
+  for (const { ports } of contenders) {
+    for (const backend of BACKENDS) await listening(ports[backend]);
   }
   return contenders;
 }

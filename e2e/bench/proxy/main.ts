@@ -14,7 +14,7 @@ import { TestCa } from '../../../src/testing/certificates.ts';
 import { formatTable } from '../../demo/timeline.ts';
 import { startContenders, startHttpBackends } from './contenders.ts';
 import { measures } from './measures.ts';
-import { endAll, start } from './processes.ts';
+import { end, start } from './processes.ts';
 import { drawSvg, type Sample, summarize, tableOf } from './report.ts';
 
 const REFERENCE = 'haproxy';
@@ -73,7 +73,7 @@ async function main(): Promise<void> {
     }
   } finally {
     if (samples.length > 0) write(values.out, samples);
-    endAll();
+    end();
     rmSync(folder, { recursive: true });
   }
 }

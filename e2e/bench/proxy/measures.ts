@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 import { monotonicMs } from '../../../src/net/clock.ts';
 import type { Contender } from './contenders.ts';
-import { cpuMs, manyClients, residentKib } from './processes.ts';
+import { cpuMs, end, manyClients, residentKib } from './processes.ts';
 
 const run = promisify(execFile);
 
@@ -26,7 +26,8 @@ const WRK_CONNECTIONS = 32;
 const MANY_CLIENTS = manyClients();
 /** For people. */
 const MANY = MANY_CLIENTS.toLocaleString('en');
-const SETTLE_DEADLINE_MS = 25_000;
+const SETTLE_DEADLINE_MS = 12_000;
+const SETTLED_MS = 3_000;
 const STORM_DEADLINE_MS = 60_000;
 /** As fast as one process of Node can ask for them. */
 const DIAL_BATCH = 500;
@@ -140,6 +141,7 @@ async function hold(port: number, count: number, batch: number): Promise<Socket[
   for (let left = count; left > 0; left -= batch) {
     const dialled = Array.from({ length: Math.min(batch, left) }, () => {
       const socket = connect({ port, host: '127.0.0.1' });
+      socket.on('error', () => {}); // of the proxy that is ended
       socket.write('hold\n');
       sockets.push(socket);
       return once(socket, 'data');
@@ -157,12 +159,13 @@ async function hold(port: number, count: number, batch: number): Promise<Socket[
 }
 
 /** Allocators and collectors give memory back late: the least of what is seen until it stops falling. */
-async function settledKib(pid: number): Promise<number> {
+async function settledKib(pid: number, trimSignal: NodeJS.Signals | null): Promise<number> {
   const deadlineMs = monotonicMs() + SETTLE_DEADLINE_MS;
-  let least = residentKib(pid);
+  let least = Number.POSITIVE_INFINITY;
   let sinceMs = monotonicMs();
-  while (monotonicMs() < deadlineMs && monotonicMs() - sinceMs < SETTLE_DEADLINE_MS * 0.7) {
-    await delay(250);
+  while (monotonicMs() < deadlineMs && monotonicMs() - sinceMs < SETTLED_MS) {
+    if (trimSignal !== null) process.kill(pid, trimSignal);
+    await delay(500);
     const now = residentKib(pid);
     if (now >= least) continue;
     least = now;
@@ -171,15 +174,18 @@ async function settledKib(pid: number): Promise<number> {
   return least;
 }
 
-async function idleMemory({ pid, ports }: Contender): Promise<Figures> {
-  const emptyKib = await settledKib(pid.stream);
-  const thousand = await hold(ports.stream, 1000, DIAL_BATCH);
-  const thousandKib = await settledKib(pid.stream);
-  const rest = await hold(ports.stream, MANY_CLIENTS - 1000, DIAL_BATCH);
-  const manyKib = await settledKib(pid.stream);
-  const fromCpuMs = cpuMs(pid.stream);
+/** Of a process that has served nobody before: what was once used is kept by some, and would hide what is needed. */
+async function idleMemory({ launch, trimSignal }: Contender): Promise<Figures> {
+  const { pid, port } = await launch();
+  const emptyKib = await settledKib(pid, trimSignal);
+  const thousand = await hold(port, 1000, DIAL_BATCH);
+  const thousandKib = await settledKib(pid, trimSignal);
+  const rest = await hold(port, MANY_CLIENTS - 1000, DIAL_BATCH);
+  const manyKib = await settledKib(pid, trimSignal);
+  const fromCpuMs = cpuMs(pid);
   await delay(5000);
-  const idleCpuMs = cpuMs(pid.stream) - fromCpuMs;
+  const idleCpuMs = cpuMs(pid) - fromCpuMs;
+  end(pid);
   for (const socket of [...thousand, ...rest]) socket.resetAndDestroy();
   return {
     'idle, KiB per connection at 1,000': (thousandKib - emptyKib) / 1000,

@@ -31,8 +31,10 @@ export async function start(core: number, command: readonly string[], waitForLin
   return child.pid;
 }
 
-export function endAll(): void {
+/** Ends one process, or all of them. */
+export function end(pid?: number): void {
   for (const child of running) {
+    if (pid !== undefined && child.pid !== pid) continue;
     running.delete(child);
     child.kill('SIGKILL');
   }

@@ -27,5 +27,5 @@ worker.on('message', (event: ProxyEvent) => {
   if (event.type === 'listening') console.log('listening');
   else if (event.type === 'listenFailed' || event.type === 'log') console.error(event.message);
 });
-/** As the daemon's services thread does. */
-setInterval(returnFreedMemory, 15_000);
+/** The daemon's services thread does it each 15 s; here it is done when memory is looked at. */
+process.on('SIGUSR2', returnFreedMemory);

@@ -71,10 +71,15 @@ export class Listener implements Watcher {
     this.#accept(ACCEPTS_PER_TURN);
   }
 
+  /** Takes in those who wait already. */
+  acceptWaiting(): void {
+    if (this.#isOpen) this.#accept(BACKLOG);
+  }
+
   /** Takes in those who wait already, whom closing would reset, and then no more. */
   close(): void {
     if (!this.#isOpen) return;
-    this.#accept(BACKLOG);
+    this.acceptWaiting();
     this.#isOpen = false;
     this.#loop.unwatch(this.#fd);
     calls.close(this.#fd);

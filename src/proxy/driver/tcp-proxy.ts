@@ -179,6 +179,7 @@ export class TcpProxy {
 
   /** Resets the connections whose local address is `address`, and returns how many. */
   vipRemoved(address: string): number {
+    this.#listener?.acceptWaiting(); // who is connected in the kernel only must not be forgotten there
     const vip = parseIp(address)?.text ?? address;
     const isVip = new Map<string, boolean>(); // clients share few local addresses
     let closed = 0;
