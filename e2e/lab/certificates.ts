@@ -29,8 +29,8 @@ export class CertificateAuthority {
     return authority;
   }
 
-  /** A server certificate with these IP addresses as subject alternative names. */
-  async issue(name: string, addresses: readonly string[]): Promise<Certificate> {
+  /** A certificate with these IP addresses as subject alternative names, for servers and clients alike. */
+  async issue(name: string, addresses: readonly string[], subject = `/CN=${name}`): Promise<Certificate> {
     const certificate = {
       certFile: join(this.#folder, `${name}.crt`),
       keyFile: join(this.#folder, `${name}.key`),
@@ -40,16 +40,7 @@ export class CertificateAuthority {
     const files = ['-keyout', certificate.keyFile, '-out', certificate.certFile];
     const extensions = [`subjectAltName=${names}`, 'basicConstraints=critical,CA:FALSE'];
     const added = extensions.flatMap((extension) => ['-addext', extension]);
-    await run('openssl', [
-      'req',
-      '-x509',
-      ...NEW_KEY,
-      ...signing,
-      ...files,
-      '-subj',
-      `/CN=${name}`,
-      ...added,
-    ]);
+    await run('openssl', ['req', '-x509', ...NEW_KEY, ...signing, ...files, '-subj', subject, ...added]);
     return certificate;
   }
 }

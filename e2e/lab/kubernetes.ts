@@ -35,16 +35,52 @@ function onPath(name: string): string | null {
   return null;
 }
 
-/** What starts a real control plane, or null when its programs are not on PATH. */
-export function findKubernetes(): StartApiServers | null {
+/** A kube-apiserver that can be started again. */
+export class KubeApiServer {
+  readonly #launch: () => LabProcess;
+  readonly #host: Host;
+  readonly #caFile: string;
+  #process: LabProcess;
+
+  constructor(host: Host, caFile: string, launch: () => LabProcess) {
+    this.#host = host;
+    this.#caFile = caFile;
+    this.#launch = launch;
+    this.#process = launch();
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.signal(signal);
+  }
+
+  async kill(): Promise<void> {
+    await this.#process.kill();
+  }
+
+  async restart(): Promise<void> {
+    await this.kill();
+    this.#process = this.#launch();
+    await this.answers();
+  }
+
+  /** Resolves when /version is served to anybody, as clients of the lab ask for it. */
+  answers(): Promise<void> {
+    return answers(this.#host, this.#process, this.#caFile);
+  }
+}
+
+/** What starts a real control plane, or null when its programs are not on PATH. `servers` is filled by host. */
+export function findKubernetes(servers = new Map<Host, KubeApiServer>()): StartApiServers | null {
   const etcd = onPath('etcd');
   const kubeApiserver = onPath('kube-apiserver');
   if (etcd === null || kubeApiserver === null) return null;
-  return (hosts, authority, folder) => startKubernetes({ etcd, kubeApiserver }, hosts, authority, folder);
+  return (hosts, authority, folder) =>
+    startKubernetes({ etcd, kubeApiserver }, servers, hosts, authority, folder);
 }
 
 async function startKubernetes(
   programs: Programs,
+  servers: Map<Host, KubeApiServer>,
   hosts: readonly Host[],
   authority: CertificateAuthority,
   folder: string,
@@ -55,27 +91,27 @@ async function startKubernetes(
   const started = hosts.map(async (host) => {
     const names = [...host.addresses, VIP_IPV4, VIP_IPV6, '127.0.0.1'];
     const { certFile, keyFile } = await authority.issue(host.name, names);
-    const server = host.spawn({
-      command: [
-        programs.kubeApiserver,
-        ...flags({
-          'secure-port': String(API_SERVER_PORT),
-          'bind-address': '::',
-          'advertise-address': host.ipv4,
-          'etcd-servers': ETCD_CLIENT_URL,
-          'authorization-mode': 'RBAC',
-          'tls-cert-file': certFile,
-          'tls-private-key-file': keyFile,
-          'client-ca-file': authority.certFile,
-          'cert-dir': join(folder, host.name),
-          'service-account-key-file': serviceAccountKey,
-          'service-account-signing-key-file': serviceAccountKey,
-          'service-account-issuer': 'https://kubernetes.default.svc',
-          'service-cluster-ip-range': '10.96.0.0/16',
-        }),
-      ],
-    });
-    await answers(host, server, authority.certFile);
+    const command = [
+      programs.kubeApiserver,
+      ...flags({
+        'secure-port': String(API_SERVER_PORT),
+        'bind-address': '::',
+        'advertise-address': host.ipv4,
+        'etcd-servers': ETCD_CLIENT_URL,
+        'authorization-mode': 'RBAC',
+        'tls-cert-file': certFile,
+        'tls-private-key-file': keyFile,
+        'client-ca-file': authority.certFile,
+        'cert-dir': join(folder, host.name),
+        'service-account-key-file': serviceAccountKey,
+        'service-account-signing-key-file': serviceAccountKey,
+        'service-account-issuer': 'https://kubernetes.default.svc',
+        'service-cluster-ip-range': '10.96.0.0/16',
+      }),
+    ];
+    const server = new KubeApiServer(host, authority.certFile, () => host.spawn({ command }));
+    servers.set(host, server);
+    await server.answers();
   });
   await Promise.all(started);
 }
@@ -103,7 +139,6 @@ function startEtcd(etcd: string, host: Host, hosts: readonly Host[], folder: str
   });
 }
 
-/** Waits until /version is served to anybody, as clients of the lab ask for it. */
 async function answers(host: Host, server: LabProcess, caFile: string): Promise<void> {
   const script = `
     require('node:https').get({ host: '127.0.0.1', port: ${API_SERVER_PORT}, path: '/version',
