@@ -48,14 +48,24 @@ export function openFiles(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
-/** Connections in CLOSE_WAIT (state 08) with this local or remote port: a FIN that nobody answered. */
-export function closeWaits(port: number): number {
-  const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
+/** A line of /proc/net/tcp as its words: local and remote `address:port` in hexadecimal, and the state. */
+function connectionsOf(port: number, state: string): string[][] {
+  const hexPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => readFileSync(path, 'utf8').split('\n'));
   return lines
     .map((line) => line.trim().split(/\s+/))
-    .filter(([, local, remote, state]) => state === '08' && `${local} ${remote}`.includes(`:${hexPort}`))
-    .length;
+    .filter(([, local, remote, is]) => is === state && `${local} ${remote}`.includes(hexPort));
+}
+
+/** Connections in CLOSE_WAIT (state 08) with this local or remote port: a FIN that nobody answered. */
+export function closeWaits(port: number): number {
+  return connectionsOf(port, '08').length;
+}
+
+/** Connections to this port that the kernel has established (state 01), whether anybody has accepted them or not. */
+export function establishedTo(port: number): number {
+  const hexPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return connectionsOf(port, '01').filter(([, , remote]) => remote?.endsWith(hexPort)).length;
 }
 
 export type Backend = {

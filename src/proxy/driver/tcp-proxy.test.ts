@@ -1,9 +1,10 @@
 /** The data plane on loopback: what goes in comes out, and nothing stays behind. Needs no privileges. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../ip/address.ts';
@@ -13,6 +14,7 @@ import {
   DEADLINE_MS,
   echo,
   ending,
+  establishedTo,
   freePort,
   LIMITS,
   MIB,
@@ -29,6 +31,7 @@ import {
 } from '../../testing/proxy.ts';
 import type { ProxyBackend } from '../upstream.ts';
 import { ListenError } from './listener.ts';
+import { socketAddress, startConnecting } from './tcp-socket.ts';
 
 watchDescriptors();
 
@@ -64,6 +67,38 @@ describe('bytes', () => {
       assert.equal(counts().backends[0]?.bytesToClient, totalBytes);
     });
   }
+
+  test('many small messages to a slow receiver arrive unchanged', async (t) => {
+    const totalBytes = 24 * MIB;
+    const backend = await startBackend(t, (socket) => void socket.pause());
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    const socket = await client();
+    await until(() => backend.sockets.length === 1, 'connected');
+    const accepted = backend.sockets[0] ?? assert.fail();
+    const hash = createHash('sha256');
+    let sentBytes = 0;
+    const sending = (async () => {
+      while (sentBytes < totalBytes) {
+        const message = randomBytes(39_999);
+        hash.update(message);
+        sentBytes += message.length;
+        if (!socket.write(message)) await once(socket, 'drain');
+        await new Promise((resolve) => void setImmediate(resolve)); // so that the proxy meets each message alone
+      }
+      socket.end();
+    })();
+    let before = -1;
+    for (let stillRounds = 0; stillRounds < 10;) {
+      await delay(20);
+      const now = counts().backends[0]?.bytesToBackend ?? 0;
+      stillRounds = now > 0 && now === before ? stillRounds + 1 : 0;
+      before = now;
+    }
+    assert.ok(sentBytes < totalBytes, 'the receiver holds the sender back');
+    const received = await receiveAll(accepted);
+    await sending;
+    assert.deepEqual(received, { hash: hash.digest('hex'), bytes: sentBytes });
+  });
 
   test('a backend that speaks first is heard before the client has sent anything', async (t) => {
     const backend = await startBackend(t, (socket) => void socket.write('hello'));
@@ -521,6 +556,38 @@ describe('VIP', () => {
       assert.equal(proxy.vipRemoved('192.0.2.77'), 0);
     });
   }
+});
+
+describe('a client that the kernel has accepted and the proxy has not', () => {
+  /** Connects without giving the proxy a turn. */
+  function connectInKernel(port: number): Socket {
+    const loopback = socketAddress(parseIp('127.0.0.1') ?? assert.fail(), port);
+    const fd = startConnecting(loopback, { keepAliveIdleMs: 60_000, userTimeoutMs: 60_000 });
+    assert.ok(typeof fd === 'number');
+    const socket = new Socket({ fd });
+    socket.on('error', () => {});
+    const deadlineMs = monotonicMs() + DEADLINE_MS;
+    while (establishedTo(port) === 0) assert.ok(monotonicMs() < deadlineMs, 'connected in the kernel');
+    return socket;
+  }
+
+  test('is reset when the VIP goes', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { proxy, port } = await startProxy(t, [backend.backend()]);
+    const socket = connectInKernel(port);
+    assert.equal(proxy.vipRemoved('127.0.0.1'), 1);
+    assert.equal(await ending(socket), 'ECONNRESET');
+  });
+
+  test('is served while the proxy stops', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { proxy, port } = await startProxy(t, [backend.backend()]);
+    const socket = connectInKernel(port);
+    const stopped = proxy.stop(60_000);
+    await roundTrip(socket);
+    socket.end();
+    await stopped;
+  });
 });
 
 describe('stop', () => {
