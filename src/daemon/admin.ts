@@ -4,7 +4,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { dirname } from 'node:path';
 import { formatHostPort } from '../ip/address.ts';
 import type { Config } from '../config/config.ts';
-import type { OpenedConnection } from '../proxy/connections.ts';
+import type { ConnectionDetail } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
 
@@ -16,7 +16,7 @@ export type AdminOptions = {
   readonly drain: (force: boolean) => string | null;
   readonly undrain: () => void;
   /** Who is connected to what now. */
-  readonly connections: () => readonly OpenedConnection[];
+  readonly connections: () => Promise<readonly ConnectionDetail[]>;
 };
 
 type Reply = { readonly status: number; readonly contentType: string; readonly body: string };
@@ -95,7 +95,7 @@ export class Admin {
   private controlRoutes(): Record<string, Route> {
     return {
       // Not for anybody, as it names every client.
-      'GET /connections': () => json(200, this.options.connections()),
+      'GET /connections': async () => json(200, await this.options.connections()),
       'POST /drain': ({ force }) => {
         const refusal = this.options.drain(force);
         return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });

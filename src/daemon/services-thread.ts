@@ -19,6 +19,7 @@ import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
 import type { ProxyBackend } from '../proxy/upstream.ts';
 import { Takeover } from '../takeover/driver/takeover.ts';
 import { Admin } from './admin.ts';
+import { ConnectionLists } from './connection-lists.ts';
 import { openLog } from './logger.ts';
 import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
 import type { Observation } from './status.ts';
@@ -45,6 +46,7 @@ let checker: HealthChecker | null = null;
 let proxyPorts: readonly MessagePort[] = [];
 let toldStates = '';
 let takeover: Takeover | null = null;
+const connectionLists = new ConnectionLists();
 const connections = new ConnectionTable({
   opened: (connection) => takeover?.opened(connection),
   closed: (connection, closed) => {
@@ -118,7 +120,7 @@ const admin = new Admin({
     return refusal;
   },
   undrain: () => tell({ type: 'undrain' }),
-  connections: () => connections.snapshot(),
+  connections: () => connectionLists.ask(proxyPorts),
 });
 
 function start({ self, backends, credentials, proxyPorts: ports }: Started): void {
@@ -149,7 +151,7 @@ function onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
   else if (event.type === 'connections') {
     connections.apply(worker, event.batch);
     port.postMessage({ type: 'connectionsRead' } satisfies ProxyCommand);
-  }
+  } else if (event.type === 'connectionList') connectionLists.take(event);
 }
 
 function onElection(latest: ElectionSnapshot): void {

@@ -19,6 +19,16 @@ export type ClosedConnection = {
   readonly bytesToClient: number;
 };
 
+/** An open connection at one moment. */
+export type ConnectionDetail = OpenedConnection & {
+  readonly bytesToBackend: number;
+  readonly bytesToClient: number;
+  /** Who has sent FIN, and may still receive; `open`: neither. */
+  readonly state: 'open' | 'client finished' | 'backend finished';
+  /** Since the latest byte, or the opening. */
+  readonly idleMs: number;
+};
+
 /** What changed since the worker's batch before; with `complete`, `opened` is instead all there is. */
 export type ConnectionBatch = {
   readonly complete: boolean;
@@ -55,6 +65,11 @@ export class ConnectionReport<Key> {
     this.open.delete(key);
     this.closedOnes.push({ id: connection.id, bytesToBackend, bytesToClient });
     this.bound();
+  }
+
+  /** The open connections, oldest first. May be read bit by bit while connections come and go. */
+  entries(): IterableIterator<[Key, OpenedConnection]> {
+    return this.open.entries();
   }
 
   /** What there is to report, which counts as reported from now on; null when nothing changed. */

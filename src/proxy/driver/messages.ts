@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { ProxyLimits } from '../admission.ts';
-import type { ConnectionBatch } from '../connections.ts';
+import type { ConnectionBatch, ConnectionDetail } from '../connections.ts';
 import type { ProxyBackend } from '../upstream.ts';
 
 export type ProxyWorkerData = {
@@ -26,6 +26,8 @@ export type ProxyCommand =
   | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
   | { readonly type: 'vipRemoved'; readonly address: string }
   | { readonly type: 'stop'; readonly graceMs: number }
+  /** Asks for what `connectionList` answers, in pieces. */
+  | { readonly type: 'listConnections'; readonly request: number }
   /** The reader has taken in the last batch of connections, and is ready for the next one. */
   | { readonly type: 'connectionsRead' }
   | { readonly type: 'servicesPort'; readonly port: MessagePort };
@@ -36,6 +38,12 @@ export type ProxyEvent =
   | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }
   | { readonly type: 'vipClosed'; readonly address: string }
   | { readonly type: 'stopped' }
+  /** To the services port only; the last piece is empty. */
+  | {
+      readonly type: 'connectionList';
+      readonly request: number;
+      readonly connections: readonly ConnectionDetail[];
+    }
   /** To the services port only, and not again before `connectionsRead`. */
   | { readonly type: 'connections'; readonly batch: ConnectionBatch }
   | {

@@ -3,6 +3,7 @@ import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../.
 import { errnoCode } from '../../net/libc.ts';
 import { calls, closeWithReset } from '../../net/tcp-calls.ts';
 import { takeSocketError } from '../../net/tcp-info.ts';
+import type { ConnectionDetail } from '../connections.ts';
 import type { EventLoop, Task, Watcher } from './event-loop.ts';
 import { Flow, type FlowMemory } from './flow.ts';
 import { SocketWatch } from './socket-watch.ts';
@@ -52,6 +53,9 @@ export type RelayHost = {
   closed(relay: Relay, backendIndex: number): void;
 };
 
+/** Bits of `finsSent`. */
+const CLIENT_FIN = 1;
+const BACKEND_FIN = 2;
 const ALL_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 /**
@@ -106,6 +110,12 @@ export class Relay implements Watcher, Task {
   /** True while no backend has accepted yet. */
   get isConnecting(): boolean {
     return this.#toBackend === null;
+  }
+
+  /** Whose FIN has been passed on. */
+  get state(): ConnectionDetail['state'] {
+    if ((this.#finsSent & CLIENT_FIN) !== 0) return 'client finished';
+    return (this.#finsSent & BACKEND_FIN) === 0 ? 'open' : 'backend finished';
   }
 
   get bytesToBackend(): number {
@@ -241,9 +251,9 @@ export class Relay implements Watcher, Task {
   #pump(): void {
     const { bytesToBackend, bytesToClient } = this.#host;
     if (this.#toBackend === null || this.#toClient === null) return;
-    const upGoesOn = this.#pumpOne(this.#toBackend, this.#upstreamWatch, bytesToBackend, 1);
+    const upGoesOn = this.#pumpOne(this.#toBackend, this.#upstreamWatch, bytesToBackend, CLIENT_FIN);
     if (this.#isClosed) return;
-    const downGoesOn = this.#pumpOne(this.#toClient, this.#clientWatch, bytesToClient, 2);
+    const downGoesOn = this.#pumpOne(this.#toClient, this.#clientWatch, bytesToClient, BACKEND_FIN);
     if (this.#isClosed || this.#isQueued || (!upGoesOn && !downGoesOn)) return;
     this.#isQueued = true;
     this.#host.loop.later(this);
@@ -266,7 +276,7 @@ export class Relay implements Watcher, Task {
 
   #passFin(flow: Flow, finBit: number): void {
     this.#finsSent |= finBit;
-    if (this.#finsSent === 3) this.#end(calls.close); // closing sends the second FIN
+    if (this.#finsSent === (CLIENT_FIN | BACKEND_FIN)) this.#end(calls.close); // closing sends the second FIN
     else if (!flow.sendFin()) this.reset();
   }
 

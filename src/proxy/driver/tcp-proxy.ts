@@ -5,7 +5,7 @@ import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
 import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
-import { ConnectionReport } from '../connections.ts';
+import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
 import {
   backendsToClose,
@@ -204,6 +204,23 @@ export class TcpProxy {
     for (const deadline of [this.#flushDeadline, this.#checkDeadline, this.#ageDeadline])
       deadline.atMs = Number.POSITIVE_INFINITY;
     this.#memory.pipes.close();
+  }
+
+  /** Up to `count` open connections more; null after the last. The iterator is `connections.entries()`. */
+  details(
+    entries: IterableIterator<[Relay, OpenedConnection]>,
+    count: number,
+  ): readonly ConnectionDetail[] | null {
+    const details: ConnectionDetail[] = [];
+    while (details.length < count) {
+      const next = entries.next();
+      if (next.done === true) return details.length === 0 ? null : details;
+      const [relay, opened] = next.value;
+      const { bytesToBackend, bytesToClient, state } = relay;
+      const idleMs = Math.max(0, Math.round(this.#loop.nowMs - relay.activeAtMs));
+      details.push({ ...opened, bytesToBackend, bytesToClient, state, idleMs });
+    }
+    return details;
   }
 
   #relayHost(): RelayHost {

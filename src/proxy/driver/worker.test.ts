@@ -161,6 +161,43 @@ test('takes backends from the services port, and logs there', async (t) => {
   assert.equal(read().clients, 0);
 });
 
+test('lists its open connections with what they have carried, in pieces', async (t) => {
+  const backend = await startBackend(t, 'hello');
+  const port = await freePort();
+  const { read, ...shared } = counting([backend]);
+  const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
+  const { port1, port2 } = new MessageChannel();
+  t.after(() => port1.close());
+  const pieces: Extract<ProxyEvent, { type: 'connectionList' }>[] = [];
+  port1.on('message', (event: ProxyEvent) => event.type === 'connectionList' && pieces.push(event));
+  thread.send({ type: 'servicesPort', port: port2 }, [port2]);
+  await thread.heard('listening');
+  const clients: Socket[] = [];
+  for (let count = 0; count < 300; count += 1) {
+    const client = await dial(t, port);
+    clients.push(client);
+    await once(client, 'data');
+  }
+  clients[0]?.write('ping');
+  await until(() => read().backends[0]?.bytesToBackend === 4, 'the first has sent something');
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a rule for windows
+  port1.postMessage({ type: 'listConnections', request: 7 } satisfies ProxyCommand);
+  await until(() => pieces.at(-1)?.connections.length === 0, 'the last piece');
+  const all = pieces.flatMap(({ connections }) => connections);
+  assert.ok(pieces.length > 2 && pieces.every(({ request }) => request === 7));
+  assert.deepEqual(
+    all.map(({ clientPort }) => clientPort),
+    clients.map((client) => client.localPort),
+  );
+  const [first, second] = all;
+  assert.equal(first?.bytesToBackend, 4);
+  assert.equal(first?.state, 'open');
+  assert.deepEqual(
+    [second?.backend, second?.bytesToBackend, second?.bytesToClient, second?.state],
+    ['hello', 0, 5, 'open'],
+  );
+});
+
 test('a taken port is told, and the thread exits', async (t) => {
   const taken = createServer().listen(0, '::');
   await once(taken, 'listening');

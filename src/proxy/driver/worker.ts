@@ -10,6 +10,8 @@ import { TcpProxy } from './tcp-proxy.ts';
 
 /** How late others may learn of a connection: peers are told which clients to reset should this node be lost. */
 const REPORT_INTERVAL_MS = 20;
+/** Connections in one piece of a list: a fraction of a millisecond. */
+const LIST_PIECE = 256;
 
 class ProxyWorker {
   readonly #main: MessagePort;
@@ -60,6 +62,9 @@ class ProxyWorker {
         this.#proxy.vipRemoved(command.address);
         this.#send({ type: 'vipClosed', address: command.address });
         break;
+      case 'listConnections':
+        this.#list(command.request);
+        break;
       case 'servicesPort':
         this.#attachServices(command.port);
         break;
@@ -90,6 +95,19 @@ class ProxyWorker {
     await this.#proxy.stop(graceMs);
     this.#send({ type: 'stopped' });
     this.#end();
+  }
+
+  /** In pieces, between which clients have their turn. */
+  #list(request: number): void {
+    const entries = this.#proxy.connections.entries();
+    this.#loop.later({
+      run: () => {
+        if (this.#services === null) return false;
+        const connections = this.#proxy.details(entries, LIST_PIECE);
+        post(this.#services, { type: 'connectionList', request, connections: connections ?? [] });
+        return connections !== null;
+      },
+    });
   }
 
   #reportSoon(): void {
