@@ -1,10 +1,11 @@
 /**
- * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER]`:
+ * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER] [--add]`:
  * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies run
- * on one core, and all load and backends on another.
+ * on one core, and all load and backends on another. A round of everything takes about 2.5 minutes; --add keeps what the
+ * folder has of other measures, so that they can be taken one after the other.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -21,6 +22,12 @@ const REFERENCE = 'haproxy';
 const FIRST_PORT = 21_000;
 const BACKEND_PORTS = { stream: 20_000, http: 20_001, https: 20_002 };
 const PAUSE_MS = 300;
+
+/** What an earlier run has of other measures than these. */
+function earlierSamples(folder: string, measured: readonly string[]): Sample[] {
+  const { samples } = JSON.parse(readFileSync(join(folder, 'proxy.json'), 'utf8')) as { samples: Sample[] };
+  return samples.filter(({ measure }) => !measured.includes(measure));
+}
 
 function write(folder: string, samples: readonly Sample[]): void {
   const summaries = summarize(samples, REFERENCE);
@@ -41,6 +48,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '5' },
       measures: { type: 'string', default: '' },
       out: { type: 'string', default: 'bench-results' },
+      add: { type: 'boolean', default: false },
     },
   });
   const wanted = values.measures.split(',').filter((name) => name !== '');
@@ -49,7 +57,12 @@ async function main(): Promise<void> {
   execFileSync('taskset', ['-cp', String(loadCore), String(process.pid)]);
   const chosen = measures(loadCore).filter(({ name }) => wanted.length === 0 || wanted.includes(name));
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-bench-'));
-  const samples: Sample[] = [];
+  const samples: Sample[] = values.add
+    ? earlierSamples(
+        values.out,
+        chosen.map(({ name }) => name),
+      )
+    : [];
   try {
     const { cert, key } = await (await TestCa.create()).issue({ names: ['IP:127.0.0.1'] });
     const certificate = join(folder, 'server.pem');
@@ -63,7 +76,7 @@ async function main(): Promise<void> {
         for (const contender of contenders) {
           const figures = await take(contender);
           for (const [figure, value] of Object.entries(figures)) {
-            samples.push({ round, contender: contender.name, figure, value });
+            samples.push({ round, measure: name, contender: contender.name, figure, value });
           }
           const text = Object.entries(figures).map(([figure, value]) => `${figure} ${value.toPrecision(3)}`);
           console.error(`${round}: ${name}, ${contender.name}: ${text.join('; ')}`);

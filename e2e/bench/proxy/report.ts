@@ -2,6 +2,7 @@
 
 export type Sample = {
   readonly round: number;
+  readonly measure: string;
   readonly contender: string;
   readonly figure: string;
   readonly value: number;
