@@ -26,7 +26,7 @@ export type BackendHealth = {
     readonly durationMs: number;
     readonly atMs: number;
   } | null;
-  /** The last check was answered with 401 or 403: the server lives, but the check is not allowed. */
+  /** Checks have been answered with 401 or 403 for long: the server lives, but the check is not allowed. */
   readonly misconfigured: boolean;
   /** The last check was good, but /readyz fails: the server is about to stop, or not up yet. */
   readonly draining: boolean;

@@ -55,7 +55,7 @@ test('a backend confirms nothing until it has been good for the grace of a share
   const checkAt = (tracked: TrackedBackend, startedMs: number, ok: boolean): TrackedBackend =>
     recordCheck(
       tracked,
-      { ok, ready: true, misconfigured: false, detail: '', startedMs, durationMs: 1 },
+      { ok, ready: true, refused: false, detail: '', startedMs, durationMs: 1 },
       thresholds,
     );
   let local = checkAt(backend(true, 'up', 900), 1000, false);

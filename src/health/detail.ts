@@ -78,8 +78,8 @@ export function describeTimeout(timeoutMs: number, stage: CheckStage): string {
  * What an HTTP status says: 2xx is healthy. 401 and 403 come from a server that lives but does not let anonymous
  * requests in (--anonymous-auth=false); it is not taken out of service for that.
  */
-export function judgeStatus(status: number): { ok: boolean; misconfigured: boolean; detail: string } {
-  const misconfigured = status === 401 || status === 403;
+export function judgeStatus(status: number): { ok: boolean; refused: boolean; detail: string } {
+  const refused = status === 401 || status === 403;
   const good = status >= 200 && status <= 299;
-  return { ok: good || misconfigured, misconfigured, detail: good ? `${status}` : `status ${status}` };
+  return { ok: good || refused, refused, detail: good ? `${status}` : `status ${status}` };
 }

@@ -10,7 +10,7 @@ function outcome(ok: boolean, startedMs: number): CheckOutcome {
   return {
     ok,
     ready: true,
-    misconfigured: false,
+    refused: false,
     detail: ok ? '200' : 'status 500',
     startedMs,
     durationMs: 3,
@@ -83,11 +83,21 @@ test('confirmedAtMs is the start of the latest good check, whatever the state', 
   );
 });
 
-test('the last check is kept, and misconfigured is what it says', () => {
-  const refused: CheckOutcome = { ...outcome(true, 7), misconfigured: true, detail: 'status 401' };
-  const backend = recordCheck(UNTRIED, refused, { rise: 2, fall: 3 });
+test('the last check is kept', () => {
+  const backend = recordCheck(UNTRIED, { ...outcome(true, 7), detail: 'status 401' }, { rise: 2, fall: 3 });
   assert.equal(backend.health.state, 'up');
-  assert.equal(backend.health.misconfigured, true);
   assert.deepEqual(backend.health.lastCheck, { ok: true, detail: 'status 401', durationMs: 3, atMs: 7 });
-  assert.equal(recordCheck(backend, outcome(true, 8), { rise: 2, fall: 3 }).health.misconfigured, false);
+});
+
+test('a server that refuses checks is misconfigured after 10 s of it, as one that starts refuses them for a moment', () => {
+  const misconfiguredAfter = (...checks: readonly [atMs: number, refused: boolean][]): boolean =>
+    checks.reduce(
+      (backend, [atMs, refused]) =>
+        recordCheck(backend, { ...outcome(true, atMs), refused }, { rise: 2, fall: 3 }),
+      UNTRIED,
+    ).health.misconfigured;
+  assert.equal(misconfiguredAfter([5000, true], [14_999, true]), false);
+  assert.equal(misconfiguredAfter([5000, true], [15_000, true]), true);
+  assert.equal(misconfiguredAfter([5000, true], [9000, false], [15_000, true]), false);
+  assert.equal(misconfiguredAfter([5000, true], [15_000, true], [16_000, false]), false);
 });

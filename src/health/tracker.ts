@@ -6,7 +6,7 @@ import type { BackendHealth, BackendState } from './backend.ts';
 export type CheckOutcome = {
   readonly ok: boolean;
   /** The server lives, but the check is not allowed (401, 403); `ok` is true then. */
-  readonly misconfigured: boolean;
+  readonly refused: boolean;
   /** False when /readyz exists and fails. */
   readonly ready: boolean;
   /** For people: '200', 'status 500', 'connection refused', ... */
@@ -31,7 +31,12 @@ export type TrackedBackend = {
   readonly confirmedAtMs: number;
   /** Start of the first check of the unbroken row of good ones up to now (monotonicMs); Infinity after a failed one. */
   readonly goodSinceMs: number;
+  /** The same of checks that were refused. */
+  readonly refusedSinceMs: number;
 };
+
+/** An API server that starts refuses everybody until it has made its own RBAC rules, which takes seconds. */
+const REFUSED_FOR_GOOD_MS = 10_000;
 
 /** A backend that has not been checked. */
 export function untriedBackend(backend: {
@@ -52,7 +57,7 @@ export function untriedBackend(backend: {
     misconfigured: false,
     draining: false,
   } as const;
-  return { health, contradictions: 0, confirmedAtMs: 0, goodSinceMs: Infinity };
+  return { health, contradictions: 0, confirmedAtMs: 0, goodSinceMs: Infinity, refusedSinceMs: Infinity };
 }
 
 /**
@@ -65,7 +70,8 @@ export function recordCheck(
   thresholds: Thresholds,
 ): TrackedBackend {
   const { health } = backend;
-  const { ok, ready, misconfigured, detail, startedMs, durationMs } = outcome;
+  const { ok, ready, refused, detail, startedMs, durationMs } = outcome;
+  const refusedSinceMs = refused ? Math.min(backend.refusedSinceMs, startedMs) : Infinity;
   const contradictions = (health.state === 'up') === ok ? 0 : backend.contradictions + 1;
   const turns = health.state === 'unknown' || contradictions >= (ok ? thresholds.rise : thresholds.fall);
   const opposite: BackendState = ok ? 'up' : 'down';
@@ -76,11 +82,12 @@ export function recordCheck(
       state: turns ? opposite : health.state,
       sinceMs: turns ? startedMs : health.sinceMs,
       lastCheck,
-      misconfigured,
+      misconfigured: startedMs - refusedSinceMs >= REFUSED_FOR_GOOD_MS,
       draining: ok && !ready,
     },
     contradictions: turns ? 0 : contradictions,
     confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,
     goodSinceMs: ok ? Math.min(backend.goodSinceMs, startedMs) : Infinity,
+    refusedSinceMs,
   };
 }

@@ -179,7 +179,7 @@ test('confirmedAtMs is when the confirming check began, not when it was answered
   assert.ok(askedMs.some((ms) => ms > confirmedAtMs && ms - confirmedAtMs < 50));
 });
 
-test('a server that refuses the check is up and misconfigured', LIMIT, async (context) => {
+test('a server that refuses the check is up', LIMIT, async (context) => {
   const refusing = await use(
     context,
     listenHttps(pair, (_request, response) => response.writeHead(403).end()),
@@ -188,8 +188,8 @@ test('a server that refuses the check is up and misconfigured', LIMIT, async (co
   const settled = await report((each) => each.settled);
   assert.equal(settled.class, 'A');
   assert.deepEqual(
-    settled.backends.map(({ state, misconfigured }) => [state, misconfigured]),
-    [['up', true]],
+    settled.backends.map(({ state, lastCheck }) => [state, lastCheck?.detail]),
+    [['up', 'status 403']],
   );
 });
 

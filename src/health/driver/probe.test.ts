@@ -36,7 +36,7 @@ async function use<Backend extends TestBackend>(
 async function detailOf(context: TestContext, started: Promise<TestBackend>): Promise<string> {
   const outcome = await check(await use(context, started));
   assert.equal(outcome.ok, false);
-  assert.equal(outcome.misconfigured, false);
+  assert.equal(outcome.refused, false);
   return outcome.detail;
 }
 
@@ -52,8 +52,8 @@ test('a good backend: GET of the path, then of /readyz, over HTTP/1.1, without S
   const before = performance.now();
   const outcome = await check(backend);
   assert.deepEqual(
-    { ok: outcome.ok, misconfigured: outcome.misconfigured, detail: outcome.detail },
-    { ok: true, misconfigured: false, detail: '200' },
+    { ok: outcome.ok, refused: outcome.refused, detail: outcome.detail },
+    { ok: true, refused: false, detail: '200' },
   );
   assert.ok(outcome.durationMs > 0 && outcome.durationMs <= performance.now() - before);
   const how = { method: 'GET', httpVersion: '1.1', sni: false };
@@ -114,9 +114,9 @@ test('a server that asks for a client certificate gets the one that is configure
   );
   backend.server.setSecureContext({ ...good, ca: ca.pair.cert });
   Object.assign(backend.server, { requestCert: true, rejectUnauthorized: false });
-  assert.equal((await check(backend)).misconfigured, true);
+  assert.equal((await check(backend)).refused, true);
   const outcome = await check(backend, 8000, trustOnly(ca.pair.cert, client));
-  assert.deepEqual([outcome.ok, outcome.misconfigured, outcome.detail], [true, false, '200']);
+  assert.deepEqual([outcome.ok, outcome.refused, outcome.detail], [true, false, '200']);
 });
 
 test('a good backend over IPv6', async (context) => {
@@ -134,7 +134,7 @@ test('the status decides: 500 fails, 401 is alive but misconfigured', async (con
   assert.deepEqual([failed.ok, failed.detail], [false, 'status 500']);
   status = 401;
   const refused = await check(backend);
-  assert.deepEqual([refused.ok, refused.misconfigured, refused.detail], [true, true, 'status 401']);
+  assert.deepEqual([refused.ok, refused.refused, refused.detail], [true, true, 'status 401']);
 });
 
 test('each check has a connection and a full handshake of its own', async (context) => {

@@ -62,7 +62,7 @@ export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<C
   return { ...judge(result, target, connection), startedMs, durationMs };
 }
 
-type Judgement = Pick<CheckOutcome, 'ok' | 'ready' | 'misconfigured' | 'detail'>;
+type Judgement = Pick<CheckOutcome, 'ok' | 'ready' | 'refused' | 'detail'>;
 
 /** `judgement`: of the check, when only the question for readiness is open. */
 type Connection = { stage: CheckStage; socket: TLSSocket | null; judgement: Judgement | null };
@@ -115,7 +115,7 @@ async function exchange(client: Client, target: ProbeTarget, connection: Connect
     const asksReady = target.path !== READY_PATH;
     const { status, isWhole } = await get(client, connection, target.path, !asksReady);
     const judgement = { ...judgeStatus(status), ready: true };
-    if (!judgement.ok || judgement.misconfigured || !isWhole || !asksReady) return judgement;
+    if (!judgement.ok || judgement.refused || !isWhole || !asksReady) return judgement;
     connection.judgement = judgement;
     const answer = await get(client, connection, READY_PATH, true);
     const ready = answer.status < 400 || NO_ANSWER.has(answer.status);
@@ -147,7 +147,7 @@ async function get(
 }
 
 function failure(detail: string): Judgement {
-  return { ok: false, ready: true, misconfigured: false, detail };
+  return { ok: false, ready: true, refused: false, detail };
 }
 
 function codeOf(error: unknown): string {
