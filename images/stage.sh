@@ -47,7 +47,8 @@ trim() {
   find "$1" -type d \( -name obj.target -o -name .deps \) -prune -exec rm -rf {} +
   find "$1" -type f \( -name '*.ts' -o -name '*.map' -o -name '*.md' -o -name '*.c' -o -name '*.cc' -o -name '*.h' -o -name '*.hh' -o -name '*.inc' -o -name CMakeLists.txt \
     -o -name '*.o' -o -name '*.mk' -o -name Makefile -o -name binding.gyp -o -name config.gypi \) -delete
-  rm -rf "$1"/.package-lock.json "$1"/.bin "$1"/nan "$1"/koffi/lib "$1"/koffi/vendor "$1"/koffi/doc
+  rm -rf "$1"/.package-lock.json "$1"/.bin "$1"/nan "$1"/koffi/lib "$1"/koffi/vendor "$1"/koffi/doc "$1"/bintrees/test \
+    "$1"/@koromix/koffi-*/musl_*
   find "$1" -type d -empty -delete
 }
 

@@ -43,6 +43,9 @@ export type ClusterOptions = {
   readonly say: (text: string) => void;
 };
 
+/** Of a command of kube-vrrp, without the dashes. */
+export type Flags = Readonly<Record<string, string>>;
+
 /** What a scenario did to those who use the cluster. */
 export type Effect = Disruption & {
   /** How often the VIP has come to another node. */
@@ -118,9 +121,9 @@ export class KindCluster {
     return this.#client;
   }
 
-  /** What `kube-vrrp manifest` prints for this cluster, from the image itself; flags beat the cluster's own. */
-  manifest(...flags: readonly string[]): Promise<string> {
-    return this.#print('manifest', '--image', this.images.product, ...flags);
+  /** What `kube-vrrp manifest` prints for this cluster, from the image itself; `flags` beat the cluster's own. */
+  manifest(flags: Flags = {}): Promise<string> {
+    return this.#print('manifest', { image: this.images.product, ...flags });
   }
 
   /** Waits until just one node has both VIPs. The same for IPv4 and IPv6? Not necessarily: each VIP is elected by itself. */
@@ -165,7 +168,9 @@ export class KindCluster {
     let unready: string[] = [];
     await eventually(
       async () => {
-        unready = await this.#unready();
+        const now = await this.#unready();
+        if (now.length > 0 && now.join() !== unready.join()) this.say(`not ready: ${now.join(', ')}`);
+        unready = now;
         return unready.length === 0;
       },
       {
@@ -232,14 +237,18 @@ export class KindCluster {
     mkdirSync(preloadFolder, { recursive: true });
     for (const node of this.controlPlanes) node.makeFolders();
     writeFileSync(join(preloadFolder, PRELOAD_DROP_IN), preloadDropIn());
-    await run(['docker', 'save', '--output', join(preloadFolder, 'kube-vrrp.tar'), this.images.product]);
+    const { product, productUpgrade } = this.images;
+    await run([
+      ...['docker', 'save', '--output', join(preloadFolder, 'kube-vrrp.tar')],
+      ...[product, productUpgrade],
+    ]);
     await createNetwork();
     const manifest = await this.manifest();
     for (const node of this.controlPlanes) node.putPod(manifest);
     const configFile = join(this.#folder, 'kind.yaml');
     const config = kindConfig({
       image: this.images.node,
-      kubeadmConfig: await this.#print('kubeadm', '--api-version', this.images.kubeadmApiVersion),
+      kubeadmConfig: await this.#print('kubeadm', { 'api-version': this.images.kubeadmApiVersion }),
       withoutNetwork: this.images.withoutNetwork,
       manifestsFolders: this.controlPlanes.map(({ manifestsFolder }) => manifestsFolder),
       preloadFolder,
@@ -313,11 +322,12 @@ export class KindCluster {
     this.#watch = await KubectlWatch.start(this.kubectl);
   }
 
-  #print(command: string, ...flags: readonly string[]): Promise<string> {
+  #print(command: string, flags: Flags): Promise<string> {
     const peers = this.controlPlanes.map(({ ipv4 }) => ipv4).join(',');
+    const all = Object.entries({ vip: this.vips.join(','), peers, ...flags });
     return run([
       ...['docker', 'run', '--rm', '--network', 'host', this.images.product, command],
-      ...['--vip', this.vips.join(','), '--peers', peers, ...flags],
+      ...all.flatMap(([name, value]) => [`--${name}`, value]),
     ]);
   }
 

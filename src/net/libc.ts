@@ -59,10 +59,12 @@ export const libc = {
     value: Uint8Array,
     length: number,
   ) => number,
-  schedSetscheduler: symbols.func('int sched_setscheduler(int pid, int policy, const void *param)') as (
+  /** syscall(2), for sched_setattr(2). */
+  syscall: symbols.func('long syscall(long number, int pid, const void *attributes, uint flags)') as (
+    number: number,
     pid: number,
-    policy: number,
-    param: Uint8Array,
+    attributes: Uint8Array,
+    flags: number,
   ) => number,
   /** glibc and nobody else has it. */
   mallocTrim: optional('int malloc_trim(size_t pad)') as ((pad: number) => number) | null,

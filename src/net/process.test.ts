@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { release } from 'node:os';
 import { describe, test } from 'node:test';
 
 import { hasCapability, hasEffectiveCapability } from './process.ts';
@@ -26,7 +27,7 @@ describe('capabilities', () => {
 
 describe('scheduling', () => {
   // In a process of its own, which may keep what it was granted.
-  const ask = (): { granted: string; policy: string; nice: string; threadPolicy: string } => {
+  const ask = (): { granted: string; policy: string; nice: string; slice: string; threadPolicy: string } => {
     const url = new URL('process.ts', import.meta.url).href;
     // proc_pid_stat(5): after "(comm) ", nice is the 17th field and the policy the 39th.
     const code = `
@@ -41,7 +42,8 @@ describe('scheduling', () => {
       await new Promise((resolve) => worker.once('online', resolve));
       const later = readdirSync('/proc/self/task').filter((task) => !before.has(task));
       const threads = later.map((task) => fields('/proc/self/task/' + task + '/stat'));
-      console.log(JSON.stringify({ granted, policy: own[38], nice: own[16],
+      const slice = /^se\\.slice *: *(\\d+)$/m.exec(readFileSync('/proc/self/sched', 'utf8'))?.[1] ?? 'none';
+      console.log(JSON.stringify({ granted, policy: own[38], nice: own[16], slice,
         threadPolicy: [...new Set(threads.map((t) => t[38] + '/' + t[16]))].join() }));
       process.exit();`;
     const output = execFileSync(process.execPath, ['--input-type=module', '--eval', code], {
@@ -60,6 +62,10 @@ describe('scheduling', () => {
     assert.equal(result.policy, expected.policy);
     if (result.granted !== 'normal') assert.equal(result.nice, expected.nice);
     if (result.granted !== 'normal') assert.equal(result.threadPolicy, '0/0');
+    // Kernels before 6.12 have no slice of a thread's own; some show none.
+    const [major = 0, minor = 0] = release().split('.').map(Number);
+    if (result.slice !== 'none' && (major > 6 || (major === 6 && minor >= 12)))
+      assert.equal(result.slice, '100000');
   });
 });
 

@@ -1,6 +1,5 @@
 /** What this process may do, how the scheduler treats its election thread, and what memory it keeps. */
 import { readFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
 
 import { libc } from './libc.ts';
 
@@ -22,35 +21,50 @@ export function hasEffectiveCapability(status: string, capability: Capability): 
 /** What the scheduler granted. */
 export type Scheduling = 'raised' | 'normal';
 
-const SCHED_OTHER = 0;
-/** Threads started later, such as proxy workers, begin as ordinary ones (sched(7)). */
-const SCHED_RESET_ON_FORK = 0x40000000;
 /**
  * Well before everything ordinary, and no more. Real-time scheduling is worse, not better: V8's collector has this
  * thread wait, turning, for helper threads that a real-time thread keeps off the CPU. That was seen to stop it, and
  * with it the host, for up to a second.
  */
 const RAISED_NICE = -10;
+/**
+ * A thread that asks for short slices is served earlier (sched-eevdf in the kernel's documentation, since 6.12; older
+ * kernels ignore it), also against other cgroups, where nice does not count. The kernel takes no less than this.
+ */
+const SLICE_NANOSECONDS = 100_000n;
+
+/** By architecture: glibc wraps it from 2.41 on only (asm/unistd_64.h, asm-generic/unistd.h). */
+const SCHED_SETATTR_BY_ARCH: ReadonlyMap<string, number> = new Map([
+  ['x64', 314],
+  ['arm64', 274],
+]);
+/** struct sched_attr (sched_setattr(2)): size, policy, flags, nice, priority, runtime, deadline, period. */
+const SCHED_ATTR_BYTES = 48;
+const SCHED_OTHER = 0;
+/** Threads started later, such as proxy workers, begin as ordinary ones. */
+const SCHED_FLAG_RESET_ON_FORK = 1n;
 
 /**
- * Asks the scheduler to run the calling thread before ordinary ones. Needs CAP_SYS_NICE or an rlimit. Threads that
- * exist already, and those that start later, are not affected.
+ * Asks the scheduler to run the calling thread before ordinary ones. A raised priority needs CAP_SYS_NICE or an rlimit.
+ * Threads that exist already, and those that start later, are not affected.
  */
 export function raisePriority(): Scheduling {
-  setScheduler(SCHED_OTHER | SCHED_RESET_ON_FORK, 0);
-  try {
-    setPriority(RAISED_NICE);
-    return 'raised';
-  } catch {
-    return 'normal';
-  }
+  if (setSchedule(RAISED_NICE)) return 'raised';
+  setSchedule(0);
+  return 'normal';
 }
 
-/** sched_setscheduler(2) for the calling thread; false when refused. */
-function setScheduler(policy: number, priority: number): boolean {
-  const param = Buffer.alloc(4);
-  param.writeInt32LE(priority);
-  return libc.schedSetscheduler(0, policy, param) === 0;
+/** For the calling thread; false when refused. */
+function setSchedule(nice: number): boolean {
+  const number = SCHED_SETATTR_BY_ARCH.get(process.arch);
+  if (number === undefined) return false;
+  const attributes = Buffer.alloc(SCHED_ATTR_BYTES);
+  attributes.writeUInt32LE(SCHED_ATTR_BYTES, 0);
+  attributes.writeUInt32LE(SCHED_OTHER, 4);
+  attributes.writeBigUInt64LE(SCHED_FLAG_RESET_ON_FORK, 8);
+  attributes.writeInt32LE(nice, 16);
+  attributes.writeBigUInt64LE(SLICE_NANOSECONDS, 24);
+  return libc.syscall(number, 0, attributes, 0) === 0;
 }
 
 /**

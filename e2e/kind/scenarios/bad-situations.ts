@@ -2,7 +2,7 @@
 import { monotonicMs } from '../../../src/net/clock.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { PORT, VIP_IPV4 } from '../addresses.ts';
-import type { KindCluster } from '../cluster.ts';
+import type { Flags, KindCluster } from '../cluster.ts';
 import { run } from '../command.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import type { Scenario } from '../scenario.ts';
@@ -13,7 +13,7 @@ type BadSituation = {
   readonly name: string;
   readonly what: string;
   /** For `kube-vrrp manifest`. */
-  readonly flags?: readonly string[];
+  readonly flags?: Flags;
   /** Changes the manifest where no flag can. */
   readonly edit?: (manifest: string) => string;
   /** Before the pod is put there. */
@@ -62,7 +62,7 @@ async function said(cluster: KindCluster, node: Node, { saidBy }: BadSituation):
 }
 
 async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
-  const { flags = [], edit = (manifest) => manifest, prepare, line, heal, restore } = situation;
+  const { flags = {}, edit = (manifest) => manifest, prepare, line, heal, restore } = situation;
   const holder = await cluster.oneHolder();
   const [node] = cluster.others(holder);
   if (node === undefined) throw new Error('there is no other node');
@@ -72,7 +72,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
   let found = '';
   try {
     await prepare?.(node);
-    node.putPod(edit(await cluster.manifest(...flags)));
+    node.putPod(edit(await cluster.manifest(flags)));
     found = await eventually(async () => line.exec(await said(cluster, node, situation))?.[0] ?? null, {
       what: `the log of ${node.name} to say ${line}`,
       deadlineMs: SEEN_MS,
@@ -106,7 +106,7 @@ const SITUATIONS: readonly BadSituation[] = [
   {
     name: 'bad-interface',
     what: 'an interface in the manifest that the node does not have, and then has',
-    flags: ['--interface', 'net9'],
+    flags: { interface: 'net9' },
     line: /interface net9 does not exist[^"]*/,
     heal: (node) =>
       node.exec(
@@ -118,7 +118,7 @@ const SITUATIONS: readonly BadSituation[] = [
   {
     name: 'bad-subnet',
     what: 'a VIP outside every subnet of the node, until it has an address there',
-    flags: ['--vip', '10.77.0.10', '--vrrp-vrid', '77'],
+    flags: { vip: '10.77.0.10', 'vrrp-vrid': '77' },
     line: /vip 10\.77\.0\.10[^"]*/,
     heal: (node) =>
       node.exec(
@@ -168,7 +168,7 @@ const SITUATIONS: readonly BadSituation[] = [
   {
     name: 'bad-peers',
     what: 'a node added to peers on one node only',
-    flags: ['--peers', '192.168.100.1,192.168.100.2,192.168.100.3,192.168.100.9'],
+    flags: { peers: '192.168.100.1,192.168.100.2,192.168.100.3,192.168.100.9' },
     line: /API server 192\.168\.100\.9:6443 [^"]*/,
     heal: async () => undefined,
   },

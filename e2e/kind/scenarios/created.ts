@@ -2,7 +2,7 @@
 import { PORT, VIP_IPV4, VIP_IPV6 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
 import { run } from '../command.ts';
-import type { Node } from '../node.ts';
+import { POD_NAME, type Node } from '../node.ts';
 import type { Scenario } from '../scenario.ts';
 
 const ENDPOINT = `https://${VIP_IPV4}:${PORT}`;
@@ -55,20 +55,30 @@ async function endpointEverywhere(cluster: KindCluster): Promise<string> {
 /** A machine on which three control planes start at once may be too slow for an advertisement now and then. */
 const VACANCY_LIMIT_MS = 1000;
 
-/** A move would have cut the connections of the kubeadm that runs. */
-function steadyWhileMade(cluster: KindCluster): string {
+/**
+ * A move cuts the connections of the kubeadm that runs. Only an Active that fell silent may be followed by another one:
+ * rising health of the nodes that join must move nothing.
+ */
+async function steadyWhileMade(cluster: KindCluster): Promise<string> {
   const { timeline } = cluster.holders;
   let vacancyMs = 0;
+  let holders = 0;
   for (const vip of cluster.vips) {
-    const fromMs = timeline.spans(vip).find(({ holders }) => holders.length > 0)?.fromMs ?? 0;
-    const names = new Set(timeline.spans(vip, fromMs).flatMap(({ holders }) => holders));
+    const fromMs = timeline.spans(vip).find((span) => span.holders.length > 0)?.fromMs ?? 0;
     vacancyMs = Math.max(vacancyMs, timeline.longestVacancyMs(vip, fromMs));
-    if (names.size !== 1 || vacancyMs > VACANCY_LIMIT_MS) {
-      const history = timeline.describe(vip, fromMs);
-      throw new Error(`the VIP had to stay with its first holder while the cluster was made:\n${history}`);
+    holders = Math.max(holders, new Set(timeline.spans(vip, fromMs).flatMap((span) => span.holders)).size);
+    if (vacancyMs > VACANCY_LIMIT_MS) {
+      throw new Error(`the VIP was gone for ${vacancyMs.toFixed(0)} ms:\n${timeline.describe(vip, fromMs)}`);
     }
   }
-  return `one holder from the first moment on (longest time without: ${vacancyMs.toFixed(0)} ms)`;
+  for (const node of cluster.controlPlanes) {
+    const log = await cluster.kubectl.run('logs', '--namespace=kube-system', `${POD_NAME}-${node.name}`);
+    const preempting = log
+      .split('\n')
+      .find((line) => line.includes('"to":"Active"') && !line.includes('"active_silent"'));
+    if (preempting !== undefined) throw new Error(`the VIP was taken from a living holder: ${preempting}`);
+  }
+  return `${holders === 1 ? 'one holder' : `${holders} holders`} while it was made (longest time without: ${vacancyMs.toFixed(0)} ms)`;
 }
 
 /** Through the IPv6 VIP, as the certificate has to have both. */
@@ -85,6 +95,8 @@ export const CREATED: readonly Scenario[] = [
     name: 'created',
     what: 'kubeadm init, two joins of control planes and one of a worker, all through the VIP',
     run: async (cluster) =>
-      [steadyWhileMade(cluster), await endpointEverywhere(cluster), await dualStack(cluster)].join(', '),
+      [await steadyWhileMade(cluster), await endpointEverywhere(cluster), await dualStack(cluster)].join(
+        ', ',
+      ),
   },
 ];

@@ -50,7 +50,7 @@ async function removeAndPutBack(cluster: KindCluster): Promise<string> {
 
 /** One node after the other, as an administrator would, the holder too. */
 async function upgrade(cluster: KindCluster, image: string): Promise<string> {
-  const manifest = await cluster.manifest('--image', image);
+  const manifest = await cluster.manifest({ image });
   const effect = await cluster.effectOf(
     async () => {
       for (const node of cluster.controlPlanes) {
