@@ -10,6 +10,7 @@ import { SocketWatch } from './socket-watch.ts';
 import {
   type ConnectionOptions,
   connectsToItself,
+  keepWatch,
   type SocketAddress,
   startConnecting,
 } from './tcp-socket.ts';
@@ -79,6 +80,7 @@ export class Relay implements Watcher, Task {
   #clientWatch: SocketWatch | null = null;
   #upstreamWatch: SocketWatch | null = null;
   #finsSent = 0;
+  #upstreamIsKept = false;
   #isQueued = false;
   #isClosed = false;
   /** monotonicMs. */
@@ -169,6 +171,11 @@ export class Relay implements Watcher, Task {
   /** Tells live peers with a closed window from dead ones. To be called every few seconds. */
   check(): void {
     if (this.#isClosed) return;
+    if (this.#upstreamWatch !== null && !this.#upstreamIsKept) {
+      // Not when it was opened: the short-lived are over by now, and need no four system calls for it.
+      this.#upstreamIsKept = true;
+      keepWatch(this.#upstreamFd, this.#host.options);
+    }
     this.#clientWatch?.check();
     this.#upstreamWatch?.check();
   }
@@ -182,7 +189,7 @@ export class Relay implements Watcher, Task {
         return;
       }
       this.#backendIndex = index;
-      const result = startConnecting(this.#host.addressOf(index), this.#host.options);
+      const result = startConnecting(this.#host.addressOf(index));
       this.#host.attempting(this);
       if (typeof result === 'number') {
         this.#upstreamFd = result;

@@ -562,7 +562,7 @@ describe('a client that the kernel has accepted and the proxy has not', () => {
   /** Connects without giving the proxy a turn. */
   function connectInKernel(port: number): Socket {
     const loopback = socketAddress(parseIp('127.0.0.1') ?? assert.fail(), port);
-    const fd = startConnecting(loopback, { keepAliveIdleMs: 60_000, userTimeoutMs: 60_000 });
+    const fd = startConnecting(loopback);
     assert.ok(typeof fd === 'number');
     const socket = new Socket({ fd });
     socket.on('error', () => {});

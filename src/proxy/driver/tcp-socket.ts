@@ -49,8 +49,8 @@ export function socketAddress(address: IpAddress, port: number): SocketAddress {
   return { memory, lengthBytes: encoded.length };
 }
 
-function setConnectionOptions(fd: number, { keepAliveIdleMs, userTimeoutMs }: ConnectionOptions): void {
-  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+/** Has the kernel find out that the peer is gone. */
+export function keepWatch(fd: number, { keepAliveIdleMs, userTimeoutMs }: ConnectionOptions): void {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, Math.max(1, Math.round(keepAliveIdleMs / 1000)));
   setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS);
@@ -76,7 +76,8 @@ export function openListener(family: typeof AF_INET | typeof AF_INET6, options: 
   setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-  setConnectionOptions(fd, options);
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  keepWatch(fd, options);
   const any = socketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
   const bound = calls.bind(fd, any.memory.address, any.lengthBytes) === 0;
   if (bound && calls.listen(fd, options.backlog) === 0) return fd;
@@ -127,15 +128,12 @@ export function isOwnFault(reason: string): boolean {
   return OWN_FAULTS.has(reason);
 }
 
-/** The socket of a connection that is being made, or why it cannot be. */
-export function startConnecting(
-  to: SocketAddress,
-  options: ConnectionOptions,
-): number | { readonly reason: string } {
+/** The socket of a connection that is being made, or why it cannot be. `keepWatch` is the caller's to call. */
+export function startConnecting(to: SocketAddress): number | { readonly reason: string } {
   const family = to.lengthBytes === MAX_SOCKADDR_BYTES ? AF_INET6 : AF_INET;
   const fd = calls.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0);
   if (fd === -1) return { reason: errnoCode(errno()) };
-  setConnectionOptions(fd, options);
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   if (calls.connect(fd, to.memory.address, to.lengthBytes) === 0) return fd;
   const error = errno();
   if (error === EINPROGRESS) return fd;
