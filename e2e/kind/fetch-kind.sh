@@ -8,20 +8,13 @@ readonly version=0.27.0
 readonly home=${KUBE_VRRP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp}/kind-$version
 readonly work=$home/work
 
-# A private apt root: kind is in a later suite than the machine's, and the machine's list of sources stays as it is.
+# kind is in a later suite than the machine's.
 fetch() {
-  local mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
-  mirror=${mirror%/}
-  mkdir -p "$work"/apt/{lists/partial,cache/archives/partial} "$work/source"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main
-deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > "$work/apt/sources.list"
-  echo "Dir::Etc::sourcelist \"$work/apt/sources.list\";
-Dir::Etc::sourceparts \"/dev/null\";
-Dir::State::Lists \"$work/apt/lists\";
-Dir::Cache \"$work/apt/cache\";
-APT::Sandbox::User \"root\";" > "$work/apt/apt.conf"
-  quietly env "APT_CONFIG=$work/apt/apt.conf" bash -euc '
+  local mirror config
+  mirror=$(debian_mirror)
+  mkdir -p "$work/source"
+  config=$(private_apt "$work/apt" trixie)
+  quietly env "APT_CONFIG=$config" bash -euc '
     cd "$1"
     apt-get update
     apt-get download kind

@@ -1,21 +1,13 @@
 /** Who has the VIPs in the kernel, of the nodes that run now. */
 import { join } from 'node:path';
 
-import { parseIp } from '../../src/ip/address.ts';
 import { eventually } from '../lab/eventually.ts';
-import { HolderTimeline, type Sample, type SamplerTask } from '../lab/holders.ts';
+import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from '../lab/holders.ts';
 import { LabProcess } from '../lab/lab-process.ts';
 import type { Node } from './node.ts';
 
 const SAMPLE_INTERVAL_MS = 10;
 const SAMPLER = join(import.meta.dirname, '../lab/sampler-process.ts');
-
-function addressTask(text: string): SamplerTask['addresses'][number] {
-  const parsed = parseIp(text);
-  if (parsed === null) throw new Error(`${text} is not an address`);
-  const isIpv6 = parsed.family === 'IPv6';
-  return { text, ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null, virtualLink: null };
-}
 
 /** A timeline that goes on while nodes come and go. */
 export class Holders {
@@ -35,7 +27,7 @@ export class Holders {
     const task: SamplerTask = {
       intervalMs: SAMPLE_INTERVAL_MS,
       hosts,
-      addresses: this.#vips.map(addressTask),
+      addresses: this.#vips.map((vip) => sampledAddress(vip, null)),
     };
     const sinceMs = this.timeline.lastAtMs;
     const sampler = new LabProcess({

@@ -23,19 +23,11 @@ is_built() {
   for program in etcd "${programs[@]}"; do [ -x "$home/bin/$program" ] || return 1; done
 }
 
-# Sources come through a private apt root, so that the machine's own list of sources stays as it is.
 fetch() {
-  local mirror apt=$work/apt
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$work/download"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main
-deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" > "$apt/sources.list"
-  echo "Dir::Etc::sourcelist \"$apt/sources.list\";
-Dir::Etc::sourceparts \"/dev/null\";
-Dir::State::Lists \"$apt/lists\";
-Dir::Cache \"$apt/cache\";
-APT::Sandbox::User \"root\";" > "$apt/apt.conf"
-  quietly env "APT_CONFIG=$apt/apt.conf" bash -euc '
+  local config
+  mkdir -p "$work/download"
+  config=$(private_apt "$work/apt" bookworm)
+  quietly env "APT_CONFIG=$config" bash -euc '
     cd "$1"
     apt-get update
     apt-get download golang-github-modern-go-reflect2-dev
@@ -77,7 +69,8 @@ compile() {
 
 main() {
   if ! is_built; then
-    install_missing go:golang-go dpkg-source:dpkg-dev etcd:etcd-server
+    install_missing go:golang-go dpkg-source:dpkg-dev
+    install_missing_services etcd:etcd-server
     mkdir -p "$work/bin"
     say "fetching the sources"
     fetch

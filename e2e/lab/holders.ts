@@ -1,4 +1,5 @@
 /** Who has had a VIP in the kernel, and when: a line of time, so that tests can speak about all of it. */
+import { parseIp } from '../../src/ip/address.ts';
 
 export type SamplerTask = {
   readonly intervalMs: number;
@@ -13,6 +14,14 @@ export type SamplerTask = {
     readonly virtualLink: string | null;
   }[];
 };
+
+/** An address as the sampler is told of it. Throws for a text that is none. */
+export function sampledAddress(text: string, virtualLink: string | null): SamplerTask['addresses'][number] {
+  const parsed = parseIp(text);
+  if (parsed === null) throw new Error(`${text} is not an address`);
+  const ipv6Hex = parsed.family === 'IPv6' ? Buffer.from(parsed.octets).toString('hex') : null;
+  return { text, ipv6Hex, virtualLink };
+}
 
 /** One line of the sampler: `holders` only where something changed. Times are CLOCK_MONOTONIC. */
 export type Sample = {

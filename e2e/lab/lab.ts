@@ -4,10 +4,10 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { type Family, parseIp } from '../../src/ip/address.ts';
+import type { Family } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { eventually } from './eventually.ts';
-import { HolderTimeline, type Sample, type SamplerTask } from './holders.ts';
+import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from './holders.ts';
 import { Host, ipBatch } from './host.ts';
 import { LabProcess } from './lab-process.ts';
 import { newLabName, removeLeftovers, removeNamespace } from './ownership.ts';
@@ -189,16 +189,9 @@ export class Lab {
   }
 
   async #startSampler(hosts: SamplerTask['hosts']): Promise<void> {
-    const addresses = this.#vips.map((text) => {
-      const parsed = parseIp(text);
-      if (parsed === null) throw new Error(`${text} is not an address`);
-      const isIpv6 = parsed.family === 'IPv6';
-      return {
-        text,
-        ipv6Hex: isIpv6 ? Buffer.from(parsed.octets).toString('hex') : null,
-        virtualLink: this.#virtualLinks ? virtualLink(parsed.family) : null,
-      };
-    });
+    const addresses = this.#vips.map((vip) =>
+      sampledAddress(vip, this.#virtualLinks ? virtualLink(vip.includes(':') ? 'IPv6' : 'IPv4') : null),
+    );
     const task: SamplerTask = { intervalMs: SAMPLE_INTERVAL_MS, hosts, addresses };
     const sampler = new LabProcess({
       namespace: null,

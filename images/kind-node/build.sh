@@ -25,7 +25,7 @@ build() { DOCKER_BUILDKIT=0 docker build --quiet "$@" 2> /dev/null > /dev/null; 
 
 make_root() {
   local mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -1)
+  mirror=$(debian_mirror)
   quietly debootstrap --variant=minbase "--include=$(IFS=,; echo "${packages[*]}")" bookworm "$root" "$mirror"
 }
 
@@ -172,7 +172,8 @@ make_load_balancer_image() {
 
 main() {
   if ! docker image inspect "$node_image" "$load_balancer_image" > /dev/null 2>&1; then
-    install_missing debootstrap:debootstrap etcd:etcd-server etcdctl:etcd-client gcc:gcc
+    install_missing debootstrap:debootstrap etcdctl:etcd-client gcc:gcc
+    install_missing_services etcd:etcd-server
     programs=$(bash e2e/kubernetes/build.sh)
     kind=$(bash e2e/kind/fetch-kind.sh)
     work=$(mktemp -d)
