@@ -8,6 +8,8 @@ import { POD_NAME, type Node } from '../node.ts';
 import type { Scenario } from '../scenario.ts';
 
 const SEEN_MS = 120_000;
+/** Its name may be another one than eth0 by now. */
+const DEFAULT_LINK = `ip -o -4 route show default | cut -d' ' -f5`;
 
 type BadSituation = {
   readonly name: string;
@@ -110,8 +112,12 @@ const SITUATIONS: readonly BadSituation[] = [
     line: /interface net9 does not exist[^"]*/,
     heal: (node) =>
       node.exec(
-        ...['sh', '-c'],
-        'ip link add net9 link "$(ip -o -4 route show default | cut -d" " -f5)" type macvlan mode bridge && ip link set net9 up && ip address add 192.168.100.29/24 dev net9 noprefixroute && ip address add fd00:100::29/64 dev net9 nodad noprefixroute',
+        ...['bash', '-euc'],
+        `ip link add net9 link "$(${DEFAULT_LINK})" type macvlan mode bridge
+        sysctl --quiet --write net.ipv6.conf.net9.disable_ipv6=0
+        ip link set net9 up
+        ip address add 192.168.100.29/24 dev net9 noprefixroute
+        ip address add fd00:100::29/64 dev net9 nodad noprefixroute`,
       ),
     restore: (node) => node.exec('ip', 'link', 'delete', 'net9'),
   },
@@ -120,16 +126,8 @@ const SITUATIONS: readonly BadSituation[] = [
     what: 'a VIP outside every subnet of the node, until it has an address there',
     flags: { vip: '10.77.0.10', 'vrrp-vrid': '77' },
     line: /vip 10\.77\.0\.10[^"]*/,
-    heal: (node) =>
-      node.exec(
-        ...['sh', '-c'],
-        'ip address add 10.77.0.2/24 dev "$(ip -o -4 route show default | cut -d" " -f5)"',
-      ),
-    restore: (node) =>
-      node.exec(
-        ...['sh', '-c'],
-        'ip address delete 10.77.0.2/24 dev "$(ip -o -4 route show default | cut -d" " -f5)"',
-      ),
+    heal: (node) => node.exec('sh', '-c', `ip address add 10.77.0.2/24 dev "$(${DEFAULT_LINK})"`),
+    restore: (node) => node.exec('sh', '-c', `ip address delete 10.77.0.2/24 dev "$(${DEFAULT_LINK})"`),
   },
   {
     name: 'bad-port',
