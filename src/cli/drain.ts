@@ -25,15 +25,14 @@ function heldVips({ virtualRouters }: Status): Held {
   );
 }
 
-/** Says which VIPs have moved since `before`, and to whom where that is known already. */
+/** Says which VIPs have gone since `before`, and to whom. */
 function reportMoves(before: Held, status: Status, elapsedMs: number): void {
   const now = heldVips(status);
   for (const vip of before.keys()) {
     if (now.has(vip)) continue;
     const holder = status.virtualRouters.find((router) => router.vip === vip)?.active?.address;
-    print(
-      `${vip} handed over${holder === undefined ? '' : ` to ${holder}`} within ${Math.round(elapsedMs)} ms`,
-    );
+    const what = holder === undefined ? 'given up, and nobody has taken it,' : `handed over to ${holder}`;
+    print(`${vip} ${what} within ${Math.round(elapsedMs)} ms`);
   }
 }
 

@@ -14,7 +14,7 @@ export type ElectionOptions = {
   readonly config: Config;
   readonly log: Log;
   /** This address is about to leave the kernel; see RouterOptions. */
-  readonly beforeUnbind: (vip: IpAddress) => Promise<void>;
+  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Anything that /status shows has changed. */
   readonly onChange: () => void;
 };
@@ -121,6 +121,11 @@ export class Election {
   /** Whether deadlines are being served: false means that the election is wedged though its thread turns. */
   works(): boolean {
     return this.routers.every((router) => monotonicMs() - router.deadlineMs < OVERDUE_MS);
+  }
+
+  /** Whether this node is Active for any VIP. */
+  get isActive(): boolean {
+    return this.routers.some(({ isActive }) => isActive);
   }
 
   snapshots(): RouterSnapshot[] {

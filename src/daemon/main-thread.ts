@@ -132,7 +132,7 @@ class Daemon {
     const election = await Election.open({
       config,
       log,
-      beforeUnbind: async (vip) => this.proxy?.closeVip(vip),
+      beforeUnbind: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
       onChange: () => this.publish(),
     });
     this.election = election;
@@ -152,9 +152,9 @@ class Daemon {
       local: election.interfaces.has(address),
     }));
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
-    this.services.start(node.self, backends, credentials, this.proxy.servicesPorts);
-    this.waitingFor = null;
     const place: Place = { interfaceName: node.link.name, self: node.self };
+    this.services.start(place, backends, credentials, this.proxy.servicesPorts);
+    this.waitingFor = null;
     election.start(place);
     this.publish();
     this.logReady(place, backends, scheduling);
@@ -290,6 +290,7 @@ class Daemon {
       case 'undrain':
         this.election?.undrain();
         break;
+      case 'handoverPrepared':
       case 'stopped':
         break;
     }
@@ -308,6 +309,7 @@ class Daemon {
     this.log('info', `stopping: ${end.text}`, { event: 'stopping' });
     this.publish();
     const handover = end.code === 0;
+    if (handover && this.election?.isActive === true) await this.services.prepareHandover();
     await this.election?.stop(handover, end.text);
     this.publish();
     await this.proxy?.stop(handover ? PROXY_GRACE_MS : 0);

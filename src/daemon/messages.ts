@@ -53,11 +53,14 @@ export type ToServices =
       readonly type: 'start';
       /** This node's address among the peers. */
       readonly self: IpAddress;
+      readonly interfaceName: string;
       readonly backends: readonly BackendAddress[];
       readonly credentials: Credentials;
       readonly proxyPorts: readonly MessagePort[];
     }
   | { readonly type: 'election'; readonly snapshot: ElectionSnapshot }
+  /** This node will give its VIPs up in a moment; answered by `handoverPrepared`. */
+  | { readonly type: 'prepareHandover' }
   | { readonly type: 'stop' };
 
 export type FromServices =
@@ -65,6 +68,7 @@ export type FromServices =
   /** It cannot do its work; the message is for people. */
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
+  | { readonly type: 'handoverPrepared' }
   | { readonly type: 'drain'; readonly force: boolean }
   | { readonly type: 'undrain' }
   | { readonly type: 'stopped' };

@@ -3,10 +3,11 @@ import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threa
 import type { IpAddress } from '../ip/address.ts';
 import type { Log } from '../log/log.ts';
 import { THREAD_PROXY } from '../net/thread-vitals.ts';
+import { LINGER_MAX_MS } from '../proxy/lingering.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from '../proxy/driver/messages.ts';
 import { startThread } from './threads.ts';
 
-/** Until then a second node may have the address already. */
+/** For a busy thread to get to it; a second node may have the address already. */
 const CLOSE_VIP_TIMEOUT_MS = 50;
 
 export type ProxyThreadsOptions = {
@@ -48,11 +49,13 @@ export class ProxyThreads {
   }
 
   /**
-   * Resets the connections on an address that is about to go, while the kernel can still send the RST from it.
-   * Resolves when that is done, or when a thread is too busy to do it soon.
+   * Resets the connections on an address that is about to go, while the kernel can still send the RST from it; with
+   * `handedOver` those that are being used are finished first, within LINGER_MAX_MS. Resolves when that is done, or
+   * when a thread is too busy to do it soon.
    */
-  async closeVip(vip: IpAddress): Promise<void> {
+  async closeVip(vip: IpAddress, handedOver: boolean): Promise<void> {
     const address = vip.text;
+    const timeoutMs = CLOSE_VIP_TIMEOUT_MS + (handedOver ? LINGER_MAX_MS : 0);
     const closed = this.workers.map(
       (worker) =>
         new Promise<void>((resolve) => {
@@ -64,11 +67,11 @@ export class ProxyThreads {
           const onMessage = (event: ProxyEvent): void => {
             if (event.type === 'vipClosed' && event.address === address) done();
           };
-          const timer = setTimeout(done, CLOSE_VIP_TIMEOUT_MS);
+          const timer = setTimeout(done, timeoutMs);
           worker.on('message', onMessage);
         }),
     );
-    this.command({ type: 'vipRemoved', address });
+    this.command({ type: 'vipRemoved', address, handedOver });
     await Promise.all(closed);
   }
 

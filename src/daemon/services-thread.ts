@@ -111,19 +111,24 @@ function refuseDrain(): string | null {
   return `no other node is healthy (${others.map((backend) => `${backend.id} ${backend.state}`).join(', ') || 'there is none'}), so nobody would take over: use --force to drain all the same`;
 }
 
+async function drain(force: boolean): Promise<void> {
+  if (election.routers.some(({ state }) => state === 'Active')) await takeover?.prepareHandover();
+  tell({ type: 'drain', force });
+}
+
 const admin = new Admin({
   ...config.admin,
   observe,
   drain: (force) => {
     const refusal = force ? null : refuseDrain();
-    if (refusal === null) tell({ type: 'drain', force });
+    if (refusal === null) void drain(force);
     return refusal;
   },
   undrain: () => tell({ type: 'undrain' }),
   connections: () => connectionLists.ask(proxyPorts),
 });
 
-function start({ self, backends, credentials, proxyPorts: ports }: Started): void {
+function start({ self, interfaceName, backends, credentials, proxyPorts: ports }: Started): void {
   proxyPorts = ports;
   takeover = new Takeover({
     self,
@@ -131,6 +136,8 @@ function start({ self, backends, credentials, proxyPorts: ports }: Started): voi
     vrid: config.vrrp.vrid,
     port: config.proxy.port,
     vips: config.vips,
+    interfaceName,
+    listeners: config.proxy.workers,
     log,
   });
   for (const [worker, port] of ports.entries()) {
@@ -146,6 +153,11 @@ function start({ self, backends, credentials, proxyPorts: ports }: Started): voi
   checker.start();
 }
 
+async function prepareHandover(): Promise<void> {
+  await takeover?.prepareHandover();
+  tell({ type: 'handoverPrepared' });
+}
+
 function onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
   if (event.type === 'log') log(event.level, event.message, event.fields);
   else if (event.type === 'connections') {
@@ -157,6 +169,8 @@ function onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
 function onElection(latest: ElectionSnapshot): void {
   election = latest;
   for (const { vip, state } of latest.routers) takeover?.setActive(vip, state === 'Active');
+  const hasLeft = latest.stopping && latest.routers.every(({ state }) => state === 'Initialize');
+  if (hasLeft) takeover?.stopSheltering();
 }
 
 function onReport(latest: HealthReport): void {
@@ -252,6 +266,9 @@ main.on('message', (message: ToServices) => {
       break;
     case 'start':
       start(message);
+      break;
+    case 'prepareHandover':
+      void prepareHandover();
       break;
     case 'election':
       onElection(message.snapshot);

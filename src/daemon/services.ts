@@ -15,6 +15,11 @@ import { startThread } from './threads.ts';
 /** If the services thread hangs, this many messages wait for it; later ones are dropped and counted. */
 const MAX_WAITING = 1000;
 const STOP_TIMEOUT_MS = 2000;
+/** A thread that is too busy must not keep the VIP from a healthy node. */
+const PREPARE_TIMEOUT_MS = 100;
+
+/** Where this node stands. */
+export type NodeFacts = { readonly self: IpAddress; readonly interfaceName: string };
 
 export type ServicesEvents = {
   readonly onMessage: (message: FromServices) => void;
@@ -48,14 +53,32 @@ export class Services {
   }
 
   start(
-    self: IpAddress,
+    node: NodeFacts,
     backends: readonly BackendAddress[],
     credentials: Credentials,
     proxyPorts: readonly MessagePort[],
   ): void {
     this.posted += 1;
-    const message: ToServices = { type: 'start', self, backends, credentials, proxyPorts };
+    const message: ToServices = { type: 'start', ...node, backends, credentials, proxyPorts };
     this.worker.postMessage(message, [...proxyPorts]);
+  }
+
+  /** Resolves when peers are prepared to take the VIP over, or soon. Never rejects. */
+  async prepareHandover(): Promise<void> {
+    const prepared = new Promise<void>((resolve) => {
+      const onMessage = (message: FromServices): void => {
+        if (message.type === 'handoverPrepared') done();
+      };
+      const done = (): void => {
+        clearTimeout(timer);
+        this.worker.off('message', onMessage);
+        resolve();
+      };
+      const timer = setTimeout(done, PREPARE_TIMEOUT_MS);
+      this.worker.on('message', onMessage);
+    });
+    this.post({ type: 'prepareHandover' });
+    await prepared;
   }
 
   /** Ends the thread after it has written out the log; by force when it does not answer. */

@@ -206,6 +206,14 @@ export function hasOctetsAt(packet: Uint8Array, offset: number, octets: Uint8Arr
 }
 
 /** A zeroed frame with its Ethernet header written. */
+/** An IP packet as a frame. */
+export function packetFrame(to: Uint8Array, from: Uint8Array, packet: Uint8Array): Uint8Array {
+  const isIpv4 = (packet[0] ?? 0) >> 4 === 4;
+  const frame = ethernetFrame(to, from, isIpv4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6, packet.length);
+  frame.set(packet, ETHERNET_HEADER_BYTES);
+  return frame;
+}
+
 function ethernetFrame(
   to: Uint8Array,
   from: Uint8Array,

@@ -28,6 +28,7 @@ export const libc = {
     address: Uint8Array,
     length: number,
   ) => number,
+  listen: symbols.func('int listen(int fd, int backlog)') as (fd: number, backlog: number) => number,
   send: symbols.func('intptr_t send(int fd, const void *data, size_t length, int flags)') as (
     fd: number,
     data: Uint8Array,

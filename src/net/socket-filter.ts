@@ -13,9 +13,18 @@ const LOAD_BYTE_AT = 0x30; // BPF_LD | BPF_B | BPF_ABS
 const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const LOAD_HALF_AT = 0x28; // BPF_LD | BPF_H | BPF_ABS
 const JUMP_IF_GREATER = 0x25; // BPF_JMP | BPF_JGT | BPF_K
+const LOAD_BYTE_AT_INDEX = 0x50; // BPF_LD | BPF_B | BPF_IND
+const LOAD_HALF_AT_INDEX = 0x48; // BPF_LD | BPF_H | BPF_IND
+const INDEX_IS = 0x01; // BPF_LDX | BPF_IMM
+const INDEX_IS_ACCUMULATOR = 0x07; // BPF_MISC | BPF_TAX
 const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const SHIFT_LEFT = 0x64; // BPF_ALU | BPF_LSH | BPF_K
+const SHIFT_RIGHT = 0x74; // BPF_ALU | BPF_RSH | BPF_K
+const MODULO = 0x94; // BPF_ALU | BPF_MOD | BPF_K
+const JUMP = 0x05; // BPF_JMP | BPF_JA: over how many is the operand
 const JUMP_IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const RETURN = 0x06; // BPF_RET | BPF_K
+const RETURN_ACCUMULATOR = 0x16; // BPF_RET | BPF_A
 /** Offsets from here count from the network header, wherever the socket's own data begins. */
 const NETWORK_HEADER = 0xfff00000; // SKF_NET_OFF
 const ACCEPT: Instruction = [RETURN, 0, 0, 0xffff];
@@ -87,6 +96,8 @@ function hopLimit255At(offset: number): SocketFilter {
 }
 
 const TCP_PROTOCOL = 6;
+const IPV4_HEADER_BYTES = 20;
+const TCP_DESTINATION_PORT_OFFSET = 2;
 const TCP_FLAGS_OFFSET = 13;
 const FLAGS_FIN_SYN_RST_ACK = 0x17;
 const FLAG_SYN = 0x02;
@@ -95,29 +106,86 @@ const FLAG_ACK = 0x10;
 const BARE_SEGMENT_MAX_BYTES = 60;
 
 /** Of all packets, only TCP segments to one address that bear no data and are a SYN or nothing but an ACK. */
-export function bareSegmentsTo({ family, octets }: IpAddress): SocketFilter {
-  const words = Buffer.from(octets);
-  const isIpv4 = family === 'IPv4';
-  const [protocolAt, lengthAt, destinationAt, headerBytes] = isIpv4 ? [9, 2, 16, 20] : [6, 4, 24, 40];
+export function bareSegmentsTo(destination: IpAddress): SocketFilter {
+  const isIpv4 = destination.family === 'IPv4';
+  const headerBytes = isIpv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
   const maxLength = BARE_SEGMENT_MAX_BYTES + (isIpv4 ? headerBytes : 0);
-  const checks: Instruction[] = [];
-  // `whenFalse` -1 stands for the way to DROP, which is known once all checks are there.
-  checks.push([LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + protocolAt], [JUMP_IF_EQUAL, 0, -1, TCP_PROTOCOL]);
-  for (let offset = 0; offset < words.length; offset += 4) {
-    checks.push(
-      [LOAD_WORD_AT, 0, 0, NETWORK_HEADER + destinationAt + offset],
-      [JUMP_IF_EQUAL, 0, -1, words.readUInt32BE(offset)],
-    );
-  }
-  checks.push([LOAD_HALF_AT, 0, 0, NETWORK_HEADER + lengthAt], [JUMP_IF_GREATER, -1, 0, maxLength]);
-  checks.push(
+  return allOf([
+    ...segmentTo(destination),
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + (isIpv4 ? 2 : 4)],
+    [JUMP_IF_GREATER, TO_DROP, 0, maxLength],
     [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
     [AND, 0, 0, FLAGS_FIN_SYN_RST_ACK],
     [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
-    [JUMP_IF_EQUAL, 0, -1, FLAG_ACK],
-  );
+    [JUMP_IF_EQUAL, 0, TO_DROP, FLAG_ACK],
+  ]);
+}
+
+/** Of all packets, only TCP segments to one address and port, without IPv4 options or IPv6 extension headers. */
+export function segmentsTo(destination: IpAddress, port: number): SocketFilter {
+  const headerBytes = destination.family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+  return allOf([
+    ...segmentTo(destination),
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_DESTINATION_PORT_OFFSET],
+    [JUMP_IF_EQUAL, 0, TO_DROP, port],
+  ]);
+}
+
+/** No packet at all. */
+export const NOTHING: SocketFilter = [DROP];
+
+/**
+ * For a group of listeners on one port (SO_ATTACH_REUSEPORT_CBPF): spreads SYNs over the first `listeners` of them, by
+ * the client's port, and gives the next one what belongs to no connection. The answer to a SYN does not come here: the
+ * kernel knows whose it is. Offsets are from the network header, as the data begins behind the TCP header.
+ */
+export function strayListenerAfter(listeners: number): SocketFilter {
+  return [
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER],
+    [SHIFT_RIGHT, 0, 0, 4],
+    [JUMP_IF_EQUAL, 0, 5, 4],
+    // IPv4: the header's length is in words, in the low half of its first octet.
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER],
+    [AND, 0, 0, 0x0f],
+    [SHIFT_LEFT, 0, 0, 2],
+    [INDEX_IS_ACCUMULATOR, 0, 0, 0],
+    [JUMP, 0, 0, 1],
+    [INDEX_IS, 0, 0, IPV6_HEADER_BYTES],
+    [LOAD_BYTE_AT_INDEX, 0, 0, NETWORK_HEADER + TCP_FLAGS_OFFSET],
+    [AND, 0, 0, FLAG_SYN | FLAG_ACK],
+    [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
+    [RETURN, 0, 0, listeners],
+    [LOAD_HALF_AT_INDEX, 0, 0, NETWORK_HEADER],
+    [MODULO, 0, 0, listeners],
+    [RETURN_ACCUMULATOR, 0, 0, 0],
+  ];
+}
+
+/** Stands for the way to DROP, which is known once all checks are there. */
+const TO_DROP = -1;
+
+/** Checks that a packet is a TCP segment to this address. */
+function segmentTo({ family, octets }: IpAddress): Instruction[] {
+  const words = Buffer.from(octets);
+  const [protocolAt, destinationAt] =
+    family === 'IPv4' ? [9, 16] : [IPV6_NEXT_HEADER_OFFSET, IPV6_DESTINATION_OFFSET];
+  const checks: Instruction[] = [
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + protocolAt],
+    [JUMP_IF_EQUAL, 0, TO_DROP, TCP_PROTOCOL],
+  ];
+  for (let offset = 0; offset < words.length; offset += 4) {
+    checks.push(
+      [LOAD_WORD_AT, 0, 0, NETWORK_HEADER + destinationAt + offset],
+      [JUMP_IF_EQUAL, 0, TO_DROP, words.readUInt32BE(offset)],
+    );
+  }
+  return checks;
+}
+
+/** The program that accepts what no check sends TO_DROP. */
+function allOf(checks: readonly Instruction[]): SocketFilter {
   const dropAt = checks.length + 1;
-  const resolve = (jump: number, index: number): number => (jump === -1 ? dropAt - index - 1 : jump);
+  const resolve = (jump: number, index: number): number => (jump === TO_DROP ? dropAt - index - 1 : jump);
   const resolved = checks.map(([code, whenTrue, whenFalse, operand], index): Instruction => [
     code,
     resolve(whenTrue, index),

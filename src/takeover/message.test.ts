@@ -65,7 +65,7 @@ describe('the message among peers', () => {
     };
     assert.equal(
       Buffer.from(encodeMessage(message)).toString('hex'),
-      ['01043307', '01020304', '00000005', '00010001', 'c00002019c40', 'c00002020001'].join(''),
+      ['11043307', '01020304', '00000005', '00010001', 'c00002019c40', 'c00002020001'].join(''),
     );
   });
 

@@ -2,13 +2,13 @@
  * The message by which an Active tells its peers which clients it serves. UDP, one message a datagram:
  * ```
  *  0                   1                   2                   3
- * | version = 1   | family 4 or 6 | VRID          | sweep         |
+ * | version|kind  | family 4 or 6 | VRID          | sweep         |
  * | generation                                                    |
  * | sequence                                                      |
  * | opened                        | closed                        |
  * | tuples: client address and port, the opened ones first ...    |
  * ```
- * Pure: octets to values and back. Decoding never throws.
+ * Version is 1 and kind 1; other kinds: handover-notice.ts. Pure: octets to values and back. Decoding never throws.
  */
 import type { Family } from '../ip/address.ts';
 import { type ClientKey, readClientKey, TUPLE_BYTES, writeClientKey } from './tuple.ts';
@@ -37,6 +37,7 @@ export const MESSAGE_REJECTS = [
   'length',
   'tuple',
   'stale',
+  'notice',
 ] as const;
 export type MessageReject = (typeof MESSAGE_REJECTS)[number];
 
@@ -44,7 +45,7 @@ export type Decoded =
   | { readonly ok: true; readonly message: ClientsMessage }
   | { readonly ok: false; readonly reason: MessageReject };
 
-const VERSION = 1;
+const VERSION_AND_KIND = 0x11;
 const HEADER_BYTES = 16;
 /** Fits any path inside one segment, also through an overlay. */
 const MESSAGE_MAX_BYTES = 1200;
@@ -60,7 +61,7 @@ export function encodeMessage(message: ClientsMessage): Uint8Array {
   const tupleBytes = TUPLE_BYTES[family];
   const octets = new Uint8Array(HEADER_BYTES + (opened.length + closed.length) * tupleBytes);
   const view = new DataView(octets.buffer);
-  octets.set([VERSION, family === 'IPv4' ? 4 : 6, message.vrid, message.sweep]);
+  octets.set([VERSION_AND_KIND, family === 'IPv4' ? 4 : 6, message.vrid, message.sweep]);
   view.setUint32(4, message.generation);
   view.setUint32(8, message.sequence);
   view.setUint16(12, opened.length);
@@ -79,7 +80,7 @@ export function encodeMessage(message: ClientsMessage): Uint8Array {
 export function decodeMessage(octets: Uint8Array, vrid: number): Decoded {
   if (octets.length < HEADER_BYTES) return { ok: false, reason: 'too_short' };
   const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
-  if (octets[0] !== VERSION) return { ok: false, reason: 'version' };
+  if (octets[0] !== VERSION_AND_KIND) return { ok: false, reason: 'version' };
   if (octets[1] !== 4 && octets[1] !== 6) return { ok: false, reason: 'family' };
   if (octets[2] !== vrid) return { ok: false, reason: 'vrid' };
   const family = octets[1] === 4 ? 'IPv4' : 'IPv6';

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseIp } from '../ip/address.ts';
-import { promptSegment, readWord, resetSegment } from './segment.ts';
+import { isFirst, packetsToHandOn, promptSegment, readSegment, readWord, resetSegment } from './segment.ts';
+import { StraySegments } from './stray-segments.ts';
 import { clientKey } from './tuple.ts';
 
 const ip = (text: string) => parseIp(text) ?? assert.fail(text);
@@ -18,6 +19,14 @@ function receiverSum(packet: Uint8Array, isIpv4: boolean): number {
   let sum = 6 + tcp.length;
   for (const octets of [addresses, tcp])
     for (let at = 0; at < octets.length; at += 2) sum += ((octets[at] ?? 0) << 8) | (octets[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return sum;
+}
+
+/** The same of an IPv4 header without options. */
+function headerSum(packet: Uint8Array): number {
+  let sum = 0;
+  for (let at = 0; at < 20; at += 2) sum += ((packet[at] ?? 0) << 8) | (packet[at + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return sum;
 }
@@ -80,8 +89,70 @@ for (const { vip, client } of PAIRS) {
       assert.equal(readWord(frame, { vip: client, port: 36_443 }), null, 'another address');
     });
 
+    test('a joined segment is handed on in pieces that fit the link, whole, with good checksums, and not any further', () => {
+      const key = clientKey(client, 40_000) ?? assert.fail();
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 5000 }), fc.nat(0xffffffff), (data, sequence) => {
+          const head = reversed(promptSegment(service, key, 0), isIpv4);
+          const frame = Buffer.concat([head, data, Buffer.alloc(6)]); // and some padding
+          frame.writeUInt32BE(sequence, 14 + tcpAt + 4);
+          frame[14 + tcpAt + 13] = 0x19; // FIN, PSH, ACK
+          frame.writeUInt16BE(isIpv4 ? 40 + data.length : 20 + data.length, 14 + (isIpv4 ? 2 : 4));
+          const segment = readSegment(frame, service) ?? assert.fail();
+          assert.equal(segment.client, key);
+          const packets = packetsToHandOn(segment, 1500).map((packet) => Buffer.from(packet));
+          assert.deepEqual(
+            Buffer.concat(packets.map((packet) => packet.subarray(tcpAt + 20))),
+            Buffer.from(data),
+          );
+          let next = sequence;
+          for (const [index, packet] of packets.entries()) {
+            assert.ok(packet.length <= 1500);
+            assert.equal(receiverSum(packet, isIpv4), 0xffff);
+            if (isIpv4) assert.equal(headerSum(packet), 0xffff);
+            assert.equal(packet[isIpv4 ? 8 : 7], 1);
+            assert.equal(packet.readUInt32BE(tcpAt + 4), next);
+            assert.equal(packet[tcpAt + 13], index === packets.length - 1 ? 0x19 : 0x10);
+            assert.equal(packet.readUInt16BE(isIpv4 ? 2 : 4), packet.length - (isIpv4 ? 0 : 40));
+            next = (next + packet.length - tcpAt - 20) >>> 0;
+          }
+        }),
+      );
+    });
+
+    test('a new holder keeps what began here, and hands on the rest', () => {
+      const segmentOf = (port: number, flags: number) => {
+        const key = clientKey(client, port) ?? assert.fail();
+        const frame = reversed(promptSegment(service, key, 0), isIpv4);
+        frame[14 + tcpAt + 13] = flags;
+        return readSegment(frame, service) ?? assert.fail();
+      };
+      const strays = new StraySegments();
+      const verdicts = [
+        [40_000, 0x18, true],
+        [40_001, 0x02, false],
+        [40_001, 0x10, false],
+        [40_001, 0x18, false],
+        [40_000, 0x11, true],
+        [40_002, 0x12, true],
+        [40_003, 0x04, true],
+      ] as const;
+      for (const [port, flags, isStray] of verdicts)
+        assert.equal(strays.isStray(segmentOf(port, flags)), isStray, `${port} ${flags}`);
+      assert.equal(strays.handedOn, 4);
+      assert.equal(isFirst(segmentOf(1, 0x02)), true);
+    });
+
     test('any frame is read or not, and never throws', () => {
-      fc.assert(fc.property(fc.uint8Array({ maxLength: 128 }), (frame) => void readWord(frame, service)));
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 128 }), (octets) => {
+          const frame = octets.slice();
+          if (frame.length > 24) frame.set([isIpv4 ? 0x45 : 0x60], 14);
+          readWord(frame, service);
+          const segment = readSegment(frame, service);
+          if (segment !== null) packetsToHandOn(segment, 1500);
+        }),
+      );
     });
   });
 }

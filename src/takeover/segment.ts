@@ -13,6 +13,7 @@ const FLAG_SYN = 0x02;
 const FLAG_RST = 0x04;
 const FLAG_ACK = 0x10;
 const FLAGS_FIN_SYN_RST_ACK = 0x17;
+const FLAGS_FIN_PSH = 0x09;
 const WINDOW = 0x0400;
 /** Spread over the sequence space: what falls into a client's window in one round does not in the next. */
 const ROUND_STRIDE = 0x55555555;
@@ -38,23 +39,101 @@ export type Word =
 
 const ETHERNET_HEADER_BYTES = 14;
 
-/** Reads an Ethernet frame; null when it is neither a SYN nor a bare ACK to the service. */
-export function readWord(frame: Uint8Array, { vip, port }: Service): Word | null {
+/** A TCP segment from a client to the service: the IP packet, where its parts begin, and whose it is. */
+export type ClientSegment = {
+  readonly packet: Uint8Array;
+  readonly tcpAt: number;
+  readonly dataAt: number;
+  readonly client: ClientKey;
+  /** FIN, SYN, RST and ACK. */
+  readonly flags: number;
+};
+
+/** Reads an Ethernet frame; null when it is no whole TCP segment to the service. */
+export function readSegment(frame: Uint8Array, { vip, port }: Service): ClientSegment | null {
   const isIpv4 = vip.family === 'IPv4';
-  const packet = frame.subarray(ETHERNET_HEADER_BYTES);
-  const ipBytes = isIpv4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER_BYTES;
-  if (packet.length < ipBytes + TCP_HEADER_BYTES || packet[isIpv4 ? 9 : 6] !== TCP_PROTOCOL) return null;
-  if ((packet[0] ?? 0) >> 4 !== (isIpv4 ? 4 : 6)) return null;
-  if (isIpv4 && (readU16(packet, 6) & 0x3fff) !== 0) return null;
+  const packet = tcpPacket(frame, isIpv4);
   const [sourceAt, destinationAt] = isIpv4 ? [12, 16] : [8, 24];
-  if (!vip.octets.every((octet, index) => packet[destinationAt + index] === octet)) return null;
-  const tcp = packet.subarray(ipBytes);
-  const flags = (tcp[13] ?? 0) & FLAGS_FIN_SYN_RST_ACK;
-  if (readU16(tcp, 2) !== port || (flags !== FLAG_ACK && flags !== FLAG_SYN)) return null;
+  if (packet === null || !vip.octets.every((octet, index) => packet[destinationAt + index] === octet))
+    return null;
+  const tcpAt = isIpv4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER_BYTES;
+  const tcp = packet.subarray(tcpAt);
+  const dataAt = tcpAt + ((tcp[12] ?? 0) >> 4) * 4;
+  if (readU16(tcp, 2) !== port || dataAt < tcpAt + TCP_HEADER_BYTES || dataAt > packet.length) return null;
   const address = packet.subarray(sourceAt, sourceAt + vip.octets.length);
   const client = String.fromCharCode(...address, tcp[0] ?? 0, tcp[1] ?? 0);
+  return { packet, tcpAt, dataAt, client, flags: (tcp[13] ?? 0) & FLAGS_FIN_SYN_RST_ACK };
+}
+
+/** The IP packet in a frame, without the padding of short frames; null when it is no TCP, or only a part of a packet. */
+function tcpPacket(frame: Uint8Array, isIpv4: boolean): Uint8Array | null {
+  const ip = frame.subarray(ETHERNET_HEADER_BYTES);
+  if ((ip[0] ?? 0) >> 4 !== (isIpv4 ? 4 : 6) || ip[isIpv4 ? 9 : 6] !== TCP_PROTOCOL) return null;
+  if (isIpv4 && (readU16(ip, 6) & 0x3fff) !== 0) return null;
+  return ip.subarray(0, isIpv4 ? readU16(ip, 2) : IPV6_HEADER_BYTES + readU16(ip, 4));
+}
+
+/** Reads an Ethernet frame; null when it is neither a SYN nor a bare ACK to the service. */
+export function readWord(frame: Uint8Array, service: Service): Word | null {
+  const read = readSegment(frame, service);
+  if (read === null) return null;
+  const { packet, tcpAt, client, flags } = read;
   if (flags === FLAG_SYN) return { kind: 'syn', client };
-  return { kind: 'ack', client, expects: ((readU16(tcp, 8) << 16) | readU16(tcp, 10)) >>> 0 };
+  if (flags !== FLAG_ACK) return null;
+  return {
+    kind: 'ack',
+    client,
+    expects: ((readU16(packet, tcpAt + 8) << 16) | readU16(packet, tcpAt + 10)) >>> 0,
+  };
+}
+
+/** True for a segment that begins a connection. */
+export function isFirst({ flags }: ClientSegment): boolean {
+  return flags === FLAG_SYN;
+}
+
+/**
+ * The segment as IP packets for another host that has its connection, none longer than `mtuBytes`: the kernel may have
+ * joined several into one, and left the checksums to be computed later. Their hop limit is 1, so that a host which does
+ * not have the address any more drops them.
+ */
+export function packetsToHandOn({ packet, tcpAt, dataAt }: ClientSegment, mtuBytes: number): Uint8Array[] {
+  const data = packet.subarray(dataAt);
+  const stepBytes = Math.max(1, mtuBytes - dataAt);
+  const packets: Uint8Array[] = [];
+  for (let offset = 0; offset === 0 || offset < data.length; offset += stepBytes) {
+    const piece = new Uint8Array([
+      ...packet.subarray(0, dataAt),
+      ...data.subarray(offset, offset + stepBytes),
+    ]);
+    const isLast = offset + stepBytes >= data.length;
+    finishPiece(piece, tcpAt, { sequenceOffset: offset, isLast });
+    packets.push(piece);
+  }
+  return packets;
+}
+
+function finishPiece(
+  packet: Uint8Array,
+  tcpAt: number,
+  { sequenceOffset, isLast }: { readonly sequenceOffset: number; readonly isLast: boolean },
+): void {
+  const view = new DataView(packet.buffer);
+  const isIpv4 = (packet[0] ?? 0) >> 4 === 4;
+  const [sourceAt, destinationAt, addressBytes] = isIpv4 ? [12, 16, 4] : [8, 24, 16];
+  packet[isIpv4 ? 8 : 7] = 1;
+  view.setUint32(tcpAt + 4, (view.getUint32(tcpAt + 4) + sequenceOffset) >>> 0);
+  // FIN and PSH belong to the end of what was joined.
+  if (!isLast) packet[tcpAt + 13] = (packet[tcpAt + 13] ?? 0) & ~FLAGS_FIN_PSH;
+  if (isIpv4) {
+    view.setUint16(2, packet.length);
+    view.setUint16(10, 0);
+    view.setUint16(10, checksum(0, packet.subarray(0, tcpAt)));
+  } else view.setUint16(4, packet.length - IPV6_HEADER_BYTES);
+  view.setUint16(tcpAt + 16, 0);
+  const source = packet.subarray(sourceAt, sourceAt + addressBytes);
+  const destination = packet.subarray(destinationAt, destinationAt + addressBytes);
+  view.setUint16(tcpAt + 16, tcpChecksum(source, destination, packet.subarray(tcpAt)));
 }
 
 function segment(
@@ -92,12 +171,17 @@ function segment(
 
 /** RFC 9293 3.1, over the pseudo-header and the segment. */
 function tcpChecksum(source: Uint8Array, destination: Uint8Array, tcp: Uint8Array): number {
-  let sum = TCP_PROTOCOL + tcp.length;
-  for (const octets of [source, destination, tcp]) {
-    for (let index = 0; index < octets.length; index += 2) sum += readU16(octets, index);
+  return checksum(TCP_PROTOCOL + tcp.length, source, destination, tcp);
+}
+
+/** RFC 1071, of octets that begin at even places, added to `sum`. */
+function checksum(sum: number, ...parts: readonly Uint8Array[]): number {
+  let total = sum;
+  for (const octets of parts) {
+    for (let index = 0; index < octets.length; index += 2) total += readU16(octets, index);
   }
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
+  while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x10000);
+  return ~total & 0xffff;
 }
 
 function readU16(octets: Uint8Array, offset: number): number {

@@ -64,7 +64,8 @@ export type Action =
   | { readonly type: 'send'; readonly priority: number }
   | { readonly type: 'bind' }
   | { readonly type: 'renew' }
-  | { readonly type: 'unbind' }
+  /** `handedOver`: a successor was heard, so connections that are being used may be finished first. */
+  | { readonly type: 'unbind'; readonly handedOver: boolean }
   | { readonly type: 'announce' }
   /** Read and forget what is queued on the socket: it is older than this moment. */
   | { readonly type: 'discardQueued' }

@@ -314,6 +314,7 @@ describe('a stalled Active', () => {
     stage.nowMs += 5000;
     const actions = stage.give({ type: 'tick' });
     assert.deepEqual(types(actions), ['unbind', 'transition', 'discardQueued']);
+    assert.deepEqual(actions[0], { type: 'unbind', handedOver: false });
     assert.match(causes(actions)[0] ?? '', /stalled: sent nothing for 5000 ms/u);
   });
 
@@ -341,6 +342,7 @@ describe('handover', () => {
     assert.ok(!types(waiting).includes('unbind') && !types(waiting).includes('announce'));
     const done = stage.hear(128);
     assert.deepEqual(types(done), ['unbind', 'transition']);
+    assert.deepEqual(done[0], { type: 'unbind', handedOver: true });
     assert.deepEqual(causes(done), ['Active -> Initialize: SIGTERM: 10.0.0.1 has taken over']);
   });
 
@@ -401,9 +403,20 @@ describe('handover', () => {
     }
     assert.deepEqual(notices, ['drain_failed']);
     stage.give({ type: 'drain', force: false });
-    assert.deepEqual(causes(stage.give({ type: 'drain', force: true })), [
-      'Active -> Backup: drained by force',
+    stage.advance(400);
+    assert.deepEqual(types(stage.give({ type: 'drain', force: true })), []);
+    assert.deepEqual(causes(stage.advance(700)), [
+      'Active -> Backup: drained by force; no other node took over',
     ]);
+    assert.equal(stage.router.drained, true);
+  });
+
+  test('drain by force hands over like any other where there is somebody to take over', () => {
+    const stage = Stage.active();
+    assert.deepEqual(sent(stage.give({ type: 'drain', force: true })), [0]);
+    const actions = stage.hear(128);
+    assert.deepEqual(actions[0], { type: 'unbind', handedOver: true });
+    assert.deepEqual(causes(actions), ['Active -> Backup: drained by force: 10.0.0.1 has taken over']);
   });
 
   test('undrain during the wait takes the resignation back', () => {

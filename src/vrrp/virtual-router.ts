@@ -38,7 +38,8 @@ const HANDOVER_GRACE_MS = 500;
 
 type Resignation = {
   readonly deadlineMs: number;
-  readonly reason: 'shutdown' | 'drain';
+  /** `forcedDrain` gives the addresses up at the deadline even if nobody has taken them; `drain` keeps them. */
+  readonly reason: 'shutdown' | 'drain' | 'forcedDrain';
   readonly text: string;
 };
 
@@ -212,7 +213,7 @@ export class VirtualRouter {
    */
   private leave(to: 'Backup' | 'Initialize', cause: Cause, nowMs: number, actions: Action[]): void {
     const from = this.state.name;
-    if (from === 'Active') actions.push({ type: 'unbind' });
+    if (from === 'Active') actions.push({ type: 'unbind', handedOver: cause.kind === 'handed_over' });
     if (to === 'Backup' && this.started) {
       this.enterBackup(cause, nowMs, actions);
       return;
@@ -290,20 +291,24 @@ export class VirtualRouter {
     this.isDrained = true;
     // A router that is stopping hands over already.
     if (this.state.name !== 'Active' || !this.started) return;
-    if (force) {
-      actions.push({ type: 'send', priority: 0 });
-      this.leave('Backup', { kind: 'handed_over', text: 'drained by force' }, nowMs, actions);
-      return;
-    }
+    const { resignation } = this.state;
     // Asked again, it does not begin again: an Active that is asked each second would resign for ever.
-    if (this.state.resignation !== null) return;
-    this.resign(this.state, 'drain', 'drained', nowMs, actions);
+    if (resignation === null)
+      this.resign(
+        this.state,
+        force ? 'forcedDrain' : 'drain',
+        force ? 'drained by force' : 'drained',
+        nowMs,
+        actions,
+      );
+    else if (force)
+      this.state.resignation = { ...resignation, reason: 'forcedDrain', text: 'drained by force' };
   }
 
   private onUndrain(nowMs: number, actions: Action[]): void {
     this.isDrained = false;
-    if (this.state.name !== 'Active' || this.state.resignation?.reason !== 'drain') return;
-    this.cancelResignation(this.state, nowMs, actions);
+    if (this.state.name !== 'Active' || this.state.resignation === null) return;
+    if (this.state.resignation.reason !== 'shutdown') this.cancelResignation(this.state, nowMs, actions);
   }
 
   /** Priority 0 makes a Backup take over within Skew_Time; the addresses stay until it is heard. */
@@ -342,7 +347,8 @@ export class VirtualRouter {
       return;
     }
     const text = `${resignation.text}; no other node took over`;
-    this.leave('Initialize', { kind: 'no_successor', text }, nowMs, actions);
+    const to = resignation.reason === 'shutdown' ? 'Initialize' : 'Backup';
+    this.leave(to, { kind: 'no_successor', text }, nowMs, actions);
   }
 
   private onHealth(healthClass: HealthClass, confirmedAtMs: number, nowMs: number, actions: Action[]): void {

@@ -24,7 +24,8 @@ export type ProxyWorkerData = {
 /** To the worker; `servicesPort` carries `backends` as well. */
 export type ProxyCommand =
   | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
-  | { readonly type: 'vipRemoved'; readonly address: string }
+  /** `handedOver`: what clients have under way is finished first; see TcpProxy. */
+  | { readonly type: 'vipRemoved'; readonly address: string; readonly handedOver: boolean }
   | { readonly type: 'stop'; readonly graceMs: number }
   /** Asks for what `connectionList` answers, in pieces. */
   | { readonly type: 'listConnections'; readonly request: number }

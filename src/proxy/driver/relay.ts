@@ -71,6 +71,8 @@ export class Relay implements Watcher, Task {
   #upstreamFd = -1;
   #backendIndex = -1;
   #tried: readonly number[];
+  /** monotonicMs. */
+  readonly acceptedAtMs: number;
   /** When the present attempt began, monotonicMs. */
   attemptedAtMs = 0;
   /** What epoll told of the client before there was a backend. */
@@ -96,6 +98,7 @@ export class Relay implements Watcher, Task {
     this.addresses = addresses;
     this.#host = host;
     this.#tried = host.ownBackends;
+    this.acceptedAtMs = host.loop.nowMs;
   }
 
   /** Starts connecting. Apart from the constructor because it may end in `refused` and `closed` at once. */

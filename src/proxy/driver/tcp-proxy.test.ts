@@ -590,6 +590,35 @@ describe('a client that the kernel has accepted and the proxy has not', () => {
   });
 });
 
+describe('a VIP that a successor has taken', () => {
+  test('resets who waits before who talks, and serves who comes', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, proxy, counts } = await startProxy(t, [backend.backend()]);
+    const waiting = await client('127.0.0.2');
+    const talking = await client('127.0.0.2');
+    const elsewhere = await client();
+    for (const socket of [waiting, talking, elsewhere]) await roundTrip(socket);
+    const bornAtMs = monotonicMs();
+    await until(() => monotonicMs() - bornAtMs > 300, 'all are grown up');
+    const ends: string[] = [];
+    waiting.once('close', () => ends.push('waiting'));
+    talking.once('close', () => ends.push('talking'));
+    await roundTrip(talking);
+    talking.on('data', () => talking.write('and on'));
+    talking.write('go');
+    const handedOver = proxy.vipHandedOver('127.0.0.2');
+    const late = await client('127.0.0.2');
+    await roundTrip(late);
+    late.end();
+    assert.equal(await ending(late), 'fin');
+    assert.equal(await handedOver, 2);
+    await until(() => ends.length === 2, 'both have ended');
+    assert.deepEqual(ends, ['waiting', 'talking']);
+    await roundTrip(elsewhere);
+    assert.equal(counts().closedVipRemoved, 2);
+  });
+});
+
 describe('stop', () => {
   test('accepts no more, and ends as soon as the last client has left', async (t) => {
     const backend = await startBackend(t, echo);

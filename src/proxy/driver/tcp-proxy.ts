@@ -7,6 +7,7 @@ import { closeWithReset } from '../../net/tcp-calls.ts';
 import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
+import { isIdle, LINGER_STEP_MS, mayLeave } from '../lingering.ts';
 import {
   backendsToClose,
   chooseUpstream,
@@ -76,6 +77,15 @@ const IDLE_MS = 1_000;
 const SLOW_CONNECT_MS = 300;
 /** How often attempts are looked at, at most. */
 const ATTEMPT_TICK_MS = 20;
+/** A VIP that has been handed over, while its connections are finished. */
+type Leaving = {
+  readonly address: string;
+  /** monotonicMs. */
+  readonly sinceMs: number;
+  closed: number;
+  readonly resolve: (closed: number) => void;
+};
+
 /**
  * Listens on every address of the host, so on a VIP whenever it is bound, and relays each client to a backend.
  * No idle timeout: a watch may be silent for hours; keepalive and TCP_USER_TIMEOUT end connections to dead peers.
@@ -102,6 +112,8 @@ export class TcpProxy {
   readonly #flushDeadline: Deadline;
   readonly #checkDeadline: Deadline;
   readonly #graceDeadline: Deadline;
+  readonly #lookDeadline: Deadline;
+  readonly #leaving = new Set<Leaving>();
   readonly #addresses: SocketAddress[];
   readonly #load: BackendLoad = {
     connections: (index) => this.#counters.connections(index),
@@ -140,6 +152,7 @@ export class TcpProxy {
     this.#flushDeadline = loop.deadline(() => this.#flush());
     this.#checkDeadline = loop.deadline(() => this.#check());
     this.#graceDeadline = loop.deadline(() => this.#whenIdle?.());
+    this.#lookDeadline = loop.deadline(() => this.#look());
   }
 
   /** Starts to serve; returns the port. Throws a ListenError. */
@@ -179,20 +192,19 @@ export class TcpProxy {
 
   /** Resets the connections whose local address is `address`, and returns how many. */
   vipRemoved(address: string): number {
-    this.#listener?.acceptWaiting(); // who is connected in the kernel only must not be forgotten there
-    const vip = parseIp(address)?.text ?? address;
-    const isVip = new Map<string, boolean>(); // clients share few local addresses
-    let closed = 0;
-    for (const relay of this.#relays) {
-      const { local } = relay.addresses;
-      if (!isVip.has(local)) isVip.set(local, canonicalText(local) === vip);
-      if (isVip.get(local) !== true) continue;
-      this.#counters.add('closedVipRemoved'); // first, so that whoever sees the RST sees it counted
-      relay.reset();
-      closed += 1;
-    }
-    if (closed > 0) this.#options.log('info', `closed ${closed} connections on ${vip}`, { vip, closed });
-    return closed;
+    this.#acceptWaiting();
+    return this.#resetOnVip(address, this.#relaysOn(address));
+  }
+
+  /**
+   * A successor has taken `address`: resets the connections on it that are not being used, and the others as soon as
+   * they fall silent, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
+   */
+  vipHandedOver(address: string): Promise<number> {
+    return new Promise((resolve) => {
+      this.#leaving.add({ address, sinceMs: this.#loop.nowMs, closed: 0, resolve });
+      this.#look();
+    });
   }
 
   /** Accepts no more, waits up to `graceMs` for clients to leave, resets the rest. Resolves when all is closed. */
@@ -221,6 +233,49 @@ export class TcpProxy {
       details.push({ ...opened, bytesToBackend, bytesToClient, state, idleMs });
     }
     return details;
+  }
+
+  /** Who is connected in the kernel only must not be forgotten there. */
+  #acceptWaiting(): void {
+    this.#listener?.acceptWaiting();
+  }
+
+  #relaysOn(address: string): Relay[] {
+    const vip = parseIp(address)?.text ?? address;
+    const isVip = new Map<string, boolean>(); // clients share few local addresses
+    return [...this.#relays].filter(({ addresses: { local } }) => {
+      if (!isVip.has(local)) isVip.set(local, canonicalText(local) === vip);
+      return isVip.get(local) === true;
+    });
+  }
+
+  #resetOnVip(vip: string, relays: readonly Relay[]): number {
+    for (const relay of relays) {
+      this.#counters.add('closedVipRemoved'); // first, so that whoever sees the RST sees it counted
+      relay.reset();
+    }
+    const closed = relays.length;
+    if (closed > 0) this.#options.log('info', `closed ${closed} connections on ${vip}`, { vip, closed });
+    return closed;
+  }
+
+  /** At the connections on VIPs that have been handed over. */
+  #look(): void {
+    const { nowMs } = this.#loop;
+    this.#acceptWaiting();
+    for (const leaving of this.#leaving) {
+      const { address, sinceMs, resolve } = leaving;
+      const relays = this.#relaysOn(address);
+      const isOver = mayLeave(relays.length, nowMs - sinceMs);
+      const isDone = ({ acceptedAtMs, activeAtMs }: Relay): boolean =>
+        isOver || isIdle(nowMs - acceptedAtMs, nowMs - activeAtMs);
+      leaving.closed += this.#resetOnVip(address, relays.filter(isDone));
+      if (!isOver) continue;
+      this.#leaving.delete(leaving);
+      resolve(leaving.closed);
+      this.#loop.giveNodeATurn();
+    }
+    if (this.#leaving.size > 0) this.#lookDeadline.atMs = nowMs + LINGER_STEP_MS;
   }
 
   #relayHost(): RelayHost {

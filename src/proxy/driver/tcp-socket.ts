@@ -60,7 +60,7 @@ export function keepWatch(fd: number, { keepAliveIdleMs, userTimeoutMs }: Connec
 export type ListenOptions = ConnectionOptions & {
   /** 0 takes any free port. */
   readonly port: number;
-  /** True: others may listen on the same port, and the kernel shares the clients out. */
+  /** True: others of this user may have the port already, and the kernel shares the clients out. */
   readonly reusePort: boolean;
   /** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
   readonly backlog: number;
@@ -80,7 +80,11 @@ export function openListener(family: typeof AF_INET | typeof AF_INET6, options: 
   keepWatch(fd, options);
   const any = socketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
   const bound = calls.bind(fd, any.memory.address, any.lengthBytes) === 0;
-  if (bound && calls.listen(fd, options.backlog) === 0) return fd;
+  if (bound && calls.listen(fd, options.backlog) === 0) {
+    // So that net/stray-listener can stand beside it; until here it made sure that nobody else had the port.
+    setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    return fd;
+  }
   const error = lastError(`cannot listen on port ${options.port}`);
   calls.close(fd);
   throw error;

@@ -116,7 +116,7 @@ test('listens, passes traffic, follows backends and vipRemoved, stops and exits'
   const onVip = await dial(t, port, '127.0.0.2');
   await once(onVip, 'data');
   const lost = new Promise((resolve) => void onVip.once('close', resolve));
-  thread.send({ type: 'vipRemoved', address: '127.0.0.2' });
+  thread.send({ type: 'vipRemoved', address: '127.0.0.2', handedOver: false });
   await lost;
   assert.equal(read().closedVipRemoved, 1);
   assert.equal(read().clients, 3);

@@ -59,8 +59,7 @@ class ProxyWorker {
         this.#proxy.setBackends(command.backends);
         break;
       case 'vipRemoved':
-        this.#proxy.vipRemoved(command.address);
-        this.#send({ type: 'vipClosed', address: command.address });
+        void this.#vipRemoved(command.address, command.handedOver);
         break;
       case 'listConnections':
         this.#list(command.request);
@@ -76,6 +75,12 @@ class ProxyWorker {
         void this.#stop(command.graceMs);
         break;
     }
+  }
+
+  async #vipRemoved(address: string, handedOver: boolean): Promise<void> {
+    if (handedOver) await this.#proxy.vipHandedOver(address);
+    else this.#proxy.vipRemoved(address);
+    this.#send({ type: 'vipClosed', address });
   }
 
   #attachServices(port: MessagePort): void {

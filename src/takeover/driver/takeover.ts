@@ -19,9 +19,11 @@ import { bareSegmentsTo } from '../../net/socket-filter.ts';
 import { ClientShare, SHARE_INTERVAL_MS } from '../client-share.ts';
 import { decodeMessage, MESSAGE_REJECTS, type MessageReject } from '../message.ts';
 import { PeerClients } from '../peer-clients.ts';
+import { isHandoverNotice } from '../handover-notice.ts';
 import { ResetPlan } from '../reset-plan.ts';
 import { promptSegment, readWord, resetSegment, type Service } from '../segment.ts';
 import { type ClientKey, clientKey } from '../tuple.ts';
+import { Handover } from './handover.ts';
 
 export type TakeoverOptions = {
   /** Of this node; what is said to peers comes from it. */
@@ -32,6 +34,10 @@ export type TakeoverOptions = {
   /** TCP port of the service, and UDP port of the word among peers. */
   readonly port: number;
   readonly vips: readonly IpAddress[];
+  /** That the VIPs are bound on. */
+  readonly interfaceName: string;
+  /** How many sockets of this process listen on `port`. */
+  readonly listeners: number;
   readonly log: Log;
 };
 
@@ -88,6 +94,7 @@ export class Takeover {
   private readonly options: TakeoverOptions;
   private readonly vips: readonly VipTakeover[];
   private readonly known = new PeerClients();
+  private readonly handover: Handover;
   private readonly limit = new LogLimit(LOG_PERIOD_MS, 16);
   private readonly rejected = Object.fromEntries(MESSAGE_REJECTS.map((reason) => [reason, 0])) as Record<
     MessageReject,
@@ -117,6 +124,11 @@ export class Takeover {
       isActive: false,
       run: null,
     }));
+    this.handover = new Handover({
+      ...options,
+      services: this.vips.map(({ service }) => service),
+      send: (octets, peer) => this.channel?.send(octets, peer),
+    });
     this.openChannel();
     this.sharing = setInterval(() => this.tell(), SHARE_INTERVAL_MS);
   }
@@ -140,8 +152,19 @@ export class Takeover {
     const vip = this.vips.find(({ service }) => service.vip.text === vipText);
     if (vip === undefined || vip.isActive === isActive) return;
     vip.isActive = isActive;
-    if (isActive) this.begin(vip);
+    // After a planned handover the old holder closes its clients' connections itself.
+    if (isActive) this.handover.becameActive(() => vip.isActive && this.begin(vip));
     else this.end(vip, 'the VIP has moved on');
+  }
+
+  /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 30 ms. */
+  async prepareHandover(): Promise<void> {
+    await this.handover.announce();
+  }
+
+  /** The service's listeners are about to close. */
+  stopSheltering(): void {
+    this.handover.close();
   }
 
   read(): TakeoverCounts {
@@ -157,6 +180,7 @@ export class Takeover {
   close(): void {
     clearInterval(this.sharing);
     if (this.reopening !== null) clearTimeout(this.reopening);
+    this.handover.close();
     for (const vip of this.vips) this.end(vip, 'stopping');
     this.channel?.close();
     this.channel = null;
@@ -207,6 +231,11 @@ export class Takeover {
     const peer = this.options.peers.find(({ text }) => text === source?.text);
     if (peer === undefined) {
       this.rejected.not_a_peer += 1;
+      return;
+    }
+    if (isHandoverNotice(octets)) {
+      const mayFollow = this.vips.some(({ isActive }) => !isActive);
+      if (!this.handover.accept(octets, peer, mayFollow)) this.rejected.notice += 1;
       return;
     }
     const decoded = decodeMessage(octets, this.options.vrid);

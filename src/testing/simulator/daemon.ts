@@ -21,8 +21,10 @@ const VRRP_GROUP = { IPv4: parseIp('224.0.0.18')!, IPv6: parseIp('ff02::12')! };
 const MAX_QUEUED_PACKETS = 600;
 /** Between the sweep and the startup event: the proxy is made to listen. */
 const STARTUP_MS = { low: 5, high: 60 };
-/** The proxy resets its clients' connections before the address goes (driver: beforeUnbind). */
-export const UNBIND_MS = { low: 0.2, high: 5 };
+/** The proxy finishes or resets its clients' connections before the address goes (driver: beforeUnbind). */
+export const UNBIND_MS = { low: 0.2, high: 260 };
+/** Where nobody else has been heard to have the address, nothing is waited for. */
+const RESET_MS = 5;
 /** From a system call to its answer, or from a change to its notification, over rtnetlink. */
 const NETLINK_MS = { low: 0.02, high: 0.4 };
 
@@ -286,7 +288,7 @@ export class Daemon {
         this.lease();
         break;
       case 'unbind':
-        this.unbind();
+        this.unbind(action.handedOver ? UNBIND_MS.high : RESET_MS);
         break;
       case 'discardQueued':
         this.queue = [];
@@ -300,7 +302,7 @@ export class Daemon {
     }
   }
 
-  private unbind(): void {
+  private unbind(longestMs: number): void {
     const { schedule, random } = this.surroundings;
     const { term } = this;
     this.isBound = false;
@@ -312,7 +314,7 @@ export class Daemon {
       this.endIfStopped();
     };
     const task: Task = { run: remove };
-    schedule.after(random.between(UNBIND_MS.low, UNBIND_MS.high), { run: () => this.whenAwake(task) });
+    schedule.after(random.between(UNBIND_MS.low, longestMs), { run: () => this.whenAwake(task) });
   }
 
   private lease(): void {

@@ -147,7 +147,7 @@ export const MUTANTS: readonly Mutant[] = [
     createRouter: wrapping((step, router) => (event, nowMs) => {
       const resigns = event.type === 'shutdown' && event.handover && router.stateName === 'Active';
       const actions = step(event, nowMs);
-      return resigns ? [...actions, { type: 'unbind' }] : actions;
+      return resigns ? [...actions, { type: 'unbind', handedOver: false }] : actions;
     }),
   },
   {

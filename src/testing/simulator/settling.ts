@@ -42,13 +42,15 @@ class Settling implements ClusterWatcher, Task {
   /** Until that has been looked into: a preemption may be due. */
   private mayMove = true;
   private holdsEndAtMs = -Infinity;
-  private demotedAtMs = -Infinity;
+  /** The latest time at which somebody may have been demoted: until its proxy is done it has the VIP. */
+  private demotedAtMs: number;
   private promotedAtMs = -Infinity;
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
     this.components = componentsOf(cluster);
     this.beganMs = cluster.nowMs;
+    this.demotedAtMs = cluster.nowMs;
     this.longestIntervalMs = cluster.scenario.longestIntervalMs;
     // Packets that were sent under faults may be late, and an Active that resigns takes its time.
     const resigning = cluster.hosts.some((host) => cluster.isActive(host) && priorityOf(host) === 0);

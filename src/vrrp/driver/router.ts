@@ -33,9 +33,10 @@ export type RouterOptions = {
   readonly log: Log;
   /**
    * Called when the address is about to be removed, for what can only be done while the kernel still has it, such as
-   * to reset its connections. Must end soon: until then two nodes may have the address.
+   * to reset its connections; with `handedOver` to finish first those that are being used. Must end soon: until then
+   * two nodes may have the address.
    */
-  readonly beforeUnbind: (vip: IpAddress) => Promise<void>;
+  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Called after every change of state, and of who is heard as Active. */
   readonly onChange: () => void;
 };
@@ -138,6 +139,10 @@ export class Router {
   /** The interface that it uses; null while there is none. */
   get link(): RouterLink | null {
     return this.wanted;
+  }
+
+  get isActive(): boolean {
+    return this.core.stateName === 'Active';
   }
 
   /** When the core wants to be served next. */
@@ -332,7 +337,7 @@ export class Router {
         void this.lease('renew');
         break;
       case 'unbind':
-        this.unbinding = this.unbind();
+        this.unbinding = this.unbind(action.handedOver);
         break;
       case 'announce':
         this.announce();
@@ -420,7 +425,7 @@ export class Router {
     }
   }
 
-  private async unbind(): Promise<void> {
+  private async unbind(handedOver: boolean): Promise<void> {
     this.isLeased = false;
     const { attachment, term } = this;
     if (attachment === null) return;
@@ -428,7 +433,7 @@ export class Router {
     const { index, name } = attachment.link;
     this.unbindsUnderWay += 1;
     try {
-      await this.options.beforeUnbind(vip);
+      await this.options.beforeUnbind(vip, handedOver);
       // Promoted again in the meantime: the address is the new term's.
       if (term !== this.term) return;
       await this.ownRemovals.during(() => netlink.removeAddress(index, vip));
