@@ -1,10 +1,11 @@
 /**
- * `npm run bench:failover -- [--rounds 20] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms]
+ * `npm run bench:failover -- [--rounds 20] [--minutes 60] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms]
  * [--only kube-vrrp] [--out FOLDER]`:
- * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds.
+ * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds. Rounds that the
+ * folder has already are not run again, so that it can be done in pieces.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -20,12 +21,17 @@ import { type Contender, KubeVrrp } from './contender.ts';
 import { GUIDE, Keepalived } from './keepalived.ts';
 import { drawSvg, type Round, summarize, tableOf } from './report.ts';
 import { type Scenario, SCENARIOS } from './scenarios.ts';
+import { drawTimelines, type Timeline, TIMELINE_FROM_MS, TIMELINE_TO_MS } from './timeline.ts';
 
 const READERS = 20;
 const POLL_MS = 10;
 /** Each loss is looked at for this long at least, and then until requests are answered steadily. */
 const WINDOW_MS = 5000;
 const STEADY_DEADLINE_MS = 90_000;
+/** As long as the window, so that the longest gaps of the two can be compared: chance grows with time. */
+const QUIET_MS = WINDOW_MS;
+/** Drawn, where they were measured. */
+const DRAWN = ['link cut', 'daemon kill -9', 'daemon SIGTERM'];
 
 async function measure(contender: Contender, { name, act }: Scenario): Promise<Round> {
   await contender.repair();
@@ -38,6 +44,10 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
   try {
     await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
     await readers.allConnected();
+    const quietFromMs = monotonicMs();
+    const load = loadavg()[0] ?? Number.NaN;
+    await delay(QUIET_MS);
+    const quiet = client.disruption(quietFromMs);
     const fromMs = monotonicMs();
     await act(contender, holder);
     await delay(WINDOW_MS - Math.min(WINDOW_MS, monotonicMs() - fromMs));
@@ -54,10 +64,44 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
       watchesEnded: ended.length,
       twoHoldersMs: lab.timeline.longestOverlapMs(VIP_IPV4, fromMs),
       vipMoves: Math.max(0, new Set(spans.flatMap(({ holders }) => holders)).size - 1),
+      quietGapMs: quiet.longestGapMs,
+      load,
+      timeline: timelineOf(lab, client, fromMs),
     };
   } finally {
     await Promise.all([client.stop(), readers.stop()]);
   }
+}
+
+function timelineOf(lab: Lab, client: PollingClient, lossMs: number): Timeline {
+  const round = (ms: number): number => Math.round(ms);
+  return {
+    requests: client
+      .attempts(lossMs + TIMELINE_FROM_MS)
+      .filter(({ startMs }) => startMs <= lossMs + TIMELINE_TO_MS)
+      .map(({ startMs, endMs, ok }) => [round(startMs - lossMs), round(endMs - startMs), ok] as const),
+    spans: lab.timeline
+      .spans(VIP_IPV4, lossMs + TIMELINE_FROM_MS)
+      .map(({ fromMs, toMs, holders }) => [
+        round(fromMs - lossMs),
+        round(toMs - lossMs),
+        holders.map((name) => lab.hosts.findIndex((host) => host.name === name)),
+      ]),
+  };
+}
+
+/** One drawing needs one timeline of each kind; more would only make the file large. */
+function withoutFurtherTimelines(rounds: readonly Round[]): Round[] {
+  const seen = new Set<string>();
+  return rounds.map((round) => {
+    const key = `${round.scenario}\n${round.contender}`;
+    if (DRAWN.includes(round.scenario) && !seen.has(key)) {
+      seen.add(key);
+      return round;
+    }
+    const { timeline: _timeline, ...rest } = round;
+    return rest;
+  });
 }
 
 function scenariosOf(names: string | undefined): readonly Scenario[] {
@@ -81,15 +125,24 @@ async function startContenders(labs: readonly Lab[], interval: string): Promise<
   ];
 }
 
-function write(folder: string, rounds: readonly Round[]): void {
+const RESULTS = 'failover.json';
+
+/** What earlier runs have left in the folder. */
+function readRounds(folder: string): Round[] {
+  const file = join(folder, RESULTS);
+  if (!existsSync(file)) return [];
+  const { rounds } = JSON.parse(readFileSync(file, 'utf8')) as { readonly rounds: readonly Round[] };
+  return [...rounds];
+}
+
+function write(folder: string, allRounds: readonly Round[]): void {
+  const rounds = withoutFurtherTimelines(allRounds);
   const summaries = summarize(rounds);
   mkdirSync(folder, { recursive: true });
   const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: process.version };
-  writeFileSync(
-    join(folder, 'failover.json'),
-    `${JSON.stringify({ machine, summaries, rounds }, null, 1)}\n`,
-  );
+  writeFileSync(join(folder, RESULTS), `${JSON.stringify({ machine, summaries, rounds }, null, 1)}\n`);
   writeFileSync(join(folder, 'failover.svg'), drawSvg(summaries));
+  writeFileSync(join(folder, 'timeline.svg'), drawTimelines(rounds, DRAWN));
   console.log(formatTable(tableOf(summaries)).join('\n'));
 }
 
@@ -97,6 +150,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '20' },
+      minutes: { type: 'string', default: 'Infinity' },
       scenarios: { type: 'string' },
       interval: { type: 'string', default: '100ms' },
       only: { type: 'string', default: '' },
@@ -106,7 +160,8 @@ async function main(): Promise<void> {
   const scenarios = scenariosOf(values.scenarios);
   await enterLab();
   const labs: Lab[] = [];
-  const rounds: Round[] = [];
+  const rounds = readRounds(values.out);
+  const endMs = monotonicMs() + Number(values.minutes) * 60_000;
   try {
     for (let count = 0; count < 3; count += 1)
       labs.push(await createLab({ hosts: 3, clients: 1, ipv6: false }));
@@ -116,6 +171,10 @@ async function main(): Promise<void> {
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       for (const scenario of scenarios) {
         for (const contender of contenders) {
+          const done = rounds.filter(
+            (known) => known.scenario === scenario.name && known.contender === contender.name,
+          );
+          if (done.length >= round || monotonicMs() >= endMs) continue;
           const result = await measure(contender, scenario);
           rounds.push(result);
           const watch = result.watchMs === null ? 'none ended' : `${result.watchMs.toFixed(0)} ms`;
