@@ -1,6 +1,6 @@
 /**
- * A segment that falls apart under a real control plane: etcd and kube-apiserver on each host.
- *   PATH=$(bash e2e/kubernetes/build.sh):$PATH npm run test:kubernetes
+ * A segment that falls apart under a real control plane: etcd and kube-apiserver on each host. Part of
+ * `npm run test:kubernetes`.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
