@@ -98,6 +98,23 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       return started;
     };
 
+    test("a planned handover: clients on the successor's own host come back at once, too", async (t) => {
+      const holder = await cluster.settled();
+      await cluster.stopClients();
+      const [successor] = cluster.others(holder) as [Host];
+      const clients = new Readers(successor, { host: vip, port: PROXY_PORT, count: 20 });
+      readers = clients;
+      await clients.allConnected();
+      await eachKnows(cluster, cluster.others(holder), 20);
+      const fromMs = monotonicMs();
+      cluster.daemon(holder).signal('SIGTERM');
+      assert.equal(await cluster.oneHolder((host) => host !== holder, { vip }), successor);
+      await eventually(() => clients.delays(fromMs).ended.length === 20, { what: 'every reader to notice' });
+      await clients.allConnected();
+      t.diagnostic(`connected again after SIGTERM: ${describeDelays(clients.delays(fromMs).resumed)}`);
+      await cluster.daemon(holder).ended();
+    });
+
     test(`${READERS} of them are reset and come back soon after the holder's link is cut`, async (t) => {
       const holder = await cluster.settled();
       const clients = await startReaders(READERS);

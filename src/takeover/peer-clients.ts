@@ -52,13 +52,15 @@ export class PeerClients {
     for (const { sweepByClient } of this.tables.values()) sweepByClient.delete(key);
   }
 
-  /** All clients of one family, those first that were told of last, and forgets them. */
-  take(family: Family): ClientKey[] {
+  /** All clients of one family that are wanted, those first that were told of last, and forgets them. */
+  take(family: Family, isWanted: (key: ClientKey) => boolean = () => true): ClientKey[] {
     const taken = new Set<ClientKey>();
     for (const [id, { sweepByClient }] of this.tables) {
       if (!id.startsWith(family)) continue;
-      for (const key of [...sweepByClient.keys()].toReversed()) taken.add(key);
-      sweepByClient.clear();
+      for (const key of [...sweepByClient.keys()].toReversed().filter(isWanted)) {
+        taken.add(key);
+        sweepByClient.delete(key);
+      }
     }
     return [...taken];
   }

@@ -23,6 +23,11 @@ export function readClientKey(octets: Uint8Array, offset: number, family: Family
   return port === 0 || !isUnicast(tuple.subarray(0, -2)) ? null : String.fromCharCode(...tuple);
 }
 
+/** The octets of a key's address, one per character. */
+export function addressOf(key: ClientKey): string {
+  return key.slice(0, -2);
+}
+
 /** Writes address and port of a key. */
 export function writeClientKey(octets: Uint8Array, offset: number, key: ClientKey): void {
   for (let index = 0; index < key.length; index += 1) octets[offset + index] = key.charCodeAt(index);

@@ -98,6 +98,11 @@ export class Handover {
     return true;
   }
 
+  /** Whether a holder has said that it is leaving, and its clients may still be finishing. */
+  get isSheltering(): boolean {
+    return this.shelter !== null;
+  }
+
   /** This node has become Active. Calls `onOver` when clients of the old holder need no shelter, now or later. */
   becameActive(onOver: () => void): void {
     if (this.shelter === null) {

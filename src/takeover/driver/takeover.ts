@@ -7,6 +7,7 @@
  * socket, and replied to from here. Two RSTs do no harm.
  */
 import { randomBytes } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { type Family, type IpAddress, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
@@ -22,7 +23,7 @@ import { PeerClients } from '../peer-clients.ts';
 import { isHandoverNotice } from '../handover-notice.ts';
 import { ResetPlan } from '../reset-plan.ts';
 import { promptSegment, readWord, resetSegment, type Service } from '../segment.ts';
-import { type ClientKey, clientKey } from '../tuple.ts';
+import { addressOf, type ClientKey, clientKey } from '../tuple.ts';
 import { Handover } from './handover.ts';
 
 export type TakeoverOptions = {
@@ -152,9 +153,14 @@ export class Takeover {
     const vip = this.vips.find(({ service }) => service.vip.text === vipText);
     if (vip === undefined || vip.isActive === isActive) return;
     vip.isActive = isActive;
-    // After a planned handover the old holder closes its clients' connections itself.
-    if (isActive) this.handover.becameActive(() => vip.isActive && this.begin(vip));
-    else this.end(vip, 'the VIP has moved on');
+    if (!isActive) {
+      this.end(vip, 'the VIP has moved on');
+      return;
+    }
+    // After a planned handover the old holder closes its clients' connections itself. But what it sends does not reach
+    // processes of this host: it comes from an address that is this host's now, and the kernel drops that.
+    if (this.handover.isSheltering) this.begin(vip, isOnThisHost());
+    this.handover.becameActive(() => vip.isActive && this.begin(vip));
   }
 
   /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 30 ms. */
@@ -247,9 +253,9 @@ export class Takeover {
     else this.rejected.stale += 1;
   }
 
-  private begin(vip: VipTakeover): void {
+  private begin(vip: VipTakeover, isWanted: (key: ClientKey) => boolean = () => true): void {
     const { vip: address } = vip.service;
-    const clients = this.known.take(address.family).filter((key) => !vip.share.has(key));
+    const clients = this.known.take(address.family, isWanted).filter((key) => !vip.share.has(key));
     if (clients.length === 0) return;
     let segments: SegmentSocket;
     try {
@@ -259,6 +265,7 @@ export class Takeover {
       this.options.log('warn', text, { event: 'takeover_failed', vip: address.text });
       return;
     }
+    this.end(vip, null);
     const startedMs = monotonicMs();
     vip.run = {
       plan: new ResetPlan(clients, startedMs),
@@ -361,6 +368,15 @@ export class Takeover {
     const key = clientKey(address, clientPort);
     return key === null ? null : { vip, key };
   }
+}
+
+/** Whether a client has an address of this host, as of now. */
+function isOnThisHost(): (key: ClientKey) => boolean {
+  const entries = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const own = new Set(
+    entries.map(({ address }) => String.fromCharCode(...(parseSocketAddress(address)?.octets ?? []))),
+  );
+  return (key) => own.has(addressOf(key));
 }
 
 function messageOf(error: unknown): string {
