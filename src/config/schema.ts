@@ -147,7 +147,7 @@ const proxy = group('The TCP proxy in front of the API servers.', {
   maxConnectionAge: withDefault(
     duration(0, 604_800_000),
     '0s',
-    'Close connections that are older than this, give or take a tenth, at a moment when they are idle, so that clients spread over API servers that have returned. 0s is never.',
+    'Close connections that are older than this, give or take a tenth, at a moment when they are idle, so that clients spread over API servers that have returned. 0s is never. The API servers can do this themselves, more gently, with --goaway-chance.',
     '0s, never',
   ),
 });
