@@ -83,8 +83,9 @@ const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** Peers are few; forged sources are many. */
 const CACHED_ADDRESSES = 64;
 
+const SO_RCVBUF = 8;
 const SO_BINDTODEVICE = 25;
-/** Beyond net.core.rmem_max, with the CAP_NET_ADMIN that the daemon has anyway (socket(7)). */
+/** Beyond net.core.rmem_max, with CAP_NET_ADMIN (socket(7)). */
 const SO_RCVBUFFORCE = 33;
 
 const IPPROTO_IP = 0;
@@ -281,7 +282,12 @@ function setOptions(socket: RawSocket, options: VrrpSocketOptions): void {
     }
   };
   set(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from(`${link.name}\0`), 'open a VRRP socket');
-  set(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES, 'bound the receive buffer');
+  try {
+    socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
+  } catch {
+    // `check` may have no such capability, and in a user namespace it does not count: as much as anybody may have.
+    set(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES, 'bound the receive buffer');
+  }
   if (options.family === 'IPv4') {
     set(IPPROTO_IP, IP_HDRINCL, 1, 'write IPv4 headers');
     set(IPPROTO_IP, IP_MULTICAST_ALL, 0, 'refuse the groups of other processes');
