@@ -9,6 +9,12 @@ export const SHARE_INTERVAL_MS = 50;
 const SWEEP_STEP = 40;
 /** Few clients are not repeated more often than this. */
 const SWEEP_MIN_MS = 10_000;
+/**
+ * Who has no client any more, or has just started, says so again and again for a while: the word of the last ends may be
+ * lost with the link, and an earlier run of this node had no time for it. Three sweeps void what a peer believes.
+ */
+const EMPTY_SWEEP_MS = 1000;
+const EMPTY_SWEEPS = 20;
 /** A burst of changes is spread over takes, this many messages in each. */
 const MAX_MESSAGES = 10;
 /** Of ends that wait to be told. What is dropped beyond it, the sweeps make good. */
@@ -29,6 +35,7 @@ export class ClientShare {
   private sequence = 0;
   private sweep = 0;
   private sweepStartedMs = -Infinity;
+  private emptySweeps = 0;
   /** What the sweep under way has still to repeat. A set's iterator sees what is added and skips what is removed. */
   private sweeping: Iterator<ClientKey> | null = null;
 
@@ -46,6 +53,7 @@ export class ClientShare {
 
   opened(key: ClientKey): void {
     this.clients.add(key);
+    this.emptySweeps = 0;
     this.newlyClosed.delete(key);
     this.newlyOpened.add(key);
   }
@@ -59,6 +67,7 @@ export class ClientShare {
 
   /** The messages that are due, as octets. To be called each SHARE_INTERVAL_MS; empty while there is nothing to say. */
   take(nowMs: number): Uint8Array[] {
+    const isEmptySweep = this.startEmptySweep(nowMs);
     const repeated = this.sweepStep(nowMs);
     const messages: Uint8Array[] = [];
     while (messages.length < MAX_MESSAGES) {
@@ -66,7 +75,7 @@ export class ClientShare {
       const again = messages.length === 0 ? repeated : [];
       const opened = [...again, ...takeFrom(this.newlyOpened, capacity - again.length)];
       const closed = takeFrom(this.newlyClosed, capacity - opened.length);
-      if (opened.length + closed.length === 0) break;
+      if (opened.length + closed.length === 0 && !(isEmptySweep && messages.length === 0)) break;
       this.sequence = (this.sequence + 1) >>> 0;
       const { family, vrid, generation } = this.options;
       messages.push(
@@ -82,6 +91,17 @@ export class ClientShare {
       );
     }
     return messages;
+  }
+
+  /** A sweep that repeats nobody; false while one is not due. */
+  private startEmptySweep(nowMs: number): boolean {
+    const isDue = this.clients.size === 0 && nowMs - this.sweepStartedMs >= EMPTY_SWEEP_MS;
+    if (!isDue || this.emptySweeps === EMPTY_SWEEPS) return false;
+    this.emptySweeps += 1;
+    this.sweepStartedMs = nowMs;
+    this.sweep = (this.sweep + 1) & 0xff;
+    this.sweeping = null;
+    return true;
   }
 
   private sweepStep(nowMs: number): ClientKey[] {

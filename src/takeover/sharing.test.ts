@@ -45,9 +45,37 @@ describe('a peer that hears everything', () => {
     assert.equal(known.size, 0, 'a client is prompted once');
   });
 
-  test('nothing is sent while nobody is connected', () => {
+  test('who has no client says so each second for a while, and then nothing', () => {
     const share = newShare();
-    for (let nowMs = 0; nowMs < 60_000; nowMs += SHARE_INTERVAL_MS) assert.deepEqual(share.take(nowMs), []);
+    const sentAtMs: number[] = [];
+    for (let nowMs = 0; nowMs < 60_000; nowMs += SHARE_INTERVAL_MS)
+      if (share.take(nowMs).length > 0) sentAtMs.push(nowMs);
+    assert.deepEqual(
+      sentAtMs,
+      Array.from({ length: 20 }, (_, index) => index * 1000),
+    );
+  });
+
+  test('forgets clients whose ends it did not hear of, within seconds', () => {
+    const known = new PeerClients();
+    const share = newShare();
+    for (let index = 0; index < 3; index += 1) share.opened(key(index));
+    for (const octets of share.take(0)) deliver(known, octets);
+    for (let index = 0; index < 3; index += 1) share.closed(key(index));
+    share.take(SHARE_INTERVAL_MS); // lost, as when the link is cut
+    assert.equal(known.size, 3);
+    for (let nowMs = 1000; nowMs <= 4000; nowMs += SHARE_INTERVAL_MS)
+      for (const octets of share.take(nowMs)) deliver(known, octets);
+    assert.equal(known.size, 0);
+  });
+
+  test('forgets all of a sender that has started anew and has nobody', () => {
+    const known = new PeerClients();
+    const before = newShare(1);
+    before.opened(key(1));
+    for (const octets of before.take(0)) deliver(known, octets);
+    for (const octets of newShare(2).take(0)) deliver(known, octets);
+    assert.equal(known.size, 0);
   });
 
   test('forgets all of a sender that has started anew', () => {
