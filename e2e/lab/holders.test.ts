@@ -40,6 +40,13 @@ describe('timeline of holders', () => {
     ]);
   });
 
+  test('a span that ends at the given time is past; the latest picture is not', () => {
+    const made = timeline([0, []], [100, ['a']], [200]);
+    assert.deepEqual(made.spans(VIP, 100), [{ fromMs: 100, toMs: 200, holders: ['a'] }]);
+    const latest = timeline([0, []], [100, ['a']]);
+    assert.deepEqual(latest.spans(VIP, 100), [{ fromMs: 100, toMs: 100, holders: ['a'] }]);
+  });
+
   test('a change of another VIP splits nothing', () => {
     const made = new HolderTimeline();
     made.record({ atMs: 0, holders: { [VIP]: ['a'], other: [] } });

@@ -61,7 +61,8 @@ export class HolderTimeline {
       const toMs = this.#changes[index + 1]?.atMs ?? this.#lastAtMs;
       const own = holders[vip] ?? [];
       const previous = spans.at(-1);
-      if (toMs < fromMs) continue;
+      // What ended at this very moment is past; the latest picture counts though it may have lasted no time yet.
+      if (toMs < fromMs || (toMs === fromMs && index < this.#changes.length - 1)) continue;
       if (previous !== undefined && previous.holders.join() === own.join()) {
         spans[spans.length - 1] = { ...previous, toMs };
       } else {
