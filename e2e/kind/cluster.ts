@@ -35,6 +35,8 @@ import { KubectlWatch } from './watch.ts';
 const FOLDER = join(tmpdir(), CLUSTER);
 const CREATE_MS = 600_000;
 const SETTLED_MS = 180_000;
+/** A watch that tells of a change later than this is worth a line. */
+const LATE_WORD_MS = 2000;
 /** A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure. */
 const CLIENT_RHYTHM = { intervalMs: 50, timeoutMs: 1000 };
 
@@ -179,7 +181,8 @@ export class KindCluster {
         otherwise: () => `not ready: ${unready.join(', ')}`,
       },
     );
-    await this.watch.hearsOfAChange();
+    const heardMs = await this.watch.hearsOfAChange();
+    if (heardMs > LATE_WORD_MS) this.say(`the watch told of a change after ${(heardMs / 1000).toFixed(0)} s`);
     for (const vip of this.vips) await this.oneHolder(vip);
   }
 

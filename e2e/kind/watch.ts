@@ -9,7 +9,8 @@ import type { Kubectl } from './kubectl.ts';
 
 const OBJECT = ['--namespace', 'kube-system', 'configmap', 'kube-vrrp-e2e'];
 const RESTART_MS = 100;
-const HEARD_MS = 60_000;
+/** An API server that was frozen with its node may be a while without events of its own etcd. */
+const HEARD_MS = 180_000;
 
 export class KubectlWatch {
   readonly #kubectl: Kubectl;

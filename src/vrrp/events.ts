@@ -51,6 +51,8 @@ export type RouterEvent =
   | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
   /** Somebody else removed an address from the kernel. */
   | { readonly type: 'addressLost'; readonly text: string }
+  /** Another host says, without VRRP, that it has an address of the virtual router. */
+  | { readonly type: 'addressClaimed' }
   /** A bind or a renewal failed. */
   | { readonly type: 'bindFailed'; readonly text: string }
   /** Hand over and stay out of elections until `undrain`. `force`: give up the addresses even if nobody takes them. */

@@ -325,6 +325,23 @@ describe('a stalled Active', () => {
     assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
   });
 
+  test('a claim that is heard first, which may be the word of a successor, is not answered', () => {
+    const stage = Stage.active();
+    stage.nowMs += 5000;
+    assert.deepEqual(types(stage.give({ type: 'addressClaimed' })), [
+      'unbind',
+      'transition',
+      'discardQueued',
+    ]);
+  });
+
+  test('an Active that is no stalled one announces its addresses anew when another host claims them', () => {
+    const stage = Stage.active();
+    assert.deepEqual(types(stage.give({ type: 'addressClaimed' })), ['announce']);
+    stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    assert.deepEqual(types(stage.give({ type: 'addressClaimed' })), []);
+  });
+
   test('a short delay is not a stall', () => {
     const stage = Stage.active();
     stage.nowMs += 300;

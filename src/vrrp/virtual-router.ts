@@ -176,6 +176,11 @@ export class VirtualRouter {
       case 'addressLost':
         if (this.state.name === 'Active') this.onAddressLost(this.state, event.text, nowMs, actions);
         break;
+      case 'addressClaimed':
+        // Neighbours that believed the other host are told anew; a successor's word is not to be undone.
+        if (this.state.name === 'Active' && this.state.resignation === null)
+          actions.push({ type: 'announce' });
+        break;
       case 'bindFailed':
         if (this.state.name === 'Active')
           this.giveUp({ kind: 'bind_failed', text: event.text }, nowMs, actions);

@@ -35,6 +35,7 @@ export function describeEvent(event: RouterEvent): string {
     case 'addressLost':
     case 'bindFailed':
       return `${event.type}: ${event.text}`;
+    case 'addressClaimed':
     case 'startup':
     case 'linkUp':
     case 'tick':

@@ -127,7 +127,7 @@ export class Router {
       vip: options.vip,
       counters: this.counters,
       log: (level, message, fields = {}) => this.log(level, message, fields),
-      defend: () => this.announce(),
+      defend: () => this.give({ type: 'addressClaimed' }),
     });
   }
 
