@@ -28,11 +28,12 @@ export class Machine {
 
   /** Runs a shell script in the machine, from /root. Does not reject for its exit code. */
   script(text: string, deadlineMs?: number): Promise<CommandResult> {
-    const shell = ['bash', '-euo', 'pipefail', '-s'];
-    return attempt(['docker', 'exec', '--interactive', '--workdir', '/root', this.name, ...shell], {
-      input: text,
-      ...(deadlineMs === undefined ? {} : { deadlineMs }),
-    });
+    // Not through standard input, which a command of the script may read.
+    const shell = ['bash', '-euo', 'pipefail', '-c', text];
+    return attempt(
+      ['docker', 'exec', '--workdir', '/root', this.name, ...shell],
+      deadlineMs === undefined ? {} : { deadlineMs },
+    );
   }
 
   /** Of its first process, as the host sees it; 0 while the machine does not run. */
