@@ -128,7 +128,7 @@ export class KindCluster {
     return this.#print('manifest', { image: this.images.product, ...flags });
   }
 
-  /** Waits until just one node has both VIPs. The same for IPv4 and IPv6? Not necessarily: each VIP is elected by itself. */
+  /** Waits until just one node, one that is accepted, has this VIP in its kernel. */
   async oneHolder(vip = VIP_IPV4, accept: (node: Node) => boolean = () => true): Promise<Node> {
     return eventually(
       () => {
@@ -148,7 +148,7 @@ export class KindCluster {
     return this.controlPlanes.filter((other) => other !== node);
   }
 
-  /** Where the holder is the same for both VIPs, as a node that is lost takes both. */
+  /** Each is elected by itself, and may have a holder of its own. */
   get vips(): readonly string[] {
     return [VIP_IPV4, VIP_IPV6];
   }
