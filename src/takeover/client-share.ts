@@ -3,7 +3,7 @@ import type { Family } from '../ip/address.ts';
 import { encodeMessage, messageCapacity } from './message.ts';
 import type { ClientKey } from './tuple.ts';
 
-/** How often `take` is to be called. A client of the last moment before a crash is one that is still sending. */
+/** How soon a change is told. A client of the last moment before a crash is one that is still sending. */
 export const SHARE_INTERVAL_MS = 50;
 /** At most so many clients of a sweep go into one take: 800 a second, so 10,000 take 12.5 s. */
 const SWEEP_STEP = 40;
@@ -65,7 +65,19 @@ export class ClientShare {
     if (this.newlyClosed.size < MAX_CLOSED) this.newlyClosed.add(key);
   }
 
-  /** The messages that are due, as octets. To be called each SHARE_INTERVAL_MS; empty while there is nothing to say. */
+  /**
+   * How long from now until `take` has something to say, ms, unless a client comes or goes before that; Infinity when
+   * it never has. A node without clients must not wake up for them.
+   */
+  dueInMs(nowMs: number): number {
+    const hasMore = this.sweeping !== null || this.newlyOpened.size > 0 || this.newlyClosed.size > 0;
+    if (hasMore) return SHARE_INTERVAL_MS;
+    if (this.clients.size === 0 && this.emptySweeps === EMPTY_SWEEPS) return Infinity;
+    const sweepMs = this.clients.size === 0 ? EMPTY_SWEEP_MS : SWEEP_MIN_MS;
+    return Math.max(SHARE_INTERVAL_MS, this.sweepStartedMs + sweepMs - nowMs);
+  }
+
+  /** The messages that are due, as octets; empty while there is nothing to say. To be called when `dueInMs` has passed. */
   take(nowMs: number): Uint8Array[] {
     const isEmptySweep = this.startEmptySweep(nowMs);
     const repeated = this.sweepStep(nowMs);

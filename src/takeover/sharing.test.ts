@@ -56,6 +56,25 @@ describe('a peer that hears everything', () => {
     );
   });
 
+  test('a timer that waits as long as it is told misses nothing, and rests while there is nothing', () => {
+    const share = newShare();
+    let nowMs = 0;
+    const wokenUntil = (endMs: number): number => {
+      let takes = 0;
+      for (; nowMs + share.dueInMs(nowMs) <= endMs; takes += 1) {
+        nowMs += share.dueInMs(nowMs);
+        assert.ok(share.take(nowMs).length > 0 || share.size > 0, 'woken for nothing');
+      }
+      nowMs = endMs;
+      return takes;
+    };
+    assert.equal(wokenUntil(60_000), 20, 'one for each of the empty sweeps');
+    for (let index = 0; index < 100; index += 1) share.opened(key(index));
+    assert.equal(share.dueInMs(nowMs), SHARE_INTERVAL_MS);
+    const withClients = wokenUntil(160_000);
+    assert.ok(withClients >= 10 && withClients <= 50, `${withClients} in ten sweeps of 100 clients`);
+  });
+
   test('forgets clients whose ends it did not hear of, within seconds', () => {
     const known = new PeerClients();
     const share = newShare();

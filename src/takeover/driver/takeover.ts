@@ -17,7 +17,7 @@ import { EVERY_LINK, LinkSocket } from '../../net/link-socket.ts';
 import { type OnLinkUdp, openOnLinkUdp } from '../../net/on-link-udp.ts';
 import { SegmentSocket } from '../../net/segment-socket.ts';
 import { bareSegmentsTo } from '../../net/socket-filter.ts';
-import { ClientShare, SHARE_INTERVAL_MS } from '../client-share.ts';
+import { ClientShare } from '../client-share.ts';
 import { decodeMessage, MESSAGE_REJECTS, type MessageReject } from '../message.ts';
 import { PeerClients } from '../peer-clients.ts';
 import { isHandoverNotice } from '../handover-notice.ts';
@@ -101,9 +101,9 @@ export class Takeover {
     MessageReject,
     number
   >;
-  private readonly sharing: NodeJS.Timeout;
   private readonly frame = new Uint8Array(FRAME_BYTES);
   private channel: OnLinkUdp | null = null;
+  private telling: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
   private reopening: NodeJS.Timeout | null = null;
   private counts = {
     messagesSent: 0,
@@ -131,7 +131,7 @@ export class Takeover {
       send: (octets, peer) => this.channel?.send(octets, peer),
     });
     this.openChannel();
-    this.sharing = setInterval(() => this.tell(), SHARE_INTERVAL_MS);
+    for (const { share } of this.vips) this.tellLater(share);
   }
 
   /** A client has got its backend. Connections that are not to a VIP do not matter here. */
@@ -139,13 +139,16 @@ export class Takeover {
     const end = this.endOf(connection);
     if (end === null) return;
     end.vip.share.opened(end.key);
+    this.tellLater(end.vip.share);
     end.vip.run?.plan.done(end.key);
     this.known.forget(end.key);
   }
 
   closed(connection: ClientConnection): void {
     const end = this.endOf(connection);
-    end?.vip.share.closed(end.key);
+    if (end === null) return;
+    end.vip.share.closed(end.key);
+    this.tellLater(end.vip.share);
   }
 
   /** Whether this node is Active for a VIP. On becoming so, the takeover of its clients begins; afterwards it ends. */
@@ -184,7 +187,7 @@ export class Takeover {
   }
 
   close(): void {
-    clearInterval(this.sharing);
+    if (this.telling !== null) clearTimeout(this.telling.timer);
     if (this.reopening !== null) clearTimeout(this.reopening);
     this.handover.close();
     for (const vip of this.vips) this.end(vip, 'stopping');
@@ -219,17 +222,30 @@ export class Takeover {
     });
   }
 
+  private tellLater(share: ClientShare): void {
+    const nowMs = monotonicMs();
+    const atMs = nowMs + share.dueInMs(nowMs);
+    if (atMs === Infinity || (this.telling !== null && this.telling.atMs <= atMs)) return;
+    if (this.telling !== null) clearTimeout(this.telling.timer);
+    this.telling = { timer: setTimeout(() => this.tell(), Math.ceil(atMs - nowMs)), atMs };
+  }
+
   private tell(): void {
-    if (this.channel === null) return;
+    this.telling = null;
     const nowMs = monotonicMs();
     for (const { share } of this.vips) {
-      for (const octets of share.take(nowMs)) {
-        for (const peer of this.options.peers) {
-          this.channel.send(octets, peer);
-          this.counts.messagesSent += 1;
-          this.counts.sentBytes += octets.length;
-        }
-      }
+      for (const octets of share.take(nowMs)) this.sendToPeers(octets);
+      this.tellLater(share);
+    }
+  }
+
+  /** What cannot be sent is lost, as on the way: the sweeps make it good. */
+  private sendToPeers(octets: Uint8Array): void {
+    if (this.channel === null) return;
+    for (const peer of this.options.peers) {
+      this.channel.send(octets, peer);
+      this.counts.messagesSent += 1;
+      this.counts.sentBytes += octets.length;
     }
   }
 
