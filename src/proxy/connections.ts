@@ -124,11 +124,6 @@ export class ConnectionTable {
     }
   }
 
-  /** At this moment, oldest first within a worker. */
-  snapshot(): OpenedConnection[] {
-    return [...this.byWorker.values()].flatMap((connections) => [...connections.values()]);
-  }
-
   private forgetMissing(known: Map<number, OpenedConnection>, all: readonly OpenedConnection[]): void {
     const present = new Set(all.map(({ id }) => id));
     for (const [id, connection] of known) {
