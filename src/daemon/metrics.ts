@@ -314,15 +314,12 @@ const METRICS: readonly Metric[] = [
   },
   {
     name: 'kube_vrrp_takeover_clients_total',
-    help: 'Clients of lost holders, by whether they answered',
-    labels: ['answered'],
+    help: 'Clients of lost holders: told of the loss, gone (without a connection any more), or silent',
+    labels: ['fate'],
     read: ({ takeover: counts }) =>
       counts === null
         ? []
-        : [
-            { labels: { answered: 'true' }, value: counts.answered },
-            { labels: { answered: 'false' }, value: counts.unanswered },
-          ],
+        : Object.entries(counts.fates).map(([fate, value]) => ({ labels: { fate }, value })),
   },
   {
     name: 'kube_vrrp_thread_heartbeat_age_seconds',

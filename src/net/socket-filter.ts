@@ -101,11 +101,13 @@ const TCP_DESTINATION_PORT_OFFSET = 2;
 const TCP_FLAGS_OFFSET = 13;
 const FLAGS_FIN_SYN_RST_ACK = 0x17;
 const FLAG_SYN = 0x02;
+const FLAG_RST = 0x04;
+const FLAGS_FIN_SYN_RST = 0x07;
 const FLAG_ACK = 0x10;
 /** Header and options of a segment without data. */
 const BARE_SEGMENT_MAX_BYTES = 60;
 
-/** Of all packets, only TCP segments to one address that bear no data and are a SYN or nothing but an ACK. */
+/** Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. */
 export function bareSegmentsTo(destination: IpAddress): SocketFilter {
   const isIpv4 = destination.family === 'IPv4';
   const headerBytes = isIpv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
@@ -116,8 +118,10 @@ export function bareSegmentsTo(destination: IpAddress): SocketFilter {
     [JUMP_IF_GREATER, TO_DROP, 0, maxLength],
     [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
     [AND, 0, 0, FLAGS_FIN_SYN_RST_ACK],
-    [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
-    [JUMP_IF_EQUAL, 0, TO_DROP, FLAG_ACK],
+    [JUMP_IF_EQUAL, 3, 0, FLAG_SYN],
+    [JUMP_IF_EQUAL, 2, 0, FLAG_ACK],
+    [AND, 0, 0, FLAGS_FIN_SYN_RST],
+    [JUMP_IF_EQUAL, 0, TO_DROP, FLAG_RST],
   ]);
 }
 

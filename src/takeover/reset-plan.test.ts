@@ -22,8 +22,10 @@ function run(plan: ResetPlan, stepMs: number, onPrompt: (prompt: Prompt) => void
 
 describe('the plan of a takeover', () => {
   test('each client that never answers is prompted three times, in order, then it is over', () => {
-    const sent = run(new ResetPlan(clients(100), 0), 5);
+    const plan = new ResetPlan(clients(100), 0);
+    const sent = run(plan, 5);
     assert.equal(sent.length, 300);
+    assert.deepEqual(plan.fates, { told: 0, gone: 0, silent: 100 });
     assert.deepEqual(
       sent.filter(({ round }) => round === 0).map(({ key }) => key),
       clients(100),
@@ -32,10 +34,12 @@ describe('the plan of a takeover', () => {
 
   test('one that answers is prompted no more', () => {
     const plan = new ResetPlan(clients(100), 0);
-    const sent = run(plan, 5, ({ key }) => plan.done(key));
+    const sent = run(plan, 5, ({ key }) => {
+      if (key !== 'client 0') plan.settle(key, key === 'client 1' ? 'gone' : 'told');
+      plan.settle(key, 'gone'); // a second answer changes nothing
+    });
     assert.equal(sent.length, 100);
-    assert.equal(plan.answered, 100);
-    assert.equal(plan.unanswered, 0);
+    assert.deepEqual(plan.fates, { told: 98, gone: 2, silent: 0 });
   });
 
   test('at most 5,000 a second, whatever the timer does, and 1,000 clients within 300 ms', () => {

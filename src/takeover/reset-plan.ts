@@ -1,4 +1,4 @@
-/** When which client of a lost Active is prompted: in rounds, at a bounded rate, until it has answered. Pure. */
+/** When which client of a lost Active is prompted: in rounds, at a bounded rate, until its fate is known. Pure. */
 import type { ClientKey } from './tuple.ts';
 
 /**
@@ -12,6 +12,9 @@ const MAX_BURST = 250;
 /** Answers to the last round are looked for this long. */
 const LINGER_MS = 500;
 
+/** `told`: it knows that its connection is lost. `gone`: it had none any more, as when the holder's last act was a RST. */
+export type Fate = 'told' | 'gone';
+
 export type Prompt = { readonly key: ClientKey; readonly round: number };
 
 export class ResetPlan {
@@ -21,7 +24,7 @@ export class ResetPlan {
   private round = 0;
   private position = 0;
   private roundStartedMs: number;
-  private answeredCount = 0;
+  private readonly counts: Record<Fate, number> = { told: 0, gone: 0 };
 
   /** `clients` in the order in which they are to be served; those of the first rounds first. */
   constructor(clients: readonly ClientKey[], nowMs: number) {
@@ -31,14 +34,9 @@ export class ResetPlan {
     this.roundStartedMs = nowMs + (ROUNDS_MS[0] ?? 0);
   }
 
-  /** How many clients have answered or come back. */
-  get answered(): number {
-    return this.answeredCount;
-  }
-
-  /** How many have not. */
-  get unanswered(): number {
-    return this.waiting.size;
+  /** How many clients have met which fate; `silent`: they have not answered. */
+  get fates(): Record<Fate | 'silent', number> {
+    return { ...this.counts, silent: this.waiting.size };
   }
 
   isWaiting(key: ClientKey): boolean {
@@ -46,8 +44,8 @@ export class ResetPlan {
   }
 
   /** This client needs no more prompts: it has answered, or is connected to this node. */
-  done(key: ClientKey): void {
-    if (this.waiting.delete(key)) this.answeredCount += 1;
+  settle(key: ClientKey, fate: Fate): void {
+    if (this.waiting.delete(key)) this.counts[fate] += 1;
   }
 
   /** True when there is nothing left to do or to wait for. */

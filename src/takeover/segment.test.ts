@@ -77,11 +77,15 @@ for (const { vip, client } of PAIRS) {
       assert.equal(reset[tcpAt + 13], 0x04);
     });
 
-    test('a new connection is told apart, and what is for somebody else is not read', () => {
+    test('a new connection and one that is gone are told apart, and what is for somebody else is not read', () => {
       const key = clientKey(client, 40_000) ?? assert.fail();
       const frame = reversed(promptSegment(service, key, 0), isIpv4);
       frame[14 + tcpAt + 13] = 0x02;
       assert.deepEqual(readWord(frame, service), { kind: 'syn', client: key });
+      for (const flags of [0x04, 0x14]) {
+        frame[14 + tcpAt + 13] = flags;
+        assert.deepEqual(readWord(frame, service), { kind: 'rst', client: key });
+      }
       frame[14 + tcpAt + 13] = 0x11;
       assert.equal(readWord(frame, service), null, 'FIN');
       frame[14 + tcpAt + 13] = 0x10;

@@ -32,9 +32,12 @@ export function resetSegment(service: Service, client: ClientKey, sequence: numb
   return segment(service, client, { sequence, flags: FLAG_RST });
 }
 
-/** What a client says to the service without data: that it begins a connection, or has one and what it expects next. */
+/**
+ * What a client says to the service without data: that it begins a connection, that it has none (any more), or that it
+ * has one and what it expects next.
+ */
 export type Word =
-  | { readonly kind: 'syn'; readonly client: ClientKey }
+  | { readonly kind: 'syn' | 'rst'; readonly client: ClientKey }
   | { readonly kind: 'ack'; readonly client: ClientKey; readonly expects: number };
 
 const ETHERNET_HEADER_BYTES = 14;
@@ -73,12 +76,13 @@ function tcpPacket(frame: Uint8Array, isIpv4: boolean): Uint8Array | null {
   return ip.subarray(0, isIpv4 ? readU16(ip, 2) : IPV6_HEADER_BYTES + readU16(ip, 4));
 }
 
-/** Reads an Ethernet frame; null when it is neither a SYN nor a bare ACK to the service. */
+/** Reads an Ethernet frame; null when it is neither a SYN nor a RST nor a bare ACK to the service. */
 export function readWord(frame: Uint8Array, service: Service): Word | null {
   const read = readSegment(frame, service);
   if (read === null) return null;
   const { packet, tcpAt, client, flags } = read;
   if (flags === FLAG_SYN) return { kind: 'syn', client };
+  if ((flags & ~FLAG_ACK) === FLAG_RST) return { kind: 'rst', client };
   if (flags !== FLAG_ACK) return null;
   return {
     kind: 'ack',

@@ -21,7 +21,7 @@ import { ClientShare } from '../client-share.ts';
 import { decodeMessage, MESSAGE_REJECTS, type MessageReject } from '../message.ts';
 import { PeerClients } from '../peer-clients.ts';
 import { isHandoverNotice } from '../handover-notice.ts';
-import { ResetPlan } from '../reset-plan.ts';
+import { type Fate, ResetPlan } from '../reset-plan.ts';
 import { promptSegment, readWord, resetSegment, type Service } from '../segment.ts';
 import { addressOf, type ClientKey, clientKey } from '../tuple.ts';
 import { Handover } from './handover.ts';
@@ -62,10 +62,8 @@ export type TakeoverCounts = {
   readonly rejected: Readonly<Record<MessageReject, number>>;
   /** Prompts sent to clients of lost holders. */
   readonly prompts: number;
-  /** Clients that answered, or came back by themselves. */
-  readonly answered: number;
-  /** Clients that did not; most of them are gone. */
-  readonly unanswered: number;
+  /** Clients of lost holders by what became of them; `silent`: they did not answer, as those on the lost host. */
+  readonly fates: Readonly<Record<Fate | 'silent', number>>;
 };
 
 const REOPEN_MS = 10_000;
@@ -111,9 +109,8 @@ export class Takeover {
     sentBytes: 0,
     sendErrors: 0,
     prompts: 0,
-    answered: 0,
-    unanswered: 0,
   };
+  private readonly fates: Record<Fate | 'silent', number> = { told: 0, gone: 0, silent: 0 };
 
   /** Begins to listen to peers at once. */
   constructor(options: TakeoverOptions) {
@@ -140,7 +137,7 @@ export class Takeover {
     if (end === null) return;
     end.vip.share.opened(end.key);
     this.tellLater(end.vip.share);
-    end.vip.run?.plan.done(end.key);
+    end.vip.run?.plan.settle(end.key, 'told');
     this.known.forget(end.key);
   }
 
@@ -179,6 +176,7 @@ export class Takeover {
   read(): TakeoverCounts {
     return {
       ...this.counts,
+      fates: { ...this.fates },
       shared: this.vips.reduce((sum, { share }) => sum + share.size, 0),
       known: this.known.size,
       messagesLost: this.known.lost,
@@ -327,7 +325,7 @@ export class Takeover {
       if (bytes === null) return;
       const word = readWord(this.frame.subarray(0, Math.min(bytes, FRAME_BYTES)), { vip, port });
       if (word === null || !run.plan.isWaiting(word.client)) continue;
-      run.plan.done(word.client);
+      run.plan.settle(word.client, word.kind === 'rst' ? 'gone' : 'told');
       // A SYN: a new connection from the same port, to this node, and none of the lost one's.
       if (word.kind === 'ack') this.send(run, resetSegment({ vip, port }, word.client, word.expects));
     }
@@ -356,17 +354,15 @@ export class Takeover {
     clearInterval(run.timer);
     run.segments.close();
     run.tap?.close();
-    const { answered, unanswered } = run.plan;
-    this.counts.answered += answered;
-    this.counts.unanswered += unanswered;
+    const { fates } = run.plan;
+    for (const fate of ['told', 'gone', 'silent'] as const) this.fates[fate] += fates[fate];
     const tookMs = Math.round(monotonicMs() - run.startedMs);
-    const text = `${answered} of ${run.clients} clients of the lost holder were told within ${tookMs} ms`;
+    const text = `of ${run.clients} clients of the lost holder ${fates.told} were told within ${tookMs} ms, ${fates.gone} had no connection any more, ${fates.silent} did not answer`;
     this.options.log('info', why === null ? text : `${text}; ended early: ${why}`, {
       event: 'takeover',
       vip: vip.service.vip.text,
       clients: run.clients,
-      answered,
-      unanswered,
+      ...fates,
     });
   }
 
@@ -380,6 +376,8 @@ export class Takeover {
     const vip = this.vips.find(({ service }) => service.vip.text === localAddress?.text);
     if (vip === undefined) return null;
     const address = parseSocketAddress(client);
+    // Who comes from the VIP itself is on this host, and shares its fate.
+    if (address?.text === localAddress?.text) return null;
     if (address === null || address.family !== (vip.service.vip.family satisfies Family)) return null;
     const key = clientKey(address, clientPort);
     return key === null ? null : { vip, key };
