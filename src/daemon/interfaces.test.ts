@@ -36,12 +36,17 @@ const reason = (
   return verdict.usable ? `from ${verdict.link.source.text}` : verdict.reason;
 };
 
-test("IPv4 sends from this node's own address, else from the first, never from a VIP", () => {
+test("IPv4 sends from this node's own address, else from the first that no peer is in the subnet of, never from a VIP", () => {
   assert.equal(reason(tableOf(eth0, on('10.0.0.7', 24), on('10.0.0.1', 24)), 'IPv4'), 'from 10.0.0.1');
-  assert.equal(reason(tableOf(eth0, on('10.0.0.100', 32), on('10.0.0.7', 24)), 'IPv4'), 'from 10.0.0.7');
+  assert.equal(reason(tableOf(eth0, on('10.0.0.100', 32), on('10.9.0.7', 24)), 'IPv4'), 'from 10.9.0.7');
   assert.equal(
     reason(tableOf(eth0, on('10.0.0.100', 32)), 'IPv4'),
     'eth0 has no IPv4 address to send VRRP from',
+  );
+  assert.equal(
+    reason(tableOf(eth0, on('10.0.0.7', 24)), 'IPv4'),
+    'eth0 has no IPv4 address to send VRRP from',
+    'peers of this subnet would drop what comes from it',
   );
 });
 

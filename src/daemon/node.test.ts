@@ -76,11 +76,11 @@ test('the longest prefix wins, then a peer, then the lowest index', () => {
 
 test('a configured interface beats the one with the subnet', () => {
   const addresses = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.0.0.2/16')];
-  const from = config('10.0.0.10', '10.0.0.1', { interface: 'eth1' });
+  const from = config('10.0.0.10', '10.0.0.1,10.0.0.2', { interface: 'eth1' });
   const node = resolved(from, addresses);
   assert.equal(node.link.name, 'eth1');
-  assert.equal(node.self.text, '10.0.0.1');
-  assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.2', 'self is on another link');
+  assert.equal(node.self.text, '10.0.0.1', 'self is on another link');
+  assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.2');
 });
 
 test('a VIP that is bound here, whatever its prefix, is neither a subnet nor a source nor this node', () => {
@@ -144,6 +144,20 @@ test('peers without this node are told with the addresses that it has', () => {
   assert.deepEqual(problems(config('10.0.0.10', '10.0.0.1,10.0.0.2'), addresses), [
     'not-a-peer: peers [10.0.0.1, 10.0.0.2] does not include any address of this node (10.0.0.4): add it, in the same place on every node',
   ]);
+});
+
+test('an address in one subnet with peers that is none of them is no source: the others would drop what it sends', () => {
+  const both = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.0.0.29/24')];
+  const peers = '10.0.0.1,10.0.0.2';
+  assert.deepEqual(problems(config('10.0.0.10', peers, { interface: 'eth1' }), both), [
+    "no-source: eth1 has 10.0.0.29/24, in one subnet with peers but not in peers, so they would drop its advertisements: set interface to the one that has this node's address of peers",
+  ]);
+  assert.equal(resolved(config('10.0.0.10', peers), both).link.name, 'eth0');
+  const apart = resolved(config('10.1.0.10', peers, { interface: 'eth1' }), [
+    on(ETH0, '10.0.0.1/24'),
+    on(ETH1, '10.1.0.29/24'),
+  ]);
+  assert.equal(apart.sourceByFamily.IPv4?.text, '10.1.0.29', 'a network of its own for VRRP');
 });
 
 test('everything in the way is told at once', () => {

@@ -96,8 +96,17 @@ function settledFirst(addresses: readonly InterfaceAddress[]): IpAddress | null 
 }
 
 /**
+ * Whether the others in the subnet of this address know it not: they listen to peers alone, so that what comes from it
+ * is dropped, and there would be two Actives. Where no peer is in its subnet, VRRP has a network of its own.
+ */
+function isStrangerToPeers({ address, prefixLength }: InterfaceAddress, { peers }: Config): boolean {
+  const isPeer = peers.some(({ text }) => text === address.text);
+  return !isPeer && peers.some((peer) => inPrefix(peer, address, prefixLength));
+}
+
+/**
  * Unicast: a peer's address, since the others know this node, and the checksum's pseudo-header, by that. Multicast over
- * IPv4: the same, else any; over IPv6: the link-local one (RFC 9568 5.1.2.1).
+ * IPv4: the same, else any that is in no subnet with peers; over IPv6: the link-local one (RFC 9568 5.1.2.1).
  */
 export function findSource(
   family: Family,
@@ -107,7 +116,8 @@ export function findSource(
   const ofFamily = onLink.filter(({ address }) => address.family === family);
   const peer = config.peers.find(({ text }) => ofFamily.some(({ address }) => address.text === text)) ?? null;
   if (config.vrrp.transport === 'unicast') return peer;
-  if (family === 'IPv4') return peer ?? settledFirst(ofFamily);
+  if (family === 'IPv4')
+    return peer ?? settledFirst(ofFamily.filter((one) => !isStrangerToPeers(one, config)));
   return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address)));
 }
 
@@ -121,19 +131,33 @@ function vipProblems(config: Config, link: Link, onLink: readonly InterfaceAddre
     }));
 }
 
-function sourceMessage(family: Family, config: Config, { name }: Link): string {
+function sourceMessage(
+  family: Family,
+  config: Config,
+  { name }: Link,
+  onLink: readonly InterfaceAddress[],
+): string {
   if (config.vrrp.transport === 'unicast') {
     return `${name} has no ${family} address of peers, which unicast VRRP is sent from: add its address to peers`;
   }
-  if (family === 'IPv4') return `${name} has no IPv4 address to send VRRP from: give it one`;
+  if (family === 'IPv4') {
+    const [stranger] = onLink.filter(({ address }) => address.family === 'IPv4').map(withPrefix);
+    if (stranger === undefined) return `${name} has no IPv4 address to send VRRP from: give it one`;
+    return `${name} has ${stranger}, in one subnet with peers but not in peers, so they would drop its advertisements: set interface to the one that has this node's address of peers`;
+  }
   return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
 }
 
-function sourceProblems(config: Config, link: Link, sources: ResolvedNode['sourceByFamily']): NodeProblem[] {
+function sourceProblems(
+  config: Config,
+  link: Link,
+  onLink: readonly InterfaceAddress[],
+  sources: ResolvedNode['sourceByFamily'],
+): (NodeProblem & { readonly family: Family })[] {
   const families = [...new Set(config.vips.map(({ family }) => family))];
   return families
     .filter((family) => sources[family] === null)
-    .map((family) => ({ reason: 'no-source', text: sourceMessage(family, config, link) }));
+    .map((family) => ({ family, reason: 'no-source', text: sourceMessage(family, config, link, onLink) }));
 }
 
 function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProblem {
@@ -174,7 +198,10 @@ export function resolveNode(
   const problems = [
     ...vipProblems(config, link, onLink),
     ...notAPeer,
-    ...sourceProblems(config, link, sourceByFamily),
+    // Where peers lack this node, a link with addresses is not to blame.
+    ...sourceProblems(config, link, onLink, sourceByFamily).filter(
+      ({ family }) => self !== null || onLink.every(({ address }) => address.family !== family),
+    ),
   ];
   if (self === null || problems.length > 0) return { ok: false, link, sourceByFamily, problems };
 

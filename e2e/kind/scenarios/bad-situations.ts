@@ -110,16 +110,8 @@ const SITUATIONS: readonly BadSituation[] = [
     what: 'an interface in the manifest that the node does not have, and then has',
     flags: { interface: 'net9' },
     line: /interface net9 does not exist[^"]*/,
-    heal: (node) =>
-      node.exec(
-        ...['bash', '-euc'],
-        `ip link add net9 link "$(${DEFAULT_LINK})" type macvlan mode bridge
-        sysctl --quiet --write net.ipv6.conf.net9.disable_ipv6=0
-        ip link set net9 up
-        ip address add 192.168.100.29/24 dev net9 noprefixroute
-        ip address add fd00:100::29/64 dev net9 nodad noprefixroute`,
-      ),
-    restore: (node) => node.exec('ip', 'link', 'delete', 'net9'),
+    heal: (node) => node.exec('sh', '-c', `ip link set "$(${DEFAULT_LINK})" name net9`),
+    restore: (node) => node.exec('ip', 'link', 'set', 'net9', 'name', 'eth0'),
   },
   {
     name: 'bad-subnet',
