@@ -1,4 +1,6 @@
 /** What an administrator gets wrong on one node: one clear line in its log, nothing moves, and it heals without a restart. */
+import { randomUUID } from 'node:crypto';
+
 import { monotonicMs } from '../../../src/net/clock.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { PORT, VIP_IPV4 } from '../addresses.ts';
@@ -33,6 +35,14 @@ type BadSituation = {
 type Pod = {
   status: { containerStatuses?: { ready: boolean; restartCount: number }[] };
 };
+
+/**
+ * kubelet tells static pods apart by their manifests: what stood there before would come back with the restarts that it
+ * has counted, and the wait that grows with them.
+ */
+function asNewPod(manifest: string): string {
+  return manifest.replace(/^metadata:$/m, `metadata:\n  annotations: {e2e: '${randomUUID()}'}`);
+}
 
 async function containerOf(
   cluster: KindCluster,
@@ -74,7 +84,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
   let found = '';
   try {
     await prepare?.(node);
-    node.putPod(edit(await cluster.manifest(flags)));
+    node.putPod(asNewPod(edit(await cluster.manifest(flags))));
     found = await eventually(async () => line.exec(await said(cluster, node, situation))?.[0] ?? null, {
       what: `the log of ${node.name} to say ${line}`,
       deadlineMs: SEEN_MS,
@@ -94,7 +104,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
     node.removePod();
     await podIsGone(cluster, node);
     await restore?.(node);
-    node.putPod(await cluster.manifest());
+    node.putPod(asNewPod(await cluster.manifest()));
   }
   const { timeline } = cluster.holders;
   const names = new Set(timeline.spans(VIP_IPV4, fromMs).flatMap(({ holders }) => holders));
