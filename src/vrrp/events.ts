@@ -18,6 +18,13 @@ export type VirtualRouterOptions = {
   readonly preemptDelayMs: number;
 };
 
+/** The Active that a router hears. */
+export type HeardActive = {
+  readonly address: IpAddress;
+  readonly priority: number;
+  readonly heardAtMs: number;
+};
+
 /** Why a state changed; also the label of the transition counter. */
 export type CauseKind =
   | 'started'

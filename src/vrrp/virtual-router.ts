@@ -11,9 +11,10 @@
  */
 import { type IpAddress, compareIp } from '../ip/address.ts';
 import type { Advertisement } from './advertisement.ts';
-import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
+import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
-import { type HealthClass, classOfPriority } from './priority.ts';
+import { Preemption } from './preemption.ts';
+import type { HealthClass } from './priority.ts';
 import { Rivalry } from './rivalry.ts';
 
 /** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
@@ -69,13 +70,6 @@ type ActiveState = {
 
 type State = { readonly name: 'Initialize' } | BackupState | ActiveState;
 
-/** The Active that this router hears. */
-export type HeardActive = {
-  readonly address: IpAddress;
-  readonly priority: number;
-  readonly heardAtMs: number;
-};
-
 /** One virtual router of one address family. */
 export class VirtualRouter {
   readonly options: VirtualRouterOptions;
@@ -88,12 +82,12 @@ export class VirtualRouter {
   private holdOffUntilMs = 0;
   private activeAdverIntervalMs: number;
   private heard: HeardActive | null = null;
-  /** Since when the Active that is heard has been worth preempting. */
-  private preemptSinceMs: number | null = null;
+  private readonly preemption: Preemption;
   private readonly rivalry = new Rivalry();
 
   constructor(options: VirtualRouterOptions) {
     this.options = options;
+    this.preemption = new Preemption(options);
     this.activeAdverIntervalMs = options.advertisementIntervalMs;
   }
 
@@ -201,7 +195,7 @@ export class VirtualRouter {
 
   private enterBackup(cause: Cause, nowMs: number, actions: Action[]): void {
     const from = this.state.name;
-    this.preemptSinceMs = null;
+    this.preemption.reset();
     this.state = {
       name: 'Backup',
       sinceMs: nowMs,
@@ -386,41 +380,24 @@ export class VirtualRouter {
     actions: Action[],
   ): void {
     this.noteRivalryOfOthers(source, nowMs, actions);
-    this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
+    const heard: HeardActive = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
+    this.heard = heard;
     state.noticedIneligible = false;
     if (advertisement.priority === 0) {
-      this.preemptSinceMs = null;
+      this.preemption.reset();
       state.takeover = { kind: 'active_resigned', text: `${source.text} gave up (priority 0)` };
       state.activeDownAtMs =
         nowMs + skewTimeMs(this.options.version, this.priority, this.activeAdverIntervalMs);
       return;
     }
-    state.takeover = this.reasonToPreempt(advertisement, source, nowMs);
+    state.takeover = this.preemption.reasonAgainst(heard, {
+      isEligible: this.isEligible(nowMs),
+      priority: this.priority,
+      confirmedAtMs: this.healthConfirmedAtMs,
+    });
     if (state.takeover !== null) return;
     this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
     state.activeDownAtMs = nowMs + this.activeDownMs();
-  }
-
-  /** Why the Active that sent this should lose the addresses to this router now; null when it should not. */
-  private reasonToPreempt(advertisement: Advertisement, source: IpAddress, nowMs: number): Cause | null {
-    const { preempt, preemptDelayMs } = this.options;
-    const unhealthy = preempt === 'unhealthy' && classOfPriority(advertisement.priority) === 'C';
-    const lower = preempt === 'always' && advertisement.priority < this.priority;
-    if (!this.isEligible(nowMs) || !(unhealthy || lower)) {
-      this.preemptSinceMs = null;
-      return null;
-    }
-    this.preemptSinceMs ??= nowMs;
-    if (nowMs - this.preemptSinceMs < preemptDelayMs) return null;
-    if (lower) {
-      const text = `own priority ${this.priority} is higher than the ${advertisement.priority} of ${source.text}`;
-      return { kind: 'preempted_lower', text };
-    }
-    // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
-    // good check that began after the Active's fall shows that this node is better off.
-    if (this.healthConfirmedAtMs <= this.preemptSinceMs) return null;
-    const text = `${source.text} advertises priority ${advertisement.priority} (class C: it has no healthy API server)`;
-    return { kind: 'preempted_unhealthy', text };
   }
 
   /** RFC 9568 6.4.3, an ADVERTISEMENT is received. */

@@ -1,0 +1,50 @@
+/** Preempt_Mode (RFC 9568 6.1): whether a Backup takes the addresses from an Active that it hears. Pure. */
+import type { Cause, HeardActive, VirtualRouterOptions } from './events.ts';
+import { classOfPriority } from './priority.ts';
+
+/** What this router has to set against the Active that it hears. */
+export type Challenger = {
+  /** Whether it may hold the addresses now. */
+  readonly isEligible: boolean;
+  readonly priority: number;
+  /** When the latest check began that shows this node better off than one of class C; 0 if none does. */
+  readonly confirmedAtMs: number;
+};
+
+export class Preemption {
+  private readonly options: Pick<VirtualRouterOptions, 'preempt' | 'preemptDelayMs'>;
+  /** Since when the Active that is heard has been worth preempting. */
+  private sinceMs: number | null = null;
+
+  constructor(options: Pick<VirtualRouterOptions, 'preempt' | 'preemptDelayMs'>) {
+    this.options = options;
+  }
+
+  /** There is no Active any more that could be preempted. */
+  reset(): void {
+    this.sinceMs = null;
+  }
+
+  /** Why `active`, which was heard just now, should lose the addresses to this router; null when it should not, or not yet. */
+  reasonAgainst(active: HeardActive, own: Challenger): Cause | null {
+    const { preempt, preemptDelayMs } = this.options;
+    const { heardAtMs, priority, address } = active;
+    const unhealthy = preempt === 'unhealthy' && classOfPriority(priority) === 'C';
+    const lower = preempt === 'always' && priority < own.priority;
+    if (!own.isEligible || !(unhealthy || lower)) {
+      this.sinceMs = null;
+      return null;
+    }
+    this.sinceMs ??= heardAtMs;
+    if (heardAtMs - this.sinceMs < preemptDelayMs) return null;
+    if (lower) {
+      const text = `own priority ${own.priority} is higher than the ${priority} of ${address.text}`;
+      return { kind: 'preempted_lower', text };
+    }
+    // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
+    // good check that began after the Active's fall shows that this node is better off.
+    if (own.confirmedAtMs <= this.sinceMs) return null;
+    const text = `${address.text} advertises priority ${priority} (class C: it has no healthy API server)`;
+    return { kind: 'preempted_unhealthy', text };
+  }
+}
