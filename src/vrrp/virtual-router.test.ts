@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type IpAddress, parseIp } from '../ip/address.ts';
+import { ANNOUNCEMENT_OFFSETS_MS } from './announcements.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
 import { autoPriorities } from './priority.ts';
-import { ANNOUNCEMENT_OFFSETS_MS, HOLD_OFF_MS, VirtualRouter } from './virtual-router.ts';
+import { HOLD_OFF_MS, VirtualRouter } from './virtual-router.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
 const SELF = ip('10.0.0.2');

@@ -11,6 +11,7 @@
  */
 import { type IpAddress, compareIp } from '../ip/address.ts';
 import type { Advertisement } from './advertisement.ts';
+import { Announcements } from './announcements.ts';
 import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
 import { Preemption } from './preemption.ts';
@@ -21,15 +22,6 @@ import { Rivalry } from './rivalry.ts';
 export const LEASE_SECONDS = 1;
 /** Four tries to renew before the kernel takes the address away. */
 export const LEASE_RENEWAL_MS = 250;
-/**
- * When addresses are announced after promotion: again and again for a second, because a neighbour that has just
- * updated its entry ignores us inside its locktime (Linux: 1 s) and would send to the old Active until we repeat it.
- * Then once more against loss, then a slow refresh.
- */
-export const ANNOUNCEMENT_OFFSETS_MS: readonly number[] = [0, 20, 100, 200, 300, 400, 500, 750, 1_100, 3_000];
-export const ANNOUNCEMENT_REFRESH_MS = 60_000;
-/** Another Active, or a forger of one, cannot cause bursts more often than this. */
-const MIN_BURST_GAP_MS = 1000;
 /** Out of elections for this long after giving up an address that cannot be bound or kept. */
 export const HOLD_OFF_MS = 10_000;
 /** An address taken from outside this often within HOLD_OFF_MS is given up. */
@@ -59,10 +51,7 @@ type ActiveState = {
   sentAtMs: number;
   adverAtMs: number;
   renewAtMs: number;
-  announceAtMs: number;
-  /** When the present burst of announcements began, and how many of it have been sent. */
-  burstSinceMs: number;
-  announcements: number;
+  readonly announcements: Announcements;
   repairs: number;
   repairsSinceMs: number;
   resignation: Resignation | null;
@@ -122,7 +111,7 @@ export class VirtualRouter {
         return Math.min(
           state.adverAtMs,
           state.renewAtMs,
-          state.announceAtMs,
+          state.announcements.dueMs,
           state.resignation?.deadlineMs ?? Infinity,
         );
     }
@@ -229,9 +218,7 @@ export class VirtualRouter {
       sentAtMs: nowMs,
       adverAtMs: nowMs + this.options.advertisementIntervalMs,
       renewAtMs: nowMs + LEASE_RENEWAL_MS,
-      announceAtMs: nextAnnouncementMs(nowMs, 1, nowMs),
-      burstSinceMs: nowMs,
-      announcements: 1,
+      announcements: new Announcements(nowMs),
       repairs: 0,
       repairsSinceMs: nowMs,
       resignation: null,
@@ -459,14 +446,10 @@ export class VirtualRouter {
 
   /**
    * Answers another Active at once (RFC 9568 6.4.3), but a flood of its packets not more than ten times an interval.
-   * It has announced the addresses as its own, so neighbours have to be told anew who has them.
+   * It has announced the addresses as its own.
    */
   private assertActive(state: ActiveState, nowMs: number, actions: Action[]): void {
-    if (nowMs - state.burstSinceMs >= MIN_BURST_GAP_MS) {
-      state.burstSinceMs = nowMs;
-      state.announcements = 0;
-      state.announceAtMs = nowMs;
-    }
+    state.announcements.beginAnew(nowMs);
     const minimumGapMs = this.options.advertisementIntervalMs / 10;
     if (nowMs - state.sentAtMs < minimumGapMs) {
       state.adverAtMs = Math.min(state.adverAtMs, state.sentAtMs + minimumGapMs);
@@ -544,9 +527,8 @@ export class VirtualRouter {
       state.renewAtMs = nowMs + LEASE_RENEWAL_MS;
       actions.push({ type: 'renew' });
     }
-    if (nowMs >= state.announceAtMs) {
-      state.announcements += 1;
-      state.announceAtMs = nextAnnouncementMs(state.burstSinceMs, state.announcements, nowMs);
+    if (nowMs >= state.announcements.dueMs) {
+      state.announcements.advance(nowMs);
       // A successor may already have announced itself; a late word from here would undo that.
       if (state.resignation === null) actions.push({ type: 'announce' });
     }
@@ -569,10 +551,4 @@ export class VirtualRouter {
       this.activeAdverIntervalMs,
     );
   }
-}
-
-/** When announcement number `count` (from 0) of the burst that began at `sinceMs` is due. */
-function nextAnnouncementMs(sinceMs: number, count: number, nowMs: number): number {
-  const offsetMs = ANNOUNCEMENT_OFFSETS_MS[count];
-  return offsetMs === undefined ? nowMs + ANNOUNCEMENT_REFRESH_MS : Math.max(sinceMs + offsetMs, nowMs);
 }

@@ -3,9 +3,10 @@
  * nothing of how it decides; the formulas are written anew here, so that a mistake in src/vrrp/intervals.ts is found.
  */
 import type { Advertisement } from '../../vrrp/advertisement.ts';
+import { ANNOUNCEMENT_OFFSETS_MS } from '../../vrrp/announcements.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
-import { ANNOUNCEMENT_OFFSETS_MS, HOLD_OFF_MS } from '../../vrrp/virtual-router.ts';
+import { HOLD_OFF_MS } from '../../vrrp/virtual-router.ts';
 import type { Fail } from './failure.ts';
 
 /** What is left of a millisecond when clocks with a month on them are added and subtracted. */

@@ -6,7 +6,7 @@
  * up, programs that start or end, classes that turn when health checks have noticed what is well again, holds after
  * failed binds that run out, packets that were under way. None depends on what routers do, and all end soon.
  */
-import { ANNOUNCEMENT_REFRESH_MS } from '../../vrrp/virtual-router.ts';
+import { ANNOUNCEMENT_REFRESH_MS } from '../../vrrp/announcements.ts';
 import {
   delayMs,
   driftedMs,
