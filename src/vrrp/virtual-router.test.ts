@@ -5,8 +5,9 @@ import { type IpAddress, parseIp } from '../ip/address.ts';
 import { ANNOUNCEMENT_OFFSETS_MS } from './announcements.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
+import { HOLD_OFF_MS } from './lease.ts';
 import { autoPriorities } from './priority.ts';
-import { HOLD_OFF_MS, VirtualRouter } from './virtual-router.ts';
+import { VirtualRouter } from './virtual-router.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
 const SELF = ip('10.0.0.2');

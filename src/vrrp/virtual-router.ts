@@ -14,18 +14,11 @@ import type { Advertisement } from './advertisement.ts';
 import { Announcements } from './announcements.ts';
 import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
+import { HOLD_OFF_MS, Lease, MAX_REPAIRS } from './lease.ts';
 import { Preemption } from './preemption.ts';
 import type { HealthClass } from './priority.ts';
 import { Rivalry } from './rivalry.ts';
 
-/** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
-export const LEASE_SECONDS = 1;
-/** Four tries to renew before the kernel takes the address away. */
-export const LEASE_RENEWAL_MS = 250;
-/** Out of elections for this long after giving up an address that cannot be bound or kept. */
-export const HOLD_OFF_MS = 10_000;
-/** An address taken from outside this often within HOLD_OFF_MS is given up. */
-const MAX_REPAIRS = 3;
 /** A stopping Active waits this long beyond two intervals for its successor. */
 const HANDOVER_GRACE_MS = 500;
 
@@ -50,10 +43,8 @@ type ActiveState = {
   readonly sinceMs: number;
   sentAtMs: number;
   adverAtMs: number;
-  renewAtMs: number;
+  readonly lease: Lease;
   readonly announcements: Announcements;
-  repairs: number;
-  repairsSinceMs: number;
   resignation: Resignation | null;
 };
 
@@ -110,7 +101,7 @@ export class VirtualRouter {
       case 'Active':
         return Math.min(
           state.adverAtMs,
-          state.renewAtMs,
+          state.lease.dueMs,
           state.announcements.dueMs,
           state.resignation?.deadlineMs ?? Infinity,
         );
@@ -217,10 +208,8 @@ export class VirtualRouter {
       sinceMs: nowMs,
       sentAtMs: nowMs,
       adverAtMs: nowMs + this.options.advertisementIntervalMs,
-      renewAtMs: nowMs + LEASE_RENEWAL_MS,
+      lease: new Lease(nowMs),
       announcements: new Announcements(nowMs),
-      repairs: 0,
-      repairsSinceMs: nowMs,
       resignation: null,
     };
     this.heard = null;
@@ -465,17 +454,13 @@ export class VirtualRouter {
   }
 
   private onAddressLost(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {
-    if (nowMs - state.repairsSinceMs > HOLD_OFF_MS) {
-      state.repairs = 0;
-      state.repairsSinceMs = nowMs;
-    }
-    state.repairs += 1;
-    if (state.repairs > MAX_REPAIRS) {
-      const often = `${text}, ${state.repairs} times within ${HOLD_OFF_MS / 1000} s`;
+    const times = state.lease.lose(nowMs);
+    if (times > MAX_REPAIRS) {
+      const often = `${text}, ${times} times within ${HOLD_OFF_MS / 1000} s`;
       this.giveUp({ kind: 'address_lost', text: often }, nowMs, actions);
       return;
     }
-    state.renewAtMs = nowMs + LEASE_RENEWAL_MS;
+    state.lease.renew(nowMs);
     actions.push(
       { type: 'bind' },
       { type: 'announce' },
@@ -523,8 +508,8 @@ export class VirtualRouter {
       if (this.state !== state) return;
     }
     if (nowMs >= state.adverAtMs) this.sendNow(state, nowMs, actions);
-    if (nowMs >= state.renewAtMs) {
-      state.renewAtMs = nowMs + LEASE_RENEWAL_MS;
+    if (nowMs >= state.lease.dueMs) {
+      state.lease.renew(nowMs);
       actions.push({ type: 'renew' });
     }
     if (nowMs >= state.announcements.dueMs) {

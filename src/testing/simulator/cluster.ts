@@ -7,7 +7,7 @@ import type {
   StateName,
   VirtualRouterOptions,
 } from '../../vrrp/events.ts';
-import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/virtual-router.ts';
+import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
 import { driftedMs, resignationMs, timerMs } from './bounds.ts';
 import {
   type CreateRouter,

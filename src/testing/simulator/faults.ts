@@ -1,6 +1,6 @@
 /** What goes wrong: one fault after another, from a stream of chance of its own, until `stop` makes everything well. */
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
-import { LEASE_SECONDS } from '../../vrrp/virtual-router.ts';
+import { LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { Cluster } from './cluster.ts';
 import type { ApiState } from './health.ts';
 import type { Host } from './host.ts';

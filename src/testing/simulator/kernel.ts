@@ -1,5 +1,5 @@
 /** One host's kernel, as far as the VIP goes: an address with a lifetime, and a notification when it is gone. */
-import { LEASE_SECONDS } from '../../vrrp/virtual-router.ts';
+import { LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { HostClock } from './clock.ts';
 import type { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseIp } from '../../ip/address.ts';
-import { LEASE_SECONDS } from '../../vrrp/virtual-router.ts';
+import { LEASE_SECONDS } from '../../vrrp/lease.ts';
 import { HostClock } from './clock.ts';
 import { EXPIRY_LATENESS_MS, Kernel } from './kernel.ts';
 import { type Frame, Link, type LinkQuality, type Packet } from './link.ts';

@@ -5,8 +5,8 @@
 import type { Advertisement } from '../../vrrp/advertisement.ts';
 import { ANNOUNCEMENT_OFFSETS_MS } from '../../vrrp/announcements.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
+import { HOLD_OFF_MS } from '../../vrrp/lease.ts';
 import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
-import { HOLD_OFF_MS } from '../../vrrp/virtual-router.ts';
 import type { Fail } from './failure.ts';
 
 /** What is left of a millisecond when clocks with a month on them are added and subtracted. */

@@ -12,7 +12,8 @@ import { VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from '
 import { type Authentication, encodeAdvertisement } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
-import { LEASE_SECONDS, VirtualRouter } from '../virtual-router.ts';
+import { LEASE_SECONDS } from '../lease.ts';
+import { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
 import { observeLateness } from './lateness.ts';

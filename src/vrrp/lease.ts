@@ -1,0 +1,42 @@
+/** The addresses in the kernel, which has them for a lifetime that the Active keeps renewing. Pure. */
+
+/** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
+export const LEASE_SECONDS = 1;
+/** Four tries to renew before the kernel takes the address away. */
+export const LEASE_RENEWAL_MS = 250;
+/** Out of elections for this long after giving up an address that cannot be bound or kept. */
+export const HOLD_OFF_MS = 10_000;
+/** An address taken from outside more often than this within HOLD_OFF_MS is given up. */
+export const MAX_REPAIRS = 3;
+
+/** The lease of one term as Active. */
+export class Lease {
+  private nextMs: number;
+  private losses = 0;
+  private lossesSinceMs: number;
+
+  constructor(boundAtMs: number) {
+    this.nextMs = boundAtMs + LEASE_RENEWAL_MS;
+    this.lossesSinceMs = boundAtMs;
+  }
+
+  /** When it is to be renewed. */
+  get dueMs(): number {
+    return this.nextMs;
+  }
+
+  /** It is bound again, or renewed, at `nowMs`. */
+  renew(nowMs: number): void {
+    this.nextMs = nowMs + LEASE_RENEWAL_MS;
+  }
+
+  /** Somebody removed an address. Returns how often that has happened within HOLD_OFF_MS, this time included. */
+  lose(nowMs: number): number {
+    if (nowMs - this.lossesSinceMs > HOLD_OFF_MS) {
+      this.losses = 0;
+      this.lossesSinceMs = nowMs;
+    }
+    this.losses += 1;
+    return this.losses;
+  }
+}
