@@ -2,9 +2,9 @@
  * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it. It
  * does what the core returns, in order; it is late, it is paused and it dies as a process is and does.
  */
-import { type IpAddress, parseIp } from '../../ip/address.ts';
-import { type Advertisement, encodeAdvertisement } from '../../vrrp/advertisement.ts';
+import { parseIp } from '../../ip/address.ts';
 import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
+import { OutgoingAdvertisements } from '../../vrrp/outgoing.ts';
 import { type ReceiveOptions, receiveAdvertisement } from '../../vrrp/receive.ts';
 import type { VirtualRouter } from '../../vrrp/virtual-router.ts';
 import type { HostClock } from './clock.ts';
@@ -70,7 +70,7 @@ export class Daemon {
   isDead = false;
   private readonly surroundings: Surroundings;
   private readonly receiveOptions: ReceiveOptions;
-  private readonly encoded: (Packet | undefined)[] = [];
+  private readonly outgoing: OutgoingAdvertisements;
   private readonly announcement: Announcement;
   private isAttached = false;
   private isStarted = false;
@@ -97,6 +97,18 @@ export class Daemon {
       authentication: scenario.authentication,
       allowedSources: scenario.allowedSources,
     };
+    this.outgoing = new OutgoingAdvertisements({
+      version: options.version,
+      vrid: scenario.vrid,
+      advertisementIntervalMs: options.advertisementIntervalMs,
+      addresses: [scenario.vip],
+      authentication: scenario.authentication,
+      checksumForm: scenario.checksumForm,
+      source: machine.setup.address,
+      destinations: scenario.unicast
+        ? scenario.nodes.map(({ address }) => address)
+        : [VRRP_GROUP[scenario.vip.family]],
+    });
     this.announcement = { kind: 'announcement', from: machine.setup.index };
     machine.kernel.remove('daemon');
     const begin: Task = { run: () => this.begin() };
@@ -327,34 +339,14 @@ export class Daemon {
 
   private send(priority: number): void {
     const { scenario, send } = this.surroundings;
-    const { index } = this.machine.setup;
-    if (!scenario.unicast) {
-      send(index, null, this.encode(priority, 0, VRRP_GROUP[scenario.vip.family]));
-      return;
+    const { index, address: source } = this.machine.setup;
+    for (const destination of this.outgoing.destinations) {
+      const message = this.outgoing.message(priority, destination);
+      const packet: Packet = { kind: 'vrrp', message, family: source.family, source, destination, ttl: 255 };
+      // The segment knows hosts by index; a group is everybody.
+      const to = scenario.nodes.find(({ address }) => address === destination)?.index ?? null;
+      send(index, to, packet);
     }
-    for (const { index: to, address } of scenario.nodes) {
-      if (to !== index) send(index, to, this.encode(priority, to, address));
-    }
-  }
-
-  private encode(priority: number, to: number, destination: IpAddress): Packet {
-    const key = to * 256 + priority;
-    const known = this.encoded[key];
-    if (known !== undefined) return known;
-    const { scenario } = this.surroundings;
-    const source = this.machine.setup.address;
-    const advertisement: Advertisement = {
-      version: this.options.version,
-      vrid: scenario.vrid,
-      priority,
-      advertisementIntervalMs: this.options.advertisementIntervalMs,
-      addresses: [scenario.vip],
-      authentication: scenario.authentication,
-    };
-    const message = encodeAdvertisement(advertisement, { source, destination }, scenario.checksumForm);
-    const packet: Packet = { kind: 'vrrp', message, family: source.family, source, destination, ttl: 255 };
-    this.encoded[key] = packet;
-    return packet;
   }
 
   /** As the driver does: only towards an earlier deadline, in whole milliseconds of at least one. */

@@ -9,10 +9,11 @@ import { monotonicMs } from '../../net/clock.ts';
 import { type PacketSocket, openPacketSocket } from '../../net/packet-socket.ts';
 import type { RtNetlink } from '../../net/rtnetlink.ts';
 import { VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from '../../net/vrrp-socket.ts';
-import { type Authentication, encodeAdvertisement } from '../advertisement.ts';
+import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
 import { LEASE_SECONDS } from '../lease.ts';
+import { OutgoingAdvertisements } from '../outgoing.ts';
 import { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
@@ -69,6 +70,7 @@ export type RouterSnapshot = {
 
 type Attachment = {
   readonly link: RouterLink;
+  readonly outgoing: OutgoingAdvertisements;
   readonly vrrp: VrrpSocket;
   readonly packet: PacketSocket | null;
 };
@@ -89,7 +91,6 @@ export class Router {
   private readonly core: VirtualRouter;
   private readonly receiver: Receiver;
   private readonly conflicts: Conflicts;
-  private readonly destinations: readonly IpAddress[];
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
   private wanted: RouterLink | null = null;
@@ -107,13 +108,10 @@ export class Router {
   private since = new Date();
   private cause: Cause = { kind: 'started', text: 'not started' };
   private whenStopped: (() => void) | null = null;
-  /** Advertisements as octets, by priority and destination: the same few are sent all day. */
-  private readonly encoded = new Map<string, Uint8Array>();
 
   constructor(options: RouterOptions) {
     this.options = options;
     this.core = new VirtualRouter(options.core);
-    this.destinations = options.unicast ? options.peers : [VRRP_GROUP[options.vip.family]];
     this.receiver = new Receiver({
       vrid: options.vrid,
       version: options.core.version,
@@ -155,7 +153,6 @@ export class Router {
   attach(link: RouterLink): void {
     this.closeSockets();
     this.wanted = link;
-    this.encoded.clear();
     this.receiver.begin(link.source);
     try {
       this.attachment = this.openSockets(link);
@@ -237,11 +234,25 @@ export class Router {
     });
     try {
       const packet = link.mac === null ? null : openPacketSocket({ index: link.index, mac: link.mac });
-      return { link, vrrp, packet };
+      return { link, outgoing: this.outgoingFrom(link.source), vrrp, packet };
     } catch (error) {
       vrrp.close();
       throw error;
     }
+  }
+
+  private outgoingFrom(source: IpAddress): OutgoingAdvertisements {
+    const { vrid, vip, core, authentication, checksumForm, unicast, peers } = this.options;
+    return new OutgoingAdvertisements({
+      version: core.version,
+      vrid,
+      advertisementIntervalMs: core.advertisementIntervalMs,
+      addresses: [vip],
+      authentication,
+      checksumForm,
+      source,
+      destinations: unicast ? peers : [VRRP_GROUP[vip.family]],
+    });
   }
 
   /**
@@ -250,11 +261,10 @@ export class Router {
    * again until it is heard, because the switch may not forward from the first moment on.
    */
   private askForPeers(attachment: Attachment, times: number): void {
-    const { packet, link } = attachment;
+    const { packet, link, outgoing } = attachment;
     if (!this.options.unicast || packet === null || this.attachment !== attachment) return;
     if (this.core.heardActive !== null || this.core.stateName === 'Active') return;
-    for (const peer of this.destinations) {
-      if (peer.text === link.source.text) continue;
+    for (const peer of outgoing.destinations) {
       try {
         packet.ask(link.source, peer);
       } catch (error) {
@@ -367,10 +377,10 @@ export class Router {
   private send(priority: number): void {
     const { attachment } = this;
     if (attachment === null) return;
-    for (const destination of this.destinations) {
-      if (destination.text === attachment.link.source.text) continue;
+    const { vrrp, outgoing } = attachment;
+    for (const destination of outgoing.destinations) {
       try {
-        attachment.vrrp.send(this.encode(priority, destination, attachment.link.source), destination);
+        vrrp.send(outgoing.message(priority, destination), destination);
         this.counters.sent += 1;
       } catch (error) {
         this.onSendError(destination, error);
@@ -386,25 +396,6 @@ export class Router {
       event: 'send_error',
       suppressed,
     });
-  }
-
-  private encode(priority: number, destination: IpAddress, source: IpAddress): Uint8Array {
-    const key = `${priority} ${destination.text}`;
-    const known = this.encoded.get(key);
-    if (known !== undefined) return known;
-    const { vrid, vip, core, authentication, checksumForm } = this.options;
-    const { version, advertisementIntervalMs } = core;
-    const advertisement = {
-      version,
-      vrid,
-      priority,
-      advertisementIntervalMs,
-      addresses: [vip],
-      authentication,
-    };
-    const message = encodeAdvertisement(advertisement, { source, destination }, checksumForm);
-    this.encoded.set(key, message);
-    return message;
   }
 
   private async lease(kind: 'bind' | 'renew'): Promise<void> {
