@@ -6,7 +6,8 @@ import * as z from 'zod';
 import type { Config } from '../config/config.ts';
 import type { Status } from '../daemon/status.ts';
 import { formatHostPort, parseIp } from '../ip/address.ts';
-import { errorCode, errorText } from './system-errors.ts';
+import { errorText } from '../log/error-text.ts';
+import { errorCode } from './system-errors.ts';
 
 export type Endpoint =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly text: string }

@@ -1,4 +1,5 @@
 /** What the operating system's error codes mean, in words. */
+import { errorText } from '../log/error-text.ts';
 
 const FILE_ERRORS: Readonly<Record<string, string>> = {
   ENOENT: 'no such file',
@@ -12,11 +13,6 @@ const FILE_ERRORS: Readonly<Record<string, string>> = {
 export function errorCode(error: unknown): string {
   const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : '';
-}
-
-/** An error's own words, for errors that have no better ones here. */
-export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Why a file could not be read, as the end of a sentence. */

@@ -6,6 +6,7 @@ import { type Config, backendPeers } from '../config/config.ts';
 import { CaFileError, readCa } from '../health/driver/ca.ts';
 import { ClientPairError, readClientPair } from '../health/driver/client-pair.ts';
 import { formatHostPort } from '../ip/address.ts';
+import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
@@ -269,7 +270,7 @@ class Daemon {
         onExit: (reason) => this.fail(reason),
       });
     } catch (error) {
-      throw new Obstacle(error instanceof Error ? error.message : String(error));
+      throw new Obstacle(errorText(error));
     }
   }
 

@@ -9,6 +9,7 @@
 import raw from 'raw-socket';
 
 import { type Family, type IpAddress, ipFromOctets, parseIp } from '../ip/address.ts';
+import { errorText } from '../log/error-text.ts';
 import {
   hasOctetsAt,
   IPV4_HEADER_BYTES,
@@ -328,7 +329,7 @@ function ipv6Membership(linkIndex: number): Buffer {
 
 /** raw-socket keeps of an error only strerror's text. */
 function rawSocketError(what: string, error: unknown): NetError {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = errorText(error);
   return new NetError(errnoCodeOfText(text), `${what}: ${text}`, { cause: error });
 }
 

@@ -6,7 +6,8 @@ import { connect } from 'node:tls';
 import type { Config } from '../../config/config.ts';
 import { CaFileError, readCa } from '../../health/driver/ca.ts';
 import { formatHostPort, ipFromOctets, type IpAddress } from '../../ip/address.ts';
-import { errorCode, errorText } from '../system-errors.ts';
+import { errorText } from '../../log/error-text.ts';
+import { errorCode } from '../system-errors.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 2500;

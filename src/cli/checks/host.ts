@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 
 import type { Config } from '../../config/config.ts';
 import { resolveNode, type NodeProblem, type NodeResolution } from '../../daemon/node.ts';
+import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../net/process.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { RtNetlink } from '../../net/rtnetlink.ts';
-import { errorText } from '../system-errors.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 /** What rtnetlink says about this host. */

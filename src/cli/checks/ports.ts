@@ -3,7 +3,8 @@ import { connect, createServer } from 'node:net';
 
 import { backendPeers, type Config } from '../../config/config.ts';
 import { formatHostPort, type IpAddress } from '../../ip/address.ts';
-import { errorCode, errorText } from '../system-errors.ts';
+import { errorText } from '../../log/error-text.ts';
+import { errorCode } from '../system-errors.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 const CONNECT_TIMEOUT_MS = 2000;

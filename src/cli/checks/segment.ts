@@ -1,12 +1,12 @@
 /** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
 import type { Config } from '../../config/config.ts';
 import { isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../net/process.ts';
 import { probeAddress } from '../../net/probe.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
-import { errorText } from '../system-errors.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 /** What a router on the segment advertised last. */

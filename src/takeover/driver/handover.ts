@@ -6,6 +6,7 @@
  * under way are reset, as at any move of the VIP.
  */
 import type { IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../net/frames.ts';
@@ -124,7 +125,7 @@ export class Handover {
     try {
       return new StrayListener(services[0]?.port ?? 0, listeners);
     } catch (error) {
-      const text = `requests that are under way when another node hands the VIP over to this one will be reset: ${messageOf(error)}`;
+      const text = `requests that are under way when another node hands the VIP over to this one will be reset: ${errorText(error)}`;
       log('warn', text, { event: 'handover_listener' });
       return null;
     }
@@ -161,7 +162,7 @@ export class Handover {
       this.strayListener.silence();
     } catch (error) {
       for (const { socket } of taps) socket.close();
-      const text = `requests that are under way when ${peer.text} hands the VIP over will be reset: ${messageOf(error)}`;
+      const text = `requests that are under way when ${peer.text} hands the VIP over will be reset: ${errorText(error)}`;
       log('warn', text, { event: 'handover_failed' });
       return;
     }
@@ -183,7 +184,7 @@ export class Handover {
     try {
       for (const tap of shelter.taps) this.handOn(shelter, tap);
     } catch (error) {
-      this.options.log('warn', `stopped to hand segments on to ${shelter.holder.text}: ${messageOf(error)}`, {
+      this.options.log('warn', `stopped to hand segments on to ${shelter.holder.text}: ${errorText(error)}`, {
         event: 'handover_failed',
       });
       this.end();
@@ -225,8 +226,4 @@ function openTap(service: Service, link: LinkFacts): Tap {
   const etherType = service.vip.family === 'IPv4' ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
   const filter = segmentsTo(service.vip, service.port);
   return { service, socket: new LinkSocket(link, { etherType, filter }), strays: new StraySegments() };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

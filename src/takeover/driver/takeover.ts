@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { type Family, type IpAddress, parseSocketAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
@@ -204,7 +205,7 @@ export class Takeover {
         onError: (error) => this.onChannelError(error),
       });
     } catch (error) {
-      const text = `peers cannot be told of clients, so theirs hang should this node be lost: ${messageOf(error)}; trying again in ${REOPEN_MS / 1000} s`;
+      const text = `peers cannot be told of clients, so theirs hang should this node be lost: ${errorText(error)}; trying again in ${REOPEN_MS / 1000} s`;
       log('warn', text, { event: 'takeover_channel' });
       this.reopening = setTimeout(() => this.openChannel(), REOPEN_MS);
     }
@@ -275,7 +276,7 @@ export class Takeover {
     try {
       segments = new SegmentSocket(address.family);
     } catch (error) {
-      const text = `${clients.length} clients of the lost holder are left to their timeouts: ${messageOf(error)}`;
+      const text = `${clients.length} clients of the lost holder are left to their timeouts: ${errorText(error)}`;
       this.options.log('warn', text, { event: 'takeover_failed', vip: address.text });
       return;
     }
@@ -297,7 +298,7 @@ export class Takeover {
     try {
       return new LinkSocket(EVERY_LINK, { etherType, filter: bareSegmentsTo(vip) });
     } catch (error) {
-      const text = `clients whose answers a packet filter drops as invalid will hang: ${messageOf(error)}`;
+      const text = `clients whose answers a packet filter drops as invalid will hang: ${errorText(error)}`;
       this.options.log('warn', text, { event: 'takeover_tap', vip: vip.text });
       return null;
     }
@@ -313,7 +314,7 @@ export class Takeover {
         this.send(run, promptSegment(vip.service, key, round));
       }
     } catch (error) {
-      this.end(vip, messageOf(error));
+      this.end(vip, errorText(error));
       return;
     }
     if (run.plan.isOver(monotonicMs())) this.end(vip, null);
@@ -339,7 +340,7 @@ export class Takeover {
       this.counts.sendErrors += 1;
       const suppressed = this.limit.take('segment', monotonicMs());
       if (suppressed === null) return;
-      this.options.log('warn', `cannot prompt a client: ${messageOf(error)}`, {
+      this.options.log('warn', `cannot prompt a client: ${errorText(error)}`, {
         event: 'takeover_send',
         suppressed,
       });
@@ -391,8 +392,4 @@ function isOnThisHost(): (key: ClientKey) => boolean {
     entries.map(({ address }) => String.fromCharCode(...(parseSocketAddress(address)?.octets ?? []))),
   );
   return (key) => own.has(addressOf(key));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 /** Notices what else uses the VIP or the virtual router, counts it, and says, within limits, what to change. */
 import type { IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
@@ -41,7 +42,7 @@ export class Conflicts {
     if (link === null || link.mac === null) return;
     const { vip, log } = this.options;
     const onError = (error: unknown): void => {
-      const text = error instanceof Error ? error.message : String(error);
+      const text = errorText(error);
       log('warn', `cannot watch who else claims ${vip.text}: ${text}`, { event: 'claim_watch' });
     };
     try {

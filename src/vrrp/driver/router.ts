@@ -3,6 +3,7 @@
  * the core returns is done here, in order, and what fails goes back to the core as an event. Main thread only.
  */
 import type { Family, IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
@@ -279,7 +280,7 @@ export class Router {
   private onSocketError(error: unknown): void {
     const { wanted } = this;
     if (wanted === null) return;
-    const text = `the VRRP socket on ${wanted.name} failed: ${messageOf(error)}`;
+    const text = `the VRRP socket on ${wanted.name} failed: ${errorText(error)}`;
     this.log('error', `${text}; opening it again in ${REOPEN_MS} ms`, { event: 'socket_error' });
     this.leaveLink(text);
     setTimeout(() => {
@@ -392,7 +393,7 @@ export class Router {
     this.counters.sendErrors += 1;
     const suppressed = this.logLimit.take(`send ${destination.text}`, monotonicMs());
     if (suppressed === null) return;
-    this.log('warn', `cannot send to ${destination.text}: ${messageOf(error)}`, {
+    this.log('warn', `cannot send to ${destination.text}: ${errorText(error)}`, {
       event: 'send_error',
       suppressed,
     });
@@ -412,7 +413,7 @@ export class Router {
     } catch (error) {
       this.counters.leaseFailures += 1;
       if (term !== this.term || !this.isLeased) return;
-      const text = `cannot ${kind} ${address.text} on ${attachment.link.name}: ${messageOf(error)}`;
+      const text = `cannot ${kind} ${address.text} on ${attachment.link.name}: ${errorText(error)}`;
       this.give({ type: 'bindFailed', text });
     }
   }
@@ -431,7 +432,7 @@ export class Router {
       await this.ownRemovals.during(() => netlink.removeAddress(index, vip));
     } catch (error) {
       // Not fatal: nobody renews the address, so the kernel takes it away.
-      const text = `cannot remove ${vip.text} from ${name}: ${messageOf(error)}; it expires within ${LEASE_SECONDS} s`;
+      const text = `cannot remove ${vip.text} from ${name}: ${errorText(error)}; it expires within ${LEASE_SECONDS} s`;
       this.log('warn', text, { event: 'unbind_failed' });
     } finally {
       this.unbindsUnderWay -= 1;
@@ -454,8 +455,4 @@ export class Router {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
