@@ -1,8 +1,14 @@
 /**
- * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it. It
- * does what the core returns, in order; it is late, it is paused and it dies as a process is and does.
+ * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it, with
+ * the same Performer inside. It is late, it is paused and it dies as a process is and does.
  */
 import { parseIp } from '../../ip/address.ts';
+import {
+  type AddressLease,
+  Performer,
+  type RouterClock,
+  type RouterSockets,
+} from '../../vrrp/driver/performer.ts';
 import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { OutgoingAdvertisements } from '../../vrrp/outgoing.ts';
 import { type ReceiveOptions, receiveAdvertisement } from '../../vrrp/receive.ts';
@@ -69,15 +75,13 @@ export class Daemon {
   resumedAtMs = -Infinity;
   isDead = false;
   private readonly surroundings: Surroundings;
+  private readonly performer: Performer;
   private readonly receiveOptions: ReceiveOptions;
   private readonly outgoing: OutgoingAdvertisements;
   private readonly announcement: Announcement;
   private isAttached = false;
   private isStarted = false;
   private isStopping = false;
-  private isBound = false;
-  private term = 0;
-  private unbindings = 0;
   private queue: Packet[] = [];
   private inbox: Task[] = [];
   private timer: Timer | null = null;
@@ -89,6 +93,7 @@ export class Daemon {
     this.surroundings = surroundings;
     this.options = options;
     this.router = createRouter(options);
+    this.performer = this.createPerformer();
     this.receiveOptions = {
       vrid: scenario.vrid,
       version: options.version,
@@ -195,7 +200,7 @@ export class Daemon {
     }
   }
 
-  /** Timer tasks call this; one that was replaced is stale. */
+  /** Timer tasks call this; one that was prevented is stale. */
   onTimerTask(timer: Timer): void {
     if (timer === this.timer && this.isAwake) this.onTimer();
   }
@@ -252,12 +257,9 @@ export class Daemon {
   }
 
   private onTimer(): void {
+    const { timer } = this;
     this.timer = null;
-    // As the driver does: what arrived while this process was late is older than the silence that the timer stands for.
-    if (this.router.stateName === 'Backup') {
-      while (this.queue.length > 0) this.read(this.queue.shift()!);
-    }
-    this.step({ type: 'tick' });
+    timer?.onTime();
   }
 
   private read(packet: Packet): void {
@@ -270,71 +272,83 @@ export class Daemon {
 
   private step(event: RouterEvent): void {
     if (this.isDead) return;
-    const { router, surroundings } = this;
-    const from = router.stateName;
-    const actions = router.step(event, this.machine.clock.nowMs);
-    for (const action of actions) this.perform(action);
-    this.rearm();
-    surroundings.observer.stepped(this, event, actions, from);
-    if (router.stateName !== from) this.endIfStopped();
+    this.performer.give(event);
   }
 
   private endIfStopped(): void {
-    const isOut = this.router.stateName === 'Initialize' && this.unbindings === 0;
+    const isOut = this.router.stateName === 'Initialize' && !this.performer.releasing;
     if (!this.isStopping || this.isDead || !isOut) return;
     this.kill();
     this.surroundings.observer.stopped(this);
   }
 
-  private perform(action: Action): void {
-    switch (action.type) {
-      case 'send':
-        this.send(action.priority);
-        break;
-      case 'bind':
-        this.term += 1;
-        this.isBound = true;
-        this.lease();
-        break;
-      case 'renew':
-        this.lease();
-        break;
-      case 'unbind':
-        this.unbind(action.handedOver ? UNBIND_MS.high : RESET_MS);
-        break;
-      case 'discardQueued':
-        this.queue = [];
-        break;
-      case 'announce':
-        this.surroundings.send(this.machine.setup.index, null, this.announcement);
-        break;
-      case 'transition':
-      case 'notice':
-        break;
-    }
-  }
-
-  private unbind(longestMs: number): void {
-    const { schedule, random } = this.surroundings;
-    const { term } = this;
-    this.isBound = false;
-    this.unbindings += 1;
-    const remove = (): void => {
-      this.unbindings -= 1;
-      // Promoted again in the meantime: the address is the new term's.
-      if (term === this.term) this.machine.kernel.remove('daemon');
-      this.endIfStopped();
-    };
-    const task: Task = { run: remove };
-    schedule.after(random.between(UNBIND_MS.low, longestMs), { run: () => this.whenAwake(task) });
-  }
-
-  private lease(): void {
-    const { term } = this;
-    if (this.machine.kernel.lease()) return;
-    this.afterNetlink(() => {
-      if (term === this.term && this.isBound) this.step({ type: 'bindFailed', text: 'the kernel refuses' });
+  private createPerformer(): Performer {
+    const { observer } = this.surroundings;
+    return new Performer({
+      core: this.router,
+      clock: this.createClock(),
+      sockets: this.createSockets(),
+      lease: this.createLease(),
+      observer: {
+        transition: () => {},
+        notice: () => {},
+        stepped: (from, event, actions) => {
+          observer.stepped(this, event, actions, from);
+          if (this.router.stateName !== from) this.endIfStopped();
+        },
+      },
     });
+  }
+
+  private createClock(): RouterClock {
+    const { schedule, scenario, random } = this.surroundings;
+    const { clock } = this.machine;
+    const { timerEarlyMs, timerLateMs } = scenario;
+    return {
+      nowMs: () => clock.nowMs,
+      startTimer: (delayMs, onTime) => {
+        const atMs = clock.simulatedMs(clock.nowMs + delayMs) + random.between(-timerEarlyMs, timerLateMs);
+        const timer = new Timer(this, atMs, onTime);
+        this.timer = timer;
+        schedule.at(atMs, timer);
+        return () => {
+          if (this.timer === timer) this.timer = null;
+        };
+      },
+    };
+  }
+
+  private createSockets(): RouterSockets {
+    return {
+      sendAdvertisement: (priority) => this.send(priority),
+      announce: () => this.surroundings.send(this.machine.setup.index, null, this.announcement),
+      readQueued: () => {
+        while (this.queue.length > 0) this.read(this.queue.shift()!);
+      },
+      discardQueued: () => {
+        this.queue = [];
+      },
+    };
+  }
+
+  private createLease(): AddressLease {
+    const { schedule, random } = this.surroundings;
+    const { kernel } = this.machine;
+    return {
+      take: (_, onFailure) => {
+        if (!kernel.lease()) this.afterNetlink(() => onFailure('the kernel refuses'));
+      },
+      release: (handedOver, isOver, onEnd) => {
+        const remove = (): void => {
+          if (isOver()) kernel.remove('daemon');
+          onEnd();
+          this.endIfStopped();
+        };
+        const task: Task = { run: remove };
+        const longestMs = handedOver ? UNBIND_MS.high : RESET_MS;
+        schedule.after(random.between(UNBIND_MS.low, longestMs), { run: () => this.whenAwake(task) });
+      },
+    };
   }
 
   private send(priority: number): void {
@@ -348,30 +362,17 @@ export class Daemon {
       send(index, to, packet);
     }
   }
-
-  /** As the driver does: only towards an earlier deadline, in whole milliseconds of at least one. */
-  private rearm(): void {
-    const { schedule, scenario, random } = this.surroundings;
-    const { clock } = this.machine;
-    const { deadlineMs } = this.router;
-    if (deadlineMs === Infinity || (this.timer !== null && this.timer.deadlineMs <= deadlineMs)) return;
-    const delayMs = Math.max(1, Math.ceil(deadlineMs - clock.nowMs));
-    const { timerEarlyMs, timerLateMs } = scenario;
-    const atMs = clock.simulatedMs(clock.nowMs + delayMs) + random.between(-timerEarlyMs, timerLateMs);
-    this.timer = new Timer(this, deadlineMs, atMs);
-    schedule.at(atMs, this.timer);
-  }
 }
 
 class Timer implements Task {
-  readonly deadlineMs: number;
   readonly atMs: number;
+  readonly onTime: () => void;
   private readonly daemon: Daemon;
 
-  constructor(daemon: Daemon, deadlineMs: number, atMs: number) {
+  constructor(daemon: Daemon, atMs: number, onTime: () => void) {
     this.daemon = daemon;
-    this.deadlineMs = deadlineMs;
     this.atMs = atMs;
+    this.onTime = onTime;
   }
 
   run(): void {

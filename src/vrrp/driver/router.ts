@@ -1,25 +1,22 @@
-/**
- * Runs one VirtualRouter: its packets, its timer, its kernel address and its announcements. It decides nothing; what
- * the core returns is done here, in order, and what fails goes back to the core as an event. Main thread only.
- */
+/** One VirtualRouter on this host's interface: its sockets, its timer, its log and its counters. Main thread only. */
 import type { Family, IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
-import type { Log, LogFields, LogLevel } from '../../log/log.ts';
+import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import { type PacketSocket, openPacketSocket } from '../../net/packet-socket.ts';
 import type { RtNetlink } from '../../net/rtnetlink.ts';
 import { VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from '../../net/vrrp-socket.ts';
 import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
-import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
-import { LEASE_SECONDS } from '../lease.ts';
+import type { Cause, Notice, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
 import { OutgoingAdvertisements } from '../outgoing.ts';
 import { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
+import { KernelLease } from './kernel-lease.ts';
 import { observeLateness } from './lateness.ts';
-import { OwnRemovals } from './own-removals.ts';
+import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
 
 export type RouterOptions = {
@@ -90,25 +87,19 @@ export class Router {
   readonly options: RouterOptions;
   readonly counters = createRouterCounters();
   private readonly core: VirtualRouter;
+  private readonly performer: Performer;
+  private readonly lease: KernelLease;
   private readonly receiver: Receiver;
   private readonly conflicts: Conflicts;
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
   private wanted: RouterLink | null = null;
   private attachment: Attachment | null = null;
-  private timer: NodeJS.Timeout | null = null;
-  private timerAtMs = Infinity;
-  /** From the core's wish to have the address bound to its wish to have it removed. */
-  private isLeased = false;
-  /** Removals that the kernel has not answered: until then the address may still be there. */
-  private unbindsUnderWay = 0;
-  private readonly ownRemovals = new OwnRemovals();
-  /** Tells the answers to one term's binds from those to another's. */
-  private term = 0;
-  private unbinding: Promise<void> = Promise.resolve();
   private since = new Date();
   private cause: Cause = { kind: 'started', text: 'not started' };
   private whenStopped: (() => void) | null = null;
+  /** The Active that was heard as of the last step. */
+  private heardText: string | undefined;
 
   constructor(options: RouterOptions) {
     this.options = options;
@@ -121,19 +112,28 @@ export class Router {
       authentication: options.authentication,
       peers: options.peers,
       counters: this.counters,
-      log: (level, message, fields = {}) => this.log(level, message, fields),
+      log: this.log,
     });
     this.conflicts = new Conflicts({
       vip: options.vip,
       counters: this.counters,
-      log: (level, message, fields = {}) => this.log(level, message, fields),
+      log: this.log,
       defend: () => this.give({ type: 'addressClaimed' }),
     });
+    this.lease = new KernelLease({
+      vip: options.vip,
+      netlink: options.netlink,
+      counters: this.counters,
+      log: this.log,
+      beforeUnbind: options.beforeUnbind,
+      link: () => this.attachment?.link ?? null,
+    });
+    this.performer = this.createPerformer();
   }
 
   /** Whether the address should be on the interface. */
   get leased(): boolean {
-    return this.isLeased;
+    return this.performer.leased;
   }
 
   /** The interface that it uses; null while there is none. */
@@ -173,14 +173,7 @@ export class Router {
 
   /** Hands one event to the core and does what it says. */
   give(event: RouterEvent): void {
-    const from = this.core.stateName;
-    const heard = this.core.heardActive?.address.text;
-    const actions = this.core.step(event, monotonicMs());
-    for (const action of actions) this.perform(action);
-    this.rearm();
-    if (this.core.stateName === from && this.core.heardActive?.address.text === heard) return;
-    this.options.onChange();
-    if (this.core.stateName === 'Initialize') this.whenStopped?.();
+    this.performer.give(event);
   }
 
   /** Leaves the election; with `handover`, an Active first waits for its successor, for a bounded time. */
@@ -190,15 +183,15 @@ export class Router {
     });
     this.give({ type: 'shutdown', handover, text });
     if (this.core.stateName !== 'Initialize') await stopped;
-    await this.unbinding;
+    await this.lease.released;
     this.wanted = null;
     this.closeSockets();
-    if (this.timer !== null) clearTimeout(this.timer);
+    this.performer.close();
   }
 
   /** The kernel says that an address is gone. Whether that is news only the core knows. */
   onAddressRemoved(linkIndex: number, address: IpAddress): void {
-    if (address.text !== this.options.vip.text || this.ownRemovals.take()) return;
+    if (address.text !== this.options.vip.text || this.lease.takeRemoval()) return;
     if (this.attachment?.link.index !== linkIndex) return;
     this.give({
       type: 'addressLost',
@@ -214,7 +207,7 @@ export class Router {
       version: this.options.core.version,
       vip: this.options.vip.text,
       state: this.core.stateName,
-      bound: this.isLeased || this.unbindsUnderWay > 0,
+      bound: this.performer.leased || this.performer.releasing,
       drained: this.core.drained,
       priority: this.core.priority,
       sinceIso: this.since.toISOString(),
@@ -222,6 +215,27 @@ export class Router {
       active: heard === null ? null : { address: heard.address.text, priority: heard.priority },
       counters: this.counters,
     };
+  }
+
+  private createPerformer(): Performer {
+    return new Performer({
+      core: this.core,
+      clock: { nowMs: monotonicMs, startTimer: (delayMs, onTime) => this.startTimer(delayMs, onTime) },
+      sockets: {
+        sendAdvertisement: (priority) => this.send(priority),
+        announce: () => this.announce(),
+        readQueued: () => this.drain((datagram) => this.onDatagram(datagram)),
+        discardQueued: () => {
+          this.counters.discardedAfterStall += this.drain('discard');
+        },
+      },
+      lease: this.lease,
+      observer: {
+        transition: (from, to, cause) => this.onTransition(from, to, cause),
+        notice: (notice, text) => this.onNotice(notice, text),
+        stepped: (from) => this.onStepped(from),
+      },
+    });
   }
 
   private openSockets(link: RouterLink): Attachment {
@@ -299,15 +313,14 @@ export class Router {
     this.attachment = null;
   }
 
-  private readonly onTimer = (): void => {
-    this.timer = null;
-    this.timerAtMs = Infinity;
-    // An advertisement that arrived while this thread was late is older than the silence that the timer stands for.
-    if (this.core.stateName === 'Backup') this.drain((datagram) => this.onDatagram(datagram));
-    const lateMs = monotonicMs() - this.core.advertisementDueMs;
-    if (lateMs >= 0) observeLateness(this.counters.lateness, lateMs);
-    this.give({ type: 'tick' });
-  };
+  private startTimer(delayMs: number, onTime: () => void): () => void {
+    const timer = setTimeout(() => {
+      const lateMs = monotonicMs() - this.core.advertisementDueMs;
+      if (lateMs >= 0) observeLateness(this.counters.lateness, lateMs);
+      onTime();
+    }, delayMs);
+    return () => clearTimeout(timer);
+  }
 
   private drain(onDatagram: ((datagram: VrrpDatagram) => void) | 'discard'): number {
     try {
@@ -318,15 +331,6 @@ export class Router {
     }
   }
 
-  /** Moves the timer only towards an earlier deadline: one that fires early finds nothing due and is set again. */
-  private rearm(): void {
-    const { deadlineMs } = this.core;
-    if (deadlineMs === Infinity || (this.timer !== null && this.timerAtMs <= deadlineMs)) return;
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timerAtMs = deadlineMs;
-    this.timer = setTimeout(this.onTimer, Math.max(1, Math.ceil(deadlineMs - monotonicMs())));
-  }
-
   private onDatagram(datagram: VrrpDatagram): void {
     if (this.attachment === null) return;
     const advertisement = this.receiver.receive(datagram);
@@ -335,36 +339,17 @@ export class Router {
     this.give({ type: 'advertisement', advertisement, source: datagram.source });
   }
 
-  private perform(action: Action): void {
-    switch (action.type) {
-      case 'send':
-        this.send(action.priority);
-        break;
-      case 'bind':
-        this.term += 1;
-        this.isLeased = true;
-        void this.lease('bind');
-        break;
-      case 'renew':
-        void this.lease('renew');
-        break;
-      case 'unbind':
-        this.unbinding = this.unbind(action.handedOver);
-        break;
-      case 'announce':
-        this.announce();
-        break;
-      case 'discardQueued':
-        this.counters.discardedAfterStall += this.drain('discard');
-        break;
-      case 'transition':
-        this.onTransition(action.from, action.to, action.cause);
-        break;
-      case 'notice':
-        if (action.notice === 'two_actives') this.conflicts.onTwoActives(action.text);
-        else this.log('warn', action.text, { event: action.notice });
-        break;
-    }
+  private onStepped(from: StateName): void {
+    const heardText = this.core.heardActive?.address.text;
+    if (this.core.stateName === from && heardText === this.heardText) return;
+    this.heardText = heardText;
+    this.options.onChange();
+    if (this.core.stateName === 'Initialize') this.whenStopped?.();
+  }
+
+  private onNotice(notice: Notice, text: string): void {
+    if (notice === 'two_actives') this.conflicts.onTwoActives(text);
+    else this.log('warn', text, { event: notice });
   }
 
   private onTransition(from: StateName, to: StateName, cause: Cause): void {
@@ -399,46 +384,6 @@ export class Router {
     });
   }
 
-  private async lease(kind: 'bind' | 'renew'): Promise<void> {
-    const { attachment, term } = this;
-    if (attachment === null) return;
-    const address = this.options.vip;
-    try {
-      await this.options.netlink.leaseAddress({
-        linkIndex: attachment.link.index,
-        address,
-        validSeconds: LEASE_SECONDS,
-      });
-      if (kind === 'renew') this.counters.leaseRenewals += 1;
-    } catch (error) {
-      this.counters.leaseFailures += 1;
-      if (term !== this.term || !this.isLeased) return;
-      const text = `cannot ${kind} ${address.text} on ${attachment.link.name}: ${errorText(error)}`;
-      this.give({ type: 'bindFailed', text });
-    }
-  }
-
-  private async unbind(handedOver: boolean): Promise<void> {
-    this.isLeased = false;
-    const { attachment, term } = this;
-    if (attachment === null) return;
-    const { vip, netlink } = this.options;
-    const { index, name } = attachment.link;
-    this.unbindsUnderWay += 1;
-    try {
-      await this.options.beforeUnbind(vip, handedOver);
-      // Promoted again in the meantime: the address is the new term's.
-      if (term !== this.term) return;
-      await this.ownRemovals.during(() => netlink.removeAddress(index, vip));
-    } catch (error) {
-      // Not fatal: nobody renews the address, so the kernel takes it away.
-      const text = `cannot remove ${vip.text} from ${name}: ${errorText(error)}; it expires within ${LEASE_SECONDS} s`;
-      this.log('warn', text, { event: 'unbind_failed' });
-    } finally {
-      this.unbindsUnderWay -= 1;
-    }
-  }
-
   private announce(): void {
     const { attachment } = this;
     if (attachment === null || attachment.packet === null) return;
@@ -451,8 +396,8 @@ export class Router {
     }
   }
 
-  private log(level: LogLevel, message: string, fields: LogFields): void {
+  private readonly log: Log = (level, message, fields = {}) => {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
-  }
+  };
 }

@@ -1,0 +1,75 @@
+/** The address in the kernel, over rtnetlink: bound for a lifetime, renewed, and removed in time. Main thread only. */
+import type { IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
+import type { Log } from '../../log/log.ts';
+import type { RtNetlink } from '../../net/rtnetlink.ts';
+import { LEASE_SECONDS } from '../lease.ts';
+import type { RouterCounters } from './counters.ts';
+import { OwnRemovals } from './own-removals.ts';
+import type { AddressLease } from './performer.ts';
+
+export type KernelLeaseOptions = {
+  readonly vip: IpAddress;
+  readonly netlink: Pick<RtNetlink, 'leaseAddress' | 'removeAddress'>;
+  readonly counters: RouterCounters;
+  readonly log: Log;
+  /** See RouterOptions. */
+  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  /** The interface that can be used at the moment. */
+  readonly link: () => { readonly index: number; readonly name: string } | null;
+};
+
+export class KernelLease implements AddressLease {
+  private readonly options: KernelLeaseOptions;
+  private readonly ownRemovals = new OwnRemovals();
+  private latestRelease: Promise<void> = Promise.resolve();
+
+  constructor(options: KernelLeaseOptions) {
+    this.options = options;
+  }
+
+  /** Resolves when the address of the latest term has been removed, or is left to its lifetime. */
+  get released(): Promise<void> {
+    return this.latestRelease;
+  }
+
+  /** The kernel says that the address is gone; true: this removed it. */
+  takeRemoval(): boolean {
+    return this.ownRemovals.take();
+  }
+
+  take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void {
+    void this.lease(purpose, onFailure);
+  }
+
+  release(handedOver: boolean, isOver: () => boolean, onEnd: () => void): void {
+    this.latestRelease = this.unbind(handedOver, isOver).finally(onEnd);
+  }
+
+  private async lease(purpose: 'bind' | 'renew', onFailure: (text: string) => void): Promise<void> {
+    const { vip: address, netlink, counters } = this.options;
+    const link = this.options.link();
+    if (link === null) return;
+    try {
+      await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds: LEASE_SECONDS });
+      if (purpose === 'renew') counters.leaseRenewals += 1;
+    } catch (error) {
+      counters.leaseFailures += 1;
+      onFailure(`cannot ${purpose} ${address.text} on ${link.name}: ${errorText(error)}`);
+    }
+  }
+
+  private async unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
+    const { vip, netlink, log, beforeUnbind } = this.options;
+    const link = this.options.link();
+    if (link === null) return;
+    try {
+      await beforeUnbind(vip, handedOver);
+      if (isOver()) await this.ownRemovals.during(() => netlink.removeAddress(link.index, vip));
+    } catch (error) {
+      // Not fatal: nobody renews the address, so the kernel takes it away.
+      const text = `cannot remove ${vip.text} from ${link.name}: ${errorText(error)}; it expires within ${LEASE_SECONDS} s`;
+      log('warn', text, { event: 'unbind_failed' });
+    }
+  }
+}

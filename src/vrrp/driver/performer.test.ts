@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseIp } from '../../ip/address.ts';
+import { autoPriorities } from '../priority.ts';
+import { VirtualRouter } from '../virtual-router.ts';
+import { Performer } from './performer.ts';
+
+const SELF = parseIp('10.0.0.2')!;
+const OTHER = parseIp('10.0.0.3')!;
+
+/** A performer on a stage: what it asks for is noted down, and answered by hand. */
+class Stage {
+  readonly core = new VirtualRouter({
+    version: 3,
+    priorities: autoPriorities(1, 3),
+    advertisementIntervalMs: 100,
+    preempt: 'unhealthy',
+    preemptDelayMs: 0,
+  });
+  nowMs = 0;
+  /** What has arrived and waits to be read: priorities of another Active. */
+  queue: number[] = [];
+  timers: { readonly atMs: number; readonly onTime: () => void }[] = [];
+  failures: ((text: string) => void)[] = [];
+  releases: { readonly isOver: () => boolean; readonly onEnd: () => void }[] = [];
+  readonly performer = new Performer({
+    core: this.core,
+    clock: {
+      nowMs: () => this.nowMs,
+      startTimer: (delayMs, onTime) => {
+        const timer = { atMs: this.nowMs + delayMs, onTime };
+        this.timers.push(timer);
+        return () => {
+          this.timers = this.timers.filter((other) => other !== timer);
+        };
+      },
+    },
+    sockets: {
+      sendAdvertisement: () => {},
+      announce: () => {},
+      readQueued: () => {
+        for (const priority of this.queue.splice(0)) this.hear(priority);
+      },
+      discardQueued: () => {},
+    },
+    lease: {
+      take: (_, onFailure) => this.failures.push(onFailure),
+      release: (_, isOver, onEnd) => this.releases.push({ isOver, onEnd }),
+    },
+    observer: { transition: () => {}, notice: () => {}, stepped: () => {} },
+  });
+
+  constructor() {
+    this.performer.give({ type: 'linkUp', primary: SELF });
+    this.performer.give({ type: 'startup' });
+    this.performer.give({ type: 'health', class: 'A', confirmedAtMs: 0 });
+  }
+
+  hear(priority: number): void {
+    this.performer.give({
+      type: 'advertisement',
+      source: OTHER,
+      advertisement: {
+        version: 3,
+        vrid: 51,
+        priority,
+        advertisementIntervalMs: 100,
+        addresses: [],
+        authentication: { type: 'none' },
+      },
+    });
+  }
+
+  /** Time passes until the timer, and `lateMs` more. */
+  fire(lateMs = 0): void {
+    const timer = this.timers.shift()!;
+    this.nowMs = timer.atMs + lateMs;
+    timer.onTime();
+  }
+
+  fireUntilActive(): void {
+    for (let timers = 0; this.core.stateName !== 'Active'; timers += 1) {
+      assert.ok(timers < 10, 'not Active after ten timers');
+      this.fire();
+    }
+  }
+}
+
+test('one timer is set, in whole milliseconds, and moved only towards an earlier deadline', () => {
+  const stage = new Stage();
+  const [first] = stage.timers;
+  assert.ok(Number.isInteger(first!.atMs) && first!.atMs >= stage.core.deadlineMs);
+  stage.nowMs = 150;
+  stage.hear(254);
+  assert.deepEqual(stage.timers, [first]);
+  stage.hear(0);
+  assert.equal(stage.timers.length, 1);
+  assert.ok(stage.timers[0]!.atMs < first!.atMs);
+});
+
+test('a Backup that is late reads what has arrived before it believes in silence', () => {
+  const stage = new Stage();
+  stage.queue.push(254);
+  stage.fire(1000);
+  assert.equal(stage.core.stateName, 'Backup');
+  assert.equal(stage.core.heardActive?.priority, 254);
+});
+
+test('a bind that fails is told to the core in its own term only', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  stage.hear(254);
+  stage.failures[0]!('too late');
+  assert.equal(stage.core.stateName, 'Backup');
+  stage.fireUntilActive();
+  stage.failures[0]!('too late');
+  assert.equal(stage.core.stateName, 'Active');
+  stage.failures.at(-1)!('refused');
+  assert.equal(stage.core.stateName, 'Backup');
+});
+
+test('a release that ends after the next promotion leaves the address to the new term', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  stage.hear(254);
+  const [release] = stage.releases;
+  assert.equal(release!.isOver(), true);
+  assert.deepEqual([stage.performer.leased, stage.performer.releasing], [false, true]);
+  stage.fireUntilActive();
+  assert.equal(release!.isOver(), false);
+  release!.onEnd();
+  assert.deepEqual([stage.performer.leased, stage.performer.releasing], [true, false]);
+});
+
+test('closed, it sets off no timer any more', () => {
+  const stage = new Stage();
+  stage.performer.close();
+  assert.deepEqual(stage.timers, []);
+});

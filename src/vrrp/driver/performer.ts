@@ -1,0 +1,159 @@
+/**
+ * Serves one VirtualRouter: hands it what happens, performs what it returns, in order, and calls it again when its
+ * deadline comes; what fails goes back to it as an event. It decides nothing, and what it works with are arguments: the
+ * daemon gives it sockets, rtnetlink and Node's timers, the simulator the like of its own.
+ */
+import type { Action, Cause, Notice, RouterEvent, StateName } from '../events.ts';
+import type { VirtualRouter } from '../virtual-router.ts';
+
+export type RouterClock = {
+  /** Monotonic milliseconds. */
+  nowMs(): number;
+  /** Calls `onTime` once, after `delayMs` (whole, at least 1); returns what prevents it. */
+  startTimer(delayMs: number, onTime: () => void): () => void;
+};
+
+/** All of them do nothing while the interface cannot be used. */
+export type RouterSockets = {
+  sendAdvertisement(priority: number): void;
+  announce(): void;
+  /** Hands on, as events, the advertisements that have arrived and wait. */
+  readQueued(): void;
+  /** Forgets them. */
+  discardQueued(): void;
+};
+
+export type AddressLease = {
+  /** Adds the address, or starts its lifetime anew. `onFailure` is not called before this has returned. */
+  take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void;
+  /**
+   * Does what can only be done while the kernel still has the address, and then, if `isOver()`, removes it. Calls
+   * `onEnd` whether or not that went well.
+   */
+  release(handedOver: boolean, isOver: () => boolean, onEnd: () => void): void;
+};
+
+/** Who is told. `transition` and `notice` come in their place among the actions, `stepped` after all of an event's. */
+export type StepObserver = {
+  transition(from: StateName, to: StateName, cause: Cause): void;
+  notice(notice: Notice, text: string): void;
+  stepped(from: StateName, event: RouterEvent, actions: readonly Action[]): void;
+};
+
+export type PerformerOptions = {
+  readonly core: VirtualRouter;
+  readonly clock: RouterClock;
+  readonly sockets: RouterSockets;
+  readonly lease: AddressLease;
+  readonly observer: StepObserver;
+};
+
+export class Performer {
+  private readonly options: PerformerOptions;
+  private stopTimer: (() => void) | null = null;
+  private timerAtMs = Infinity;
+  /** Tells the answers to one term's binds from those to another's. */
+  private term = 0;
+  /** From the core's wish to have the address bound to its wish to have it removed. */
+  private isLeased = false;
+  /** Releases that have not ended: until then the address may still be there. */
+  private releasesUnderWay = 0;
+
+  constructor(options: PerformerOptions) {
+    this.options = options;
+  }
+
+  /** Whether the address should be on the interface. */
+  get leased(): boolean {
+    return this.isLeased;
+  }
+
+  /** The address should no longer be on the interface, and may be. */
+  get releasing(): boolean {
+    return this.releasesUnderWay > 0;
+  }
+
+  /** Hands one event to the core and does what it says. */
+  give(event: RouterEvent): void {
+    const { core, clock, observer } = this.options;
+    const from = core.stateName;
+    const actions = core.step(event, clock.nowMs());
+    for (const action of actions) this.perform(action);
+    this.rearm();
+    observer.stepped(from, event, actions);
+  }
+
+  /** Calls the core no more; for when it is out of the election for good. */
+  close(): void {
+    this.stopTimer?.();
+    this.stopTimer = null;
+  }
+
+  private perform(action: Action): void {
+    const { sockets, observer } = this.options;
+    switch (action.type) {
+      case 'send':
+        sockets.sendAdvertisement(action.priority);
+        break;
+      case 'bind':
+        this.term += 1;
+        this.isLeased = true;
+        this.take('bind');
+        break;
+      case 'renew':
+        this.take('renew');
+        break;
+      case 'unbind':
+        this.release(action.handedOver);
+        break;
+      case 'announce':
+        sockets.announce();
+        break;
+      case 'discardQueued':
+        sockets.discardQueued();
+        break;
+      case 'transition':
+        observer.transition(action.from, action.to, action.cause);
+        break;
+      case 'notice':
+        observer.notice(action.notice, action.text);
+        break;
+    }
+  }
+
+  private take(purpose: 'bind' | 'renew'): void {
+    const { term } = this;
+    this.options.lease.take(purpose, (text) => {
+      if (term === this.term && this.isLeased) this.give({ type: 'bindFailed', text });
+    });
+  }
+
+  private release(handedOver: boolean): void {
+    const { term } = this;
+    this.isLeased = false;
+    this.releasesUnderWay += 1;
+    // Promoted again in the meantime: the address is the new term's.
+    const isOver = (): boolean => term === this.term;
+    this.options.lease.release(handedOver, isOver, () => {
+      this.releasesUnderWay -= 1;
+    });
+  }
+
+  /** Moves the timer only towards an earlier deadline: one that fires early finds nothing due and is set again. */
+  private rearm(): void {
+    const { core, clock } = this.options;
+    const { deadlineMs } = core;
+    if (deadlineMs === Infinity || (this.stopTimer !== null && this.timerAtMs <= deadlineMs)) return;
+    this.stopTimer?.();
+    this.timerAtMs = deadlineMs;
+    const delayMs = Math.max(1, Math.ceil(deadlineMs - clock.nowMs()));
+    this.stopTimer = clock.startTimer(delayMs, this.onTime);
+  }
+
+  private readonly onTime = (): void => {
+    this.stopTimer = null;
+    // An advertisement that arrived while this thread was late is older than the silence that the timer stands for.
+    if (this.options.core.stateName === 'Backup') this.options.sockets.readQueued();
+    this.give({ type: 'tick' });
+  };
+}
