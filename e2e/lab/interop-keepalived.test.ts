@@ -1,21 +1,18 @@
 /** One virtual router of kube-vrrp and Debian's keepalived. */
-import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import {
-  acceptedChecksums,
   assertHandover,
-  createInterop,
   describeInterop,
   formatMove,
   held,
-  type Interop,
+  inInterop,
   type InteropOptions,
-  mismatches,
   move,
   type Peer,
+  peerOf,
   playReturns,
   playRoles,
   readNeutrally,
@@ -31,30 +28,12 @@ await enterLab();
 /** Lower than a healthy kube-vrrp's, in the band of class B: as kubeadm's guide has it. */
 const GUIDE_PRIORITY = 100;
 
-class KeepalivedPeer implements Peer {
-  readonly host: Host;
-  readonly #lab: Lab;
-  readonly #config: string;
-  #running: Keepalived | null = null;
-
-  constructor(lab: Lab, host: Host, instance: KeepalivedInstance) {
-    this.host = host;
-    this.#lab = lab;
-    this.#config = keepalivedConfig(instance);
-  }
-
-  async start(): Promise<void> {
-    this.#running = new Keepalived(this.host, this.#lab.folder, this.#config);
-    await this.#running.started();
-  }
-
-  async stop(): Promise<void> {
-    await this.#running?.stop();
-  }
-
-  describe(): string {
-    return this.#running?.describe() ?? 'no keepalived was started';
-  }
+function keepalivedPeer(lab: Lab, host: Host, instance: KeepalivedInstance): Peer {
+  return peerOf(host, async () => {
+    const keepalived = new Keepalived(host, lab.folder, keepalivedConfig(instance));
+    await keepalived.started();
+    return keepalived;
+  });
 }
 
 type Combination = {
@@ -101,7 +80,7 @@ function optionsOf(combination: Combination, changes: Changes = {}): InteropOpti
     ipv6: family === 'IPv6',
     vrrp: { version, advertisementInterval: `${intervalMs}ms`, transport, ...authentication, ...vrrp },
     makePeer: (lab, host, ours) =>
-      new KeepalivedPeer(lab, host, {
+      keepalivedPeer(lab, host, {
         version,
         priority: GUIDE_PRIORITY,
         advertisementSeconds: intervalMs / 1000,
@@ -115,15 +94,6 @@ function optionsOf(combination: Combination, changes: Changes = {}): InteropOpti
   };
 }
 
-async function inLab(options: InteropOptions, play: (interop: Interop) => Promise<void>): Promise<void> {
-  const interop = await createInterop(options);
-  try {
-    await play(interop);
-  } finally {
-    await interop.lab.remove();
-  }
-}
-
 for (const [name, combinations, concurrency] of [
   ['keepalived, slow', IN_SECONDS, 4],
   ['keepalived, fast', FAST, 1],
@@ -131,16 +101,9 @@ for (const [name, combinations, concurrency] of [
   describe(name, { concurrency }, () => {
     for (const combination of combinations) {
       test(`${combination.name}: both roles, losses and stops on both sides`, async (t) => {
-        await inLab(optionsOf(combination), async (interop) => {
-          const tell = (text: string): void => t.diagnostic(`${combination.name}: ${text}`);
-          const checkPackets = await readNeutrally(interop, tell);
-          await playRoles(interop, tell);
-          await checkPackets();
-          const form = combination.version === 3 ? 'pseudo-header' : 'message';
-          const accepted = await acceptedChecksums(interop);
-          assert.ok((accepted[form] ?? 0) > 0, JSON.stringify(accepted));
-          assert.equal(await mismatches(interop), 0, describeInterop(interop));
-        });
+        await inInterop(optionsOf(combination), (interop) =>
+          playRoles(interop, combination.version, (text) => t.diagnostic(`${combination.name}: ${text}`)),
+        );
       });
     }
   });
@@ -155,12 +118,9 @@ describe('keepalived, 10 ms', () => {
         better === 'kube-vrrp'
           ? { vrrp: { preempt: 'always' } }
           : { vrrp: { preempt: 'always', priority: 1 }, priority: 254 };
-      await inLab(optionsOf(combination, changes), async (interop) => {
-        const tell = (text: string): void => t.diagnostic(text);
-        const checkPackets = await readNeutrally(interop, tell);
-        await playReturns(interop, better, tell);
-        await checkPackets();
-      });
+      await inInterop(optionsOf(combination, changes), (interop) =>
+        playReturns(interop, better, (text) => t.diagnostic(text)),
+      );
     });
   }
 });
@@ -169,7 +129,7 @@ const PRECISE: Combination = { name: 'version 3, multicast, 100 ms', version: 3,
 
 describe('keepalived, who wins', () => {
   test('a keepalived of higher priority preempts; kube-vrrp gives way at once', async (t) => {
-    await inLab(optionsOf(PRECISE, { priority: 254, vrrp: { priority: 100 } }), async (interop) => {
+    await inInterop(optionsOf(PRECISE, { priority: 254, vrrp: { priority: 100 } }), async (interop) => {
       await startOurs(interop);
       await held(interop, interop.ours);
       const moved = await move(interop, interop.peer.host, () => interop.peer.start());
@@ -179,7 +139,7 @@ describe('keepalived, who wins', () => {
   });
 
   test('preempt always: kube-vrrp takes the VIP from a keepalived of lower priority', async (t) => {
-    await inLab(optionsOf(PRECISE, { vrrp: { preempt: 'always' } }), async (interop) => {
+    await inInterop(optionsOf(PRECISE, { vrrp: { preempt: 'always' } }), async (interop) => {
       await interop.peer.start();
       await held(interop, interop.peer.host);
       const moved = await move(interop, interop.ours, () => startOurs(interop));
@@ -191,7 +151,7 @@ describe('keepalived, who wins', () => {
   // 145 of 254 is 200 of the band of class A.
   for (const ourIndex of [0, 1] as const) {
     test(`two Actives of one priority meet: the greater address stays, ${ourIndex === 1 ? 'kube-vrrp' : 'keepalived'}`, async (t) => {
-      await inLab(
+      await inInterop(
         optionsOf(PRECISE, { priority: 200, ourIndex, vrrp: { priority: 145 } }),
         async (interop) => {
           const { lab, ours, peer, vip } = interop;
@@ -213,7 +173,7 @@ describe('keepalived, who wins', () => {
 
 describe('keepalived, configured otherwise', () => {
   test('RFC 9568 5.2.8: what vrrp.checksum message sends, tshark finds right', async (t) => {
-    await inLab(optionsOf(PRECISE, { vrrp: { checksum: 'message' } }), async (interop) => {
+    await inInterop(optionsOf(PRECISE, { vrrp: { checksum: 'message' } }), async (interop) => {
       const checkPackets = await readNeutrally(interop, (text) => t.diagnostic(text), 'message');
       await startOurs(interop);
       await steady(interop, interop.ours);
@@ -224,14 +184,14 @@ describe('keepalived, configured otherwise', () => {
   test('RFC 9568 5.1.2.3: IPv6 unicast with its default hop limit of 64 is counted and said, not believed', async () => {
     const options = optionsOf({ ...PRECISE, family: 'IPv6', transport: 'unicast' });
     const makePeer = (lab: Lab, host: Host, ours: Host): Peer =>
-      new KeepalivedPeer(lab, host, {
+      keepalivedPeer(lab, host, {
         version: 3,
         priority: 254,
         advertisementSeconds: 0.1,
         addresses: [VIP_IPV6],
         unicast: { source: host.ipv6!, peers: [ours.ipv6!], ttl: 64 },
       });
-    await inLab({ ...options, vrrp: { ...options.vrrp, priority: 100 }, makePeer }, async (interop) => {
+    await inInterop({ ...options, vrrp: { ...options.vrrp, priority: 100 }, makePeer }, async (interop) => {
       const daemon = interop.cluster.startDaemon(interop.ours);
       await interop.peer.start();
       await daemon.logged('what to set', ({ msg }) => msg.includes('unicast_ttl 255'));

@@ -17,6 +17,21 @@ export interface Peer {
   describe(): string;
 }
 
+type PeerProgram = Pick<Peer, 'stop' | 'describe'>;
+
+/** A peer whose program `launch` starts anew each time; it resolves when the program takes part. */
+export function peerOf(host: Host, launch: () => Promise<PeerProgram>): Peer {
+  let program: PeerProgram | null = null;
+  return {
+    host,
+    start: async () => {
+      program = await launch();
+    },
+    stop: async () => program?.stop(),
+    describe: () => program?.describe() ?? `no peer was started on ${host.name}`,
+  };
+}
+
 export type Interop = {
   readonly lab: Lab;
   readonly cluster: Cluster;
@@ -48,8 +63,21 @@ export type InteropOptions = {
   readonly makePeer: (lab: Lab, host: Host, ours: Host) => Peer;
 };
 
+/** Plays in a lab of its own, which goes whatever happens. */
+export async function inInterop(
+  options: InteropOptions,
+  play: (interop: Interop) => Promise<void>,
+): Promise<void> {
+  const interop = await createInterop(options);
+  try {
+    await play(interop);
+  } finally {
+    await interop.lab.remove();
+  }
+}
+
 /** Makes a lab of two hosts, each with an API server, kube-vrrp prepared on one and the peer on the other. */
-export async function createInterop(options: InteropOptions): Promise<Interop> {
+async function createInterop(options: InteropOptions): Promise<Interop> {
   const { vip, intervalMs, ourIndex = 0, vrrp } = options;
   const lab = await createLab({
     hosts: 2,
@@ -152,9 +180,24 @@ export function assertHandover(interop: Interop, moved: Move): void {
 
 /**
  * Both roles on both sides, both directions of a loss, and a graceful stop on each side. The VIP is held by exactly one
- * at every sample once each step has converged. `tell` gets the figures.
+ * at every sample once each step has converged; what kube-vrrp sends is right, and what the peer sends is accepted in
+ * the form of `version`. `tell` gets the figures.
  */
-export async function playRoles(interop: Interop, tell: (text: string) => void): Promise<void> {
+export async function playRoles(
+  interop: Interop,
+  version: 2 | 3,
+  tell: (text: string) => void,
+): Promise<void> {
+  const checkPackets = await readNeutrally(interop, tell);
+  await moveThroughRoles(interop, tell);
+  await checkPackets();
+  const form = version === 3 ? 'pseudo-header' : 'message';
+  const accepted = await acceptedChecksums(interop);
+  assert.ok((accepted[form] ?? 0) > 0, JSON.stringify(accepted));
+  assert.equal(await mismatches(interop), 0, describeInterop(interop));
+}
+
+async function moveThroughRoles(interop: Interop, tell: (text: string) => void): Promise<void> {
   const { cluster, ours, peer } = interop;
   const theirs = peer.host;
   await startOurs(interop);
@@ -199,9 +242,20 @@ export async function playRoles(interop: Interop, tell: (text: string) => void):
 
 /**
  * For intervals so short that a busy machine makes an Active miss some by itself: `better` has the higher priority and
- * preempts, so the VIP comes back to it whatever happens. It is lost and comes back, and stops and starts.
+ * preempts, so the VIP comes back to it whatever happens. It is lost and comes back, and stops and starts; what
+ * kube-vrrp sends meanwhile is right.
  */
 export async function playReturns(
+  interop: Interop,
+  better: 'kube-vrrp' | 'the peer',
+  tell: (text: string) => void,
+): Promise<void> {
+  const checkPackets = await readNeutrally(interop, tell);
+  await moveAndReturn(interop, better, tell);
+  await checkPackets();
+}
+
+async function moveAndReturn(
   interop: Interop,
   better: 'kube-vrrp' | 'the peer',
   tell: (text: string) => void,
@@ -261,14 +315,14 @@ export async function readNeutrally(
 }
 
 /** How many of the peer's advertisements kube-vrrp has accepted with this form of checksum. */
-export async function acceptedChecksums({ cluster, ours }: Interop): Promise<Record<string, number>> {
+async function acceptedChecksums({ cluster, ours }: Interop): Promise<Record<string, number>> {
   const metrics = await cluster.daemon(ours).metrics();
   const accepted = metrics.filter(({ name }) => name === 'kube_vrrp_advertisements_received_total');
   return Object.fromEntries(accepted.map(({ labels, value }) => [labels['checksum'] ?? '', value]));
 }
 
 /** What differs between the two configurations, as kube-vrrp counts it. */
-export async function mismatches({ cluster, ours }: Interop): Promise<number> {
+async function mismatches({ cluster, ours }: Interop): Promise<number> {
   const metrics = await cluster.daemon(ours).metrics();
   return metrics
     .filter(({ name }) => name === 'kube_vrrp_mismatches_total')
