@@ -6,32 +6,29 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { connect } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from '../../net/clock.ts';
+import { answerFin, echo, startBackend } from '../../testing/proxy-backends.ts';
 import {
-  closeWaits,
   ending,
+  exchange,
   MIB,
-  openFiles,
+  playClients,
   receiveAll,
   roundTrip,
   sendRandom,
-  startBackend,
-  startProxy,
-  until,
-  watchDescriptors,
-} from '../../testing/proxy.ts';
+} from '../../testing/proxy-clients.ts';
+import { startProxy } from '../../testing/proxy.ts';
+import { closeWaits, openFiles, watchDescriptors } from '../../testing/sockets.ts';
+import { until } from '../../testing/until.ts';
 import type { ProxyBackend } from '../upstream.ts';
 
 const LONG = process.env['KUBE_VRRP_LONG'] === '1';
 const WAIT_MS = LONG ? 20 * 60_000 : 30_000;
 
 watchDescriptors();
-
-/** Answers each chunk with itself. */
-const echo = (socket: Socket): void => void socket.pipe(socket);
 
 function residentKib(): number {
   globalThis.gc?.();
@@ -45,14 +42,7 @@ test('a large answer and a large upload arrive unchanged at the same time', asyn
   const socket = await client();
   await until(() => backend.sockets.length === 1, 'connected');
   const accepted = backend.sockets[0] ?? assert.fail();
-  const [sent, received, backendSent, backendReceived] = await Promise.all([
-    sendRandom(socket, totalBytes),
-    receiveAll(socket),
-    sendRandom(accepted, totalBytes),
-    receiveAll(accepted),
-  ]);
-  assert.deepEqual(received, { hash: backendSent, bytes: totalBytes });
-  assert.deepEqual(backendReceived, { hash: sent, bytes: totalBytes });
+  await exchange(socket, accepted, totalBytes);
   await until(() => counts().clients === 0, 'the relay ends by itself', WAIT_MS);
   assert.equal(closeWaits(backend.port), 0);
 });
@@ -86,34 +76,23 @@ test('all clients reconnect at once, and all are served', async (t) => {
 
 test('many short connections leave neither memory nor descriptors behind', async (t) => {
   const rounds = LONG ? 1_000_000 : 3_000;
-  const backend = await startBackend(t, (socket) => {
-    socket.resume();
-    socket.on('end', () => socket.end('answer'));
-  });
+  const backend = await startBackend(t, answerFin('answer'));
   const { port, counts, proxy } = await startProxy(t, [backend.backend()]);
-  let left = rounds;
   let memoryKib = 0;
   let files = 0;
-  const one = async (): Promise<void> => {
+  await playClients(rounds, 10, async (left) => {
     const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
     socket.end('question');
     const [answer] = await once(socket, 'data');
     assert.equal(String(answer), 'answer');
     await ending(socket);
-  };
-  const run = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1;
-      await one();
-      proxy.connections.take(); // as the daemon does
-      backend.sockets.length = 0;
-      if (left === Math.floor(rounds / 2)) {
-        memoryKib = residentKib();
-        files = openFiles();
-      }
+    proxy.connections.take(); // as the daemon does
+    backend.sockets.length = 0;
+    if (left === Math.floor(rounds / 2)) {
+      memoryKib = residentKib();
+      files = openFiles();
     }
-  };
-  await Promise.all(Array.from({ length: 10 }, () => run()));
+  });
   await until(() => counts().clients === 0, 'all relays ended', WAIT_MS);
   const grownKib = residentKib() - memoryKib;
   assert.ok(grownKib < 32 * 1024, `${Math.round(grownKib)} KiB more than after the first half`);

@@ -10,26 +10,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import {
-  closeWaits,
-  DEADLINE_MS,
+  answerFin,
   echo,
+  listOrEcho,
+  startBackend,
+  startSilentBackend,
+} from '../../testing/proxy-backends.ts';
+import {
   ending,
-  establishedTo,
-  freePort,
-  LIMITS,
+  exchange,
   MIB,
-  openFiles,
+  playClients,
   receiveAll,
   roundTrip,
-  sendRandom,
-  startBackend,
-  startProxy,
-  startSynDropper,
   stream,
-  until,
-  watchDescriptors,
-} from '../../testing/proxy.ts';
-import type { ProxyBackend } from '../upstream.ts';
+} from '../../testing/proxy-clients.ts';
+import { freePort, LIMITS, startProxy } from '../../testing/proxy.ts';
+import { closeWaits, establishedTo, openFiles, watchDescriptors } from '../../testing/sockets.ts';
+import { DEADLINE_MS, until, untilStill } from '../../testing/until.ts';
 import { ListenError } from './listener.ts';
 import { socketAddress, startConnecting } from './tcp-socket.ts';
 
@@ -54,14 +52,7 @@ describe('bytes', () => {
       const socket = await client();
       await until(() => backend.sockets.length === 1, 'connected');
       const accepted = backend.sockets[0]!;
-      const [sent, received, backendSent, backendReceived] = await Promise.all([
-        sendRandom(socket, totalBytes),
-        receiveAll(socket),
-        sendRandom(accepted, totalBytes),
-        receiveAll(accepted),
-      ]);
-      assert.deepEqual(received, { hash: backendSent, bytes: totalBytes });
-      assert.deepEqual(backendReceived, { hash: sent, bytes: totalBytes });
+      await exchange(socket, accepted, totalBytes);
       await until(() => counts().clients === 0, 'the relay ends by itself');
       assert.equal(counts().backends[0]?.bytesToBackend, totalBytes);
       assert.equal(counts().backends[0]?.bytesToClient, totalBytes);
@@ -87,13 +78,7 @@ describe('bytes', () => {
       }
       socket.end();
     })();
-    let before = -1;
-    for (let stillRounds = 0; stillRounds < 10;) {
-      await delay(20);
-      const now = counts().backends[0]?.bytesToBackend ?? 0;
-      stillRounds = now > 0 && now === before ? stillRounds + 1 : 0;
-      before = now;
-    }
+    await untilStill(() => counts().backends[0]?.bytesToBackend ?? 0, 'the way to the receiver');
     assert.ok(sentBytes < totalBytes, 'the receiver holds the sender back');
     const received = await receiveAll(accepted);
     await sending;
@@ -118,10 +103,7 @@ describe('bytes', () => {
 
 describe('half-close', () => {
   test("the client's FIN reaches the backend, which can still answer", async (t) => {
-    const backend = await startBackend(t, (socket) => {
-      socket.resume();
-      socket.on('end', () => socket.end('the answer after your FIN'));
-    });
+    const backend = await startBackend(t, answerFin('the answer after your FIN'));
     const { client } = await startProxy(t, [backend.backend()]);
     const socket = await client();
     socket.end('the question');
@@ -207,20 +189,13 @@ describe('RST', () => {
     const backend = await startBackend(t, (socket) => void stream(socket, 256 * MIB));
     const { client, counts } = await startProxy(t, [backend.backend()]);
     await client(); // never reads
-    let previous = -1;
-    await until(() => {
-      const now = counts().backends[0]?.bytesToClient ?? 0;
-      const stalled = now > 0 && now === previous;
-      previous = now;
-      return stalled;
-    }, 'the relay is stalled');
+    await untilStill(() => counts().backends[0]?.bytesToClient ?? 0, 'the relay');
     backend.sockets[0]?.resetAndDestroy();
     await until(() => counts().clients === 0, 'the dead backend is noticed');
   });
 
   test('of a client while its backend is being connected leaves nothing behind', async (t) => {
-    const port = await startSynDropper(t);
-    const silent = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' } as const;
+    const silent = await startSilentBackend(t);
     const backend = await startBackend(t);
     const { client, counts } = await startProxy(t, [silent, backend.backend()], { connectTimeoutMs: 200 });
     const socket = await client();
@@ -291,9 +266,8 @@ describe('choice of backend', () => {
   });
 
   test('one that drops SYNs costs the connect timeout, and what the client sent meanwhile is not lost', async (t) => {
-    const port = await startSynDropper(t);
+    const silent = await startSilentBackend(t);
     const backend = await startBackend(t, echo);
-    const silent = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' } as const;
     const { client, counts } = await startProxy(t, [silent, backend.backend()], { connectTimeoutMs: 150 });
     await roundTrip(await client(), 'sent while the first backend is silent');
     assert.equal(counts().backends[0]?.connectFailures, 1);
@@ -316,9 +290,8 @@ describe('choice of backend', () => {
   });
 
   test('one that does not answer is passed over before its first client has given up', async (t) => {
-    const port = await startSynDropper(t);
+    const silent = await startSilentBackend(t);
     const backend = await startBackend(t, echo);
-    const silent = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' } as const;
     const { client, counts, view } = await startProxy(t, [silent, backend.backend()], {
       connectTimeoutMs: 60_000,
     });
@@ -377,34 +350,24 @@ describe('choice of backend', () => {
 describe('backpressure', () => {
   test('a client that does not read holds bounded memory, others are unaffected, and it gets everything in the end', async (t) => {
     const totalBytes = 192 * MIB;
-    const streams: { sentBytes: () => number }[] = [];
-    const backend = await startBackend(t, (socket) => {
-      socket.once('data', (request) => {
-        if (String(request) === 'list') streams.push(stream(socket, totalBytes));
-        else {
-          socket.write(request);
-          echo(socket);
-        }
-      });
-    });
+    let sentBytes = (): number => 0;
+    const backend = await startBackend(
+      t,
+      listOrEcho(totalBytes, (sent) => (sentBytes = sent)),
+    );
     const { client } = await startProxy(t, [backend.backend()]);
     globalThis.gc?.();
     const memoryBefore = process.memoryUsage().arrayBuffers;
     const slow = await client();
     slow.pause();
     slow.write('list');
-    let sentBefore = -1;
-    let stillRounds = 0;
     const other = await client();
-    await until(() => streams.length === 1, 'the stream has begun');
-    while (stillRounds < 20) {
-      await roundTrip(other, 'still here?');
-      await delay(5);
-      const sent = streams[0]?.sentBytes() ?? 0;
-      stillRounds = sent === sentBefore ? stillRounds + 1 : 0;
-      sentBefore = sent;
-    }
-    assert.ok(sentBefore < totalBytes, `the backend is held back, it sent ${sentBefore}`);
+    const sent = await untilStill(
+      () => sentBytes(),
+      'the backend',
+      () => roundTrip(other, 'still here?'),
+    );
+    assert.ok(sent < totalBytes, `the backend is held back, it sent ${sent}`);
     const heldBytes = process.memoryUsage().arrayBuffers - memoryBefore;
     assert.ok(heldBytes < 16 * MIB, `${heldBytes} bytes are held for a client that does not read`);
     let receivedBytes = 0;
@@ -415,29 +378,18 @@ describe('backpressure', () => {
 
   test('slow clients that hold all pipes do not stop others, and get everything in the end', async (t) => {
     const totalBytes = 48 * MIB;
-    const backend = await startBackend(t, (socket) => {
-      socket.once('data', (request) => {
-        if (String(request) === 'list') stream(socket, totalBytes);
-        else {
-          socket.write(request);
-          echo(socket);
-        }
-      });
-    });
+    const backend = await startBackend(t, listOrEcho(totalBytes));
     const { client, counts } = await startProxy(t, [backend.backend()], { maxPipes: 2 });
     const slow = await Promise.all(Array.from({ length: 6 }, () => client()));
     for (const socket of slow) {
       socket.pause();
       socket.write('list');
     }
-    let before = -1;
-    for (let stillRounds = 0; stillRounds < 10;) {
-      await delay(20);
-      const now = counts().backends[0]?.bytesToClient ?? 0;
-      stillRounds = now > 0 && now === before ? stillRounds + 1 : 0;
-      before = now;
-    }
-    assert.ok(before < slow.length * totalBytes, 'all are stalled');
+    const carried = await untilStill(
+      () => counts().backends[0]?.bytesToClient ?? 0,
+      'the way to the clients',
+    );
+    assert.ok(carried < slow.length * totalBytes, 'all are stalled');
     const other = await client();
     await roundTrip(other, 'x'.repeat(10_000));
     const received = slow.map(() => 0);
@@ -454,13 +406,8 @@ describe('backpressure', () => {
     const { client } = await startProxy(t, [backend.backend()]);
     const memoryBefore = process.memoryUsage().arrayBuffers;
     const upload = stream(await client(), totalBytes);
-    let sentBefore = -1;
-    for (let stillRounds = 0; stillRounds < 20;) {
-      await delay(5);
-      stillRounds = upload.sentBytes() === sentBefore ? stillRounds + 1 : 0;
-      sentBefore = upload.sentBytes();
-    }
-    assert.ok(sentBefore < totalBytes, `the client is held back, it sent ${sentBefore}`);
+    const sent = await untilStill(upload.sentBytes, 'the client');
+    assert.ok(sent < totalBytes, `the client is held back, it sent ${sent}`);
     const heldBytes = process.memoryUsage().arrayBuffers - memoryBefore;
     assert.ok(heldBytes < 16 * MIB, `${heldBytes} bytes are held for a backend that does not read`);
   });
@@ -514,8 +461,7 @@ describe('health', () => {
   });
 
   test('a client that is connecting to a backend that goes down is moved to the next one', async (t) => {
-    const port = await startSynDropper(t);
-    const silent: ProxyBackend = { id: 'silent', host: '127.0.0.1', port, local: true, state: 'up' };
+    const silent = await startSilentBackend(t);
     const backend = await startBackend(t, echo);
     const { client, proxy, counts } = await startProxy(t, [silent, backend.backend()], {
       connectTimeoutMs: 60_000,
@@ -813,25 +759,21 @@ test('1,000 quick connections leave no descriptor and no CLOSE_WAIT', async (t) 
   first.destroy();
   await until(() => counts().clients === 0, 'the first has left');
   const filesAtStart = openFiles();
-  let left = 1_000;
-  const run = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1;
-      const abrupt = left % 3;
-      const socket = await client();
-      if (abrupt === 0) {
-        socket.resetAndDestroy(); // before, while or after its backend is connected
-        continue;
-      }
-      await roundTrip(socket);
-      if (abrupt === 1) socket.resetAndDestroy();
-      else {
-        socket.end();
-        assert.equal(await ending(socket), 'fin');
-      }
+  await playClients(1_000, 20, async (left) => {
+    const abrupt = left % 3;
+    const socket = await client();
+    if (abrupt === 0) {
+      socket.resetAndDestroy(); // before, while or after its backend is connected
+      return;
     }
-  };
-  await Promise.all(Array.from({ length: 20 }, () => run()));
+    await roundTrip(socket);
+    if (abrupt === 1) {
+      socket.resetAndDestroy();
+      return;
+    }
+    socket.end();
+    assert.equal(await ending(socket), 'fin');
+  });
   await until(() => counts().clients === 0, 'all relays ended');
   assert.equal(counts().accepted, 1_001);
   await until(

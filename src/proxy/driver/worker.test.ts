@@ -8,44 +8,21 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { monotonicMs } from '../../net/clock.ts';
+import { echo, startBackend } from '../../testing/proxy-backends.ts';
+import { freePort, LIMITS } from '../../testing/proxy.ts';
+import { until } from '../../testing/until.ts';
 import { createProxyCounters, ProxyCounters } from '../counters.ts';
 import type { ProxyCounts } from '../counters.ts';
 import type { ProxyBackend } from '../upstream.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from './messages.ts';
 
-const DEADLINE_MS = 8_000;
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadlineMs = monotonicMs() + DEADLINE_MS;
-  while (!condition()) {
-    assert.ok(monotonicMs() < deadlineMs, `not within ${DEADLINE_MS} ms: ${what}`);
-    await delay(5);
-  }
-}
-
-/** An echo server that says its name first. */
-async function startBackend(t: TestContext, name: string): Promise<ProxyBackend> {
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
+/** A backend that says its name first, then echoes. */
+async function startNamed(t: TestContext, name: string): Promise<ProxyBackend> {
+  const { backend } = await startBackend(t, (socket) => {
     socket.write(name);
-    socket.pipe(socket);
-    t.after(() => socket.destroy());
+    echo(socket);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close());
-  const { port } = server.address() as AddressInfo;
-  return { id: name, host: '127.0.0.1', port, local: false, state: 'unknown' };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '::');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  return backend({ id: name, state: 'unknown' });
 }
 
 type Thread = {
@@ -88,18 +65,11 @@ function counting(
 ): Pick<ProxyWorkerData, 'backends' | 'counters' | 'limits'> & { readonly read: () => ProxyCounts } {
   const counters = createProxyCounters();
   const view = new ProxyCounters(counters);
-  const limits = {
-    maxConnections: 1000,
-    maxConnectionsPerSource: 0,
-    allowedSources: [],
-    acceptsPerSecond: 0,
-    maxConnectionAgeMs: 0,
-  };
-  return { backends, counters, limits, read: () => view.read(backends.length) };
+  return { backends, counters, limits: LIMITS, read: () => view.read(backends.length) };
 }
 
 test('listens, passes traffic, follows backends and vipRemoved, stops and exits', async (t) => {
-  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const [first, second] = [await startNamed(t, 'first'), await startNamed(t, 'second')];
   const port = await freePort();
   const { read, ...shared } = counting([first, second]);
   const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
@@ -133,7 +103,7 @@ test('listens, passes traffic, follows backends and vipRemoved, stops and exits'
 });
 
 test('takes backends from the services port, and logs there', async (t) => {
-  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const [first, second] = [await startNamed(t, 'first'), await startNamed(t, 'second')];
   const port = await freePort();
   const { read, ...shared } = counting([first, second]);
   const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, debug: true, ...shared });
@@ -162,7 +132,7 @@ test('takes backends from the services port, and logs there', async (t) => {
 });
 
 test('lists its open connections with what they have carried, in pieces', async (t) => {
-  const backend = await startBackend(t, 'hello');
+  const backend = await startNamed(t, 'hello');
   const port = await freePort();
   const { read, ...shared } = counting([backend]);
   const thread = startThread(t, { port, connectTimeoutMs: 500, reusePort: false, ...shared });
@@ -224,7 +194,7 @@ test('a stop that comes before the port is open is not lost', async (t) => {
 });
 
 test('two workers share a port and balance over the counters that they share', async (t) => {
-  const [first, second] = [await startBackend(t, 'first'), await startBackend(t, 'second')];
+  const [first, second] = [await startNamed(t, 'first'), await startNamed(t, 'second')];
   const port = await freePort();
   const { read, ...shared } = counting([first, second]);
   const data = { port, connectTimeoutMs: 500, reusePort: true, ...shared };
