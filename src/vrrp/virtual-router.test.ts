@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type IpAddress, parseIp } from '../ip/address.ts';
+import { heard } from '../testing/heard.ts';
 import { ANNOUNCEMENT_OFFSETS_MS } from './announcements.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
@@ -53,19 +54,7 @@ class Stage {
   }
 
   hear(priority: number, source = LOWER, advertisementIntervalMs = 100): Action[] {
-    const authentication = { type: 'none' } as const;
-    return this.give({
-      type: 'advertisement',
-      source,
-      advertisement: {
-        version: 3,
-        vrid: 51,
-        priority,
-        advertisementIntervalMs,
-        addresses: [],
-        authentication,
-      },
-    });
+    return this.give(heard(priority, source, advertisementIntervalMs));
   }
 
   advance(durationMs: number): Action[] {
@@ -555,18 +544,7 @@ const anyEvent: fc.Arbitrary<RouterEvent> = fc.oneof(
     .map((healthClass): RouterEvent => ({ type: 'health', class: healthClass, confirmedAtMs: 0 })),
   fc
     .tuple(fc.integer({ min: 0, max: 255 }), fc.constantFrom(LOWER, HIGHER))
-    .map(([priority, source]): RouterEvent => ({
-      type: 'advertisement',
-      source,
-      advertisement: {
-        version: 3,
-        vrid: 51,
-        priority,
-        advertisementIntervalMs: 100,
-        addresses: [],
-        authentication: { type: 'none' },
-      },
-    })),
+    .map(([priority, source]) => heard(priority, source)),
 );
 
 test('whatever happens: bound only while Active, every promotion announces, only an Active sends', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '../../ip/address.ts';
+import { heard } from '../../testing/heard.ts';
 import { autoPriorities } from '../priority.ts';
 import { VirtualRouter } from '../virtual-router.ts';
 import { Performer } from './performer.ts';
@@ -57,18 +58,7 @@ class Stage {
   }
 
   hear(priority: number): void {
-    this.performer.give({
-      type: 'advertisement',
-      source: OTHER,
-      advertisement: {
-        version: 3,
-        vrid: 51,
-        priority,
-        advertisementIntervalMs: 100,
-        addresses: [],
-        authentication: { type: 'none' },
-      },
-    });
+    this.performer.give(heard(priority, OTHER));
   }
 
   /** Time passes until the timer, and `lateMs` more. */
