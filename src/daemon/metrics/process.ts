@@ -1,0 +1,29 @@
+/** What /metrics says of the process and its threads. */
+import { labelled, type Metric, single } from './metric.ts';
+
+export const PROCESS_METRICS: readonly Metric[] = [
+  labelled(
+    'thread',
+    'kube_vrrp_thread_heartbeat_age_seconds',
+    'How long ago the thread last moved',
+    ({ threads }) =>
+      Object.entries(threads).map(([thread, { heartbeatAgeMs }]) => [thread, heartbeatAgeMs / 1000]),
+  ),
+  {
+    name: 'kube_vrrp_thread_event_loop_delay_seconds',
+    help: 'How late timers of the thread ran in the last ten seconds',
+    labels: ['thread', 'quantile'],
+    read: ({ threads }) =>
+      Object.entries(threads).flatMap(([thread, { delayP99Ms, delayMaxMs }]) => [
+        { labels: { thread, quantile: '0.99' }, value: delayP99Ms / 1000 },
+        { labels: { thread, quantile: '1' }, value: delayMaxMs / 1000 },
+      ]),
+  },
+  single('process_resident_memory_bytes', 'Resident memory of the whole process', () =>
+    process.memoryUsage.rss(),
+  ),
+  single('process_cpu_seconds_total', 'CPU time of the whole process', () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  }),
+];

@@ -1,0 +1,31 @@
+/** What /metrics says of the proxy's clients. */
+import { labelled, type Metric, single } from './metric.ts';
+
+export const PROXY_METRICS: readonly Metric[] = [
+  single('kube_vrrp_proxy_clients', 'Client connections now', ({ proxy }) => proxy.clients),
+  single('kube_vrrp_proxy_accepted_total', 'Client connections accepted', ({ proxy }) => proxy.accepted),
+  labelled(
+    'reason',
+    'kube_vrrp_proxy_closed_total',
+    'Client connections that the proxy closed by itself, by reason',
+    ({ proxy }) => [
+      ['no_backend', proxy.refused],
+      ['limit', proxy.overLimit],
+      ['vip_removed', proxy.closedVipRemoved],
+      ['source_limit', proxy.overSourceLimit],
+      ['forbidden', proxy.forbidden],
+      ['backend_down', proxy.closedBackendDown],
+      ['age', proxy.closedAge],
+    ],
+  ),
+  single(
+    'kube_vrrp_proxy_accept_pauses_total',
+    'Pauses in accepting connections because they came faster than proxy.acceptRate',
+    ({ proxy }) => proxy.rateLimited,
+  ),
+  single(
+    'kube_vrrp_proxy_accept_errors_total',
+    'Failures to accept a connection, such as too few file descriptors',
+    ({ proxy }) => proxy.acceptErrors,
+  ),
+];
