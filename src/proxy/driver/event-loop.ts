@@ -83,6 +83,11 @@ export class EventLoop {
     return deadline;
   }
 
+  /** Arms `deadline`, unless it is. */
+  arm(deadline: Deadline, inMs: number): void {
+    if (deadline.atMs === Number.POSITIVE_INFINITY) deadline.atMs = this.nowMs + inMs;
+  }
+
   /** Runs the task in the next turn, after everybody else has had a turn. */
   later(task: Task): void {
     this.#tasks.push(task);

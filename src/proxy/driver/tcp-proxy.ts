@@ -4,10 +4,9 @@ import { ipFromOctets, parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
-import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
+import type { ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
-import { isIdle, LINGER_STEP_MS, mayLeave } from '../lingering.ts';
 import {
   backendsToClose,
   chooseUpstream,
@@ -17,8 +16,11 @@ import {
   withStates,
 } from '../upstream.ts';
 import type { BackendLoad, ProxyBackend } from '../upstream.ts';
+import { ConnectAttempts } from './connect-attempts.ts';
 import type { Deadline, EventLoop } from './event-loop.ts';
 import { createFlowMemory, type FlowMemory } from './flow.ts';
+import { Gate } from './gate.ts';
+import { HandedOverVips } from './handed-over-vips.ts';
 import { Listener, ListenError } from './listener.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
@@ -73,18 +75,6 @@ const LOG_INTERVAL_MS = 5_000;
 const AGE_TICK_MS = 500;
 /** A connection on which nothing has come or gone for this long is idle. */
 const IDLE_MS = 1_000;
-/** On a healthy network a server answers in a fraction of this; a lost SYN is repeated after a second (RFC 6298). */
-const SLOW_CONNECT_MS = 300;
-/** How often attempts are looked at, at most. */
-const ATTEMPT_TICK_MS = 20;
-/** A VIP that has been handed over, while its connections are finished. */
-type Leaving = {
-  readonly address: string;
-  /** monotonicMs. */
-  readonly sinceMs: number;
-  closed: number;
-  readonly resolve: (closed: number) => void;
-};
 
 /**
  * Listens on every address of the host, so on a VIP whenever it is bound, and relays each client to a backend.
@@ -98,22 +88,18 @@ export class TcpProxy {
   readonly #counters: ProxyCounters;
   readonly #loop: EventLoop;
   readonly #relays = new Set<Relay>();
-  /** In the order in which their attempts began. */
-  readonly #connecting = new Set<Relay>();
   readonly #bytesToBackend = new Float64Array(MAX_BACKENDS);
   readonly #bytesToClient = new Float64Array(MAX_BACKENDS);
   readonly #limiter = new LogLimit(LOG_INTERVAL_MS, 2 * MAX_BACKENDS);
   readonly #host: RelayHost;
   readonly #memory: FlowMemory;
-  readonly #admission: Admission;
-  readonly #acceptRate: AcceptRate;
-  readonly #attemptDeadline: Deadline;
+  readonly #gate: Gate;
+  readonly #attempts: ConnectAttempts;
+  readonly #handedOver: HandedOverVips;
   readonly #ageDeadline: Deadline;
   readonly #flushDeadline: Deadline;
   readonly #checkDeadline: Deadline;
   readonly #graceDeadline: Deadline;
-  readonly #lookDeadline: Deadline;
-  readonly #leaving = new Set<Leaving>();
   readonly #addresses: SocketAddress[];
   readonly #load: BackendLoad = {
     connections: (index) => this.#counters.connections(index),
@@ -145,14 +131,20 @@ export class TcpProxy {
     this.#memory = createFlowMemory(options.maxPipes ?? MAX_PIPES);
     this.#addresses = options.backends.map(addressOf);
     this.#host = this.#relayHost();
-    this.#admission = new Admission(options.limits);
-    this.#acceptRate = new AcceptRate(options.limits.acceptsPerSecond);
+    this.#gate = new Gate({
+      limits: options.limits,
+      counters: this.#counters,
+      log: (key, level, message, fields) => this.#logLimited(key, level, message, fields),
+    });
+    this.#attempts = new ConnectAttempts(loop, this.#counters, options.connectTimeoutMs);
+    this.#handedOver = new HandedOverVips(loop, {
+      on: (address) => this.#connectionsOn(address),
+      reset: (address, relays) => this.#resetOnVip(address, relays),
+    });
     this.#ageDeadline = loop.deadline(() => this.#closeAged());
-    this.#attemptDeadline = loop.deadline(() => this.#checkAttempts());
     this.#flushDeadline = loop.deadline(() => this.#flush());
     this.#checkDeadline = loop.deadline(() => this.#check());
     this.#graceDeadline = loop.deadline(() => this.#whenIdle?.());
-    this.#lookDeadline = loop.deadline(() => this.#look());
   }
 
   /** Starts to serve; returns the port. Throws a ListenError. */
@@ -169,7 +161,7 @@ export class TcpProxy {
       port: this.#options.port,
       reusePort: this.#options.reusePort,
       onClient: (fd) => this.#accept(fd),
-      waitMs: () => this.#acceptWaitMs(),
+      waitMs: () => this.#gate.waitMs(this.#loop.nowMs),
       onError: (code) => this.#acceptFailed(code),
     });
     this.#port = this.#listener.port;
@@ -192,8 +184,7 @@ export class TcpProxy {
 
   /** Resets the connections whose local address is `address`, and returns how many. */
   vipRemoved(address: string): number {
-    this.#acceptWaiting();
-    return this.#resetOnVip(address, this.#relaysOn(address));
+    return this.#resetOnVip(address, this.#connectionsOn(address));
   }
 
   /**
@@ -201,10 +192,7 @@ export class TcpProxy {
    * they fall silent, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
    */
   vipHandedOver(address: string): Promise<number> {
-    return new Promise((resolve) => {
-      this.#leaving.add({ address, sinceMs: this.#loop.nowMs, closed: 0, resolve });
-      this.#look();
-    });
+    return this.#handedOver.finish(address);
   }
 
   /** Accepts no more, waits up to `graceMs` for clients to leave, resets the rest. Resolves when all is closed. */
@@ -235,12 +223,9 @@ export class TcpProxy {
     return details;
   }
 
-  /** Who is connected in the kernel only must not be forgotten there. */
-  #acceptWaiting(): void {
+  #connectionsOn(address: string): Relay[] {
+    // Who is connected in the kernel only must not be forgotten there.
     this.#listener?.acceptWaiting();
-  }
-
-  #relaysOn(address: string): Relay[] {
     const vip = parseIp(address)?.text ?? address;
     const isVip = new Map<string, boolean>(); // clients share few local addresses
     return [...this.#relays].filter(({ addresses: { local } }) => {
@@ -259,25 +244,6 @@ export class TcpProxy {
     return closed;
   }
 
-  /** At the connections on VIPs that have been handed over. */
-  #look(): void {
-    const { nowMs } = this.#loop;
-    this.#acceptWaiting();
-    for (const leaving of this.#leaving) {
-      const { address, sinceMs, resolve } = leaving;
-      const relays = this.#relaysOn(address);
-      const isOver = mayLeave(relays.length, nowMs - sinceMs);
-      const isDone = ({ acceptedAtMs, activeAtMs }: Relay): boolean =>
-        isOver || isIdle(nowMs - acceptedAtMs, nowMs - activeAtMs);
-      leaving.closed += this.#resetOnVip(address, relays.filter(isDone));
-      if (!isOver) continue;
-      this.#leaving.delete(leaving);
-      resolve(leaving.closed);
-      this.#loop.giveNodeATurn();
-    }
-    if (this.#leaving.size > 0) this.#lookDeadline.atMs = nowMs + LINGER_STEP_MS;
-  }
-
   #relayHost(): RelayHost {
     const ownBackends = (): readonly number[] => this.#ownBackends;
     return {
@@ -292,8 +258,8 @@ export class TcpProxy {
       choose: (tried) => this.#choose(tried),
       addressOf: (index) => this.#addresses[index] ?? NOWHERE,
       hasOwnPort: (index) => this.#backends[index]?.port === this.#port,
-      attempting: (relay) => this.#attempting(relay),
-      attempted: (relay) => void this.#connecting.delete(relay),
+      attempting: (relay) => this.#attempts.begin(relay),
+      attempted: (relay) => this.#attempts.end(relay),
       connectFailed: (index, reason, attemptedAtMs) => this.#connectFailed(index, reason, attemptedAtMs),
       released: (index) => this.#counters.addConnections(index, -1),
       opened: (relay, index, tried) => this.#opened(relay, index, tried),
@@ -304,67 +270,15 @@ export class TcpProxy {
   }
 
   #accept(fd: number): void {
-    this.#counters.add('accepted');
-    this.#acceptRate.take();
     const { text: client, port: clientPort } = acceptedClient();
-    const refusal = this.#admission.admit(client, this.#counters.addClients(1));
-    if (refusal !== null) {
-      this.#counters.addClients(-1);
-      this.#turnAway(client, refusal);
+    if (!this.#gate.admit(client)) {
       closeWithReset(fd);
       return;
     }
     const relay = new Relay(fd, { client, clientPort, local: localAddress(fd).text }, this.#host);
     this.#relays.add(relay);
-    this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
+    this.#loop.arm(this.#checkDeadline, this.#times.checkIntervalMs);
     relay.start();
-  }
-
-  #turnAway(client: string, refusal: Refusal): void {
-    const { maxConnections, maxConnectionsPerSource } = this.#options.limits;
-    switch (refusal) {
-      case 'limit':
-        this.#counters.add('overLimit');
-        this.#logLimited(
-          refusal,
-          'warn',
-          `client refused: ${maxConnections} clients are connected, which is the limit (proxy.maxConnections, or the limit on open files)`,
-          { limit: maxConnections },
-        );
-        break;
-      case 'sourceLimit':
-        this.#counters.add('overSourceLimit');
-        this.#logLimited(
-          refusal,
-          'warn',
-          `client refused: ${client} has ${maxConnectionsPerSource} connections, which is the limit (proxy.maxConnectionsPerSource)`,
-          { client, limit: maxConnectionsPerSource },
-        );
-        break;
-      case 'forbidden':
-        this.#counters.add('forbidden');
-        this.#logLimited(
-          refusal,
-          'warn',
-          `client refused: ${client} is in no network of proxy.allowedSources`,
-          { client },
-        );
-        break;
-    }
-  }
-
-  #acceptWaitMs(): number {
-    const waitMs = this.#acceptRate.waitMs(this.#loop.nowMs);
-    if (waitMs === 0) return 0;
-    this.#counters.add('rateLimited');
-    const { acceptsPerSecond } = this.#options.limits;
-    this.#logLimited(
-      'rate',
-      'warn',
-      `clients wait: more than ${acceptsPerSecond} a second come to this thread, which is its share of proxy.acceptRate`,
-      { limit: acceptsPerSecond },
-    );
-    return waitMs;
   }
 
   #acceptFailed(code: string): void {
@@ -379,43 +293,16 @@ export class TcpProxy {
     return index;
   }
 
-  #attempting(relay: Relay): void {
-    relay.attemptedAtMs = this.#loop.nowMs;
-    this.#connecting.add(relay);
-    this.#arm(this.#attemptDeadline, Math.min(SLOW_CONNECT_MS, this.#options.connectTimeoutMs));
-  }
-
-  /** All attempts have the same time, so the oldest are due first. */
-  #checkAttempts(): void {
-    const { connectTimeoutMs } = this.#options;
-    const { nowMs } = this.#loop;
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const relay of this.#connecting) {
-      const { attemptedAtMs, backendIndex } = relay;
-      const ageMs = nowMs - attemptedAtMs;
-      if (ageMs >= connectTimeoutMs) {
-        relay.abandonAttempt(`no answer in ${connectTimeoutMs} ms`);
-        continue;
-      }
-      const isSlow = ageMs >= SLOW_CONNECT_MS;
-      if (isSlow) this.#counters.suspect(backendIndex, attemptedAtMs);
-      nextMs = Math.min(nextMs, attemptedAtMs + (isSlow ? connectTimeoutMs : SLOW_CONNECT_MS));
-      if (!isSlow) break; // all that follow are younger
-    }
-    if (nextMs < Number.POSITIVE_INFINITY)
-      this.#attemptDeadline.atMs = Math.max(nextMs, nowMs + ATTEMPT_TICK_MS);
-  }
-
   #opened(relay: Relay, backendIndex: number, tried: number): void {
     this.#counters.addBackend(backendIndex, 'connections');
     if (this.#counters.isSuspect(backendIndex)) this.#counters.prove(backendIndex, this.#loop.nowMs);
-    this.#arm(this.#flushDeadline, this.#times.flushIntervalMs);
+    this.#loop.arm(this.#flushDeadline, this.#times.flushIntervalMs);
     const { client, clientPort, local } = relay.addresses;
     const backend = this.#backends[backendIndex]?.id ?? '';
     const openedAtMs = this.#loop.nowMs;
     this.connections.opens(relay, { client, clientPort, local, backend, openedAtMs });
     this.#options.onConnections?.();
-    if (this.#options.limits.maxConnectionAgeMs > 0) this.#arm(this.#ageDeadline, AGE_TICK_MS);
+    if (this.#options.limits.maxConnectionAgeMs > 0) this.#loop.arm(this.#ageDeadline, AGE_TICK_MS);
     if (!this.#options.debug) return;
     this.#options.log('debug', `client ${client}:${clientPort} goes to ${backend}`, {
       client,
@@ -455,10 +342,9 @@ export class TcpProxy {
 
   #closed(relay: Relay, backendIndex: number): void {
     this.#relays.delete(relay);
-    this.#admission.left(relay.addresses.client);
     this.connections.closes(relay, relay.bytesToBackend, relay.bytesToClient);
     this.#options.onConnections?.();
-    this.#counters.addClients(-1);
+    this.#gate.left(relay.addresses.client);
     if (backendIndex >= 0) this.#flushBackend(backendIndex);
     if (this.#relays.size === 0) this.#whenIdle?.();
   }
@@ -483,13 +369,9 @@ export class TcpProxy {
     });
   }
 
-  #arm(deadline: Deadline, inMs: number): void {
-    if (deadline.atMs === Number.POSITIVE_INFINITY) deadline.atMs = this.#loop.nowMs + inMs;
-  }
-
   #check(): void {
     for (const relay of this.#relays) relay.check();
-    if (this.#relays.size > 0) this.#arm(this.#checkDeadline, this.#times.checkIntervalMs);
+    if (this.#relays.size > 0) this.#loop.arm(this.#checkDeadline, this.#times.checkIntervalMs);
   }
 
   #closeAged(): void {
@@ -501,12 +383,12 @@ export class TcpProxy {
       this.#counters.add('closedAge');
       relay.close();
     }
-    if (this.#relays.size > 0) this.#arm(this.#ageDeadline, AGE_TICK_MS);
+    if (this.#relays.size > 0) this.#loop.arm(this.#ageDeadline, AGE_TICK_MS);
   }
 
   #flush(): void {
     for (let index = 0; index < this.#backends.length; index += 1) this.#flushBackend(index);
-    if (this.#relays.size > 0) this.#arm(this.#flushDeadline, this.#times.flushIntervalMs);
+    if (this.#relays.size > 0) this.#loop.arm(this.#flushDeadline, this.#times.flushIntervalMs);
   }
 
   #flushBackend(index: number): void {

@@ -1,0 +1,86 @@
+/** Lets clients in or turns them away: counts them, and says why, within limits. */
+import type { LogFields, LogLevel } from '../../log/log.ts';
+import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
+import type { ProxyCounters } from '../counters.ts';
+
+export type GateOptions = {
+  readonly limits: ProxyLimits;
+  readonly counters: ProxyCounters;
+  /** Lines of one key are limited. */
+  readonly log: (key: string, level: LogLevel, message: string, fields: LogFields) => void;
+};
+
+export class Gate {
+  readonly #options: GateOptions;
+  readonly #admission: Admission;
+  readonly #acceptRate: AcceptRate;
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    this.#admission = new Admission(options.limits);
+    this.#acceptRate = new AcceptRate(options.limits.acceptsPerSecond);
+  }
+
+  /** How long the next client has to wait (ms); 0: it may be accepted now. */
+  waitMs(nowMs: number): number {
+    const waitMs = this.#acceptRate.waitMs(nowMs);
+    if (waitMs === 0) return 0;
+    const { counters, limits, log } = this.#options;
+    counters.add('rateLimited');
+    log(
+      'rate',
+      'warn',
+      `clients wait: more than ${limits.acceptsPerSecond} a second come to this thread, which is its share of proxy.acceptRate`,
+      { limit: limits.acceptsPerSecond },
+    );
+    return waitMs;
+  }
+
+  /** A client has been accepted from this address. True: it may stay, and counts until `left`. */
+  admit(client: string): boolean {
+    const { counters } = this.#options;
+    counters.add('accepted');
+    this.#acceptRate.take();
+    const refusal = this.#admission.admit(client, counters.addClients(1));
+    if (refusal === null) return true;
+    counters.addClients(-1);
+    this.#tell(refusal, client);
+    return false;
+  }
+
+  left(client: string): void {
+    this.#admission.left(client);
+    this.#options.counters.addClients(-1);
+  }
+
+  #tell(refusal: Refusal, client: string): void {
+    const { limits, counters, log } = this.#options;
+    const { maxConnections, maxConnectionsPerSource } = limits;
+    switch (refusal) {
+      case 'limit':
+        counters.add('overLimit');
+        log(
+          refusal,
+          'warn',
+          `client refused: ${maxConnections} clients are connected, which is the limit (proxy.maxConnections, or the limit on open files)`,
+          { limit: maxConnections },
+        );
+        break;
+      case 'sourceLimit':
+        counters.add('overSourceLimit');
+        log(
+          refusal,
+          'warn',
+          `client refused: ${client} has ${maxConnectionsPerSource} connections, which is the limit (proxy.maxConnectionsPerSource)`,
+          { client, limit: maxConnectionsPerSource },
+        );
+        break;
+      case 'forbidden':
+        counters.add('forbidden');
+        log(refusal, 'warn', `client refused: ${client} is in no network of proxy.allowedSources`, {
+          client,
+        });
+        break;
+    }
+  }
+}
