@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink-messages.ts';
 import type { RouterLink } from '../vrrp/driver/router.ts';
-import { findSource, resolveNode } from './node.ts';
+import { findSource, fitLink } from './node.ts';
 
 /** The links and addresses of this host, kept up to date by notifications. */
 export class InterfaceTable {
@@ -65,13 +65,7 @@ export class InterfaceTable {
  */
 export function findInterface(table: InterfaceTable, config: Config, current: string): string {
   if (config.interface !== null) return config.interface;
-  const links = table.allLinks();
-  const addresses = table.allAddresses();
-  const resolve = (name: string | null): string | null => {
-    const resolution = resolveNode({ ...config, interface: name }, links, addresses, null);
-    return resolution.ok ? resolution.node.link.name : null;
-  };
-  return resolve(current) ?? resolve(null) ?? current;
+  return fitLink(config, table.allLinks(), table.allAddresses(), current)?.name ?? current;
 }
 
 export type LinkVerdict =

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 
 import type { Config } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { parseIp } from '../ip/address.ts';
 import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
-import { resolveNode, type ResolvedNode } from './node.ts';
+import { fitLink, resolveNode, type ResolvedNode } from './node.ts';
 
 const LO: Link = { index: 1, name: 'lo', mac: null, up: true };
 const ETH0: Link = { index: 2, name: 'eth0', mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
@@ -183,4 +184,35 @@ test('long lists are cut', () => {
   const many = Array.from({ length: 30 }, (_, index) => on(ETH0, `10.0.0.${index + 100}/24`));
   const [text = ''] = problems(config('10.0.0.10', '10.0.0.1'), many);
   assert.match(text, /10\.0\.0\.107 and 22 more\)/);
+});
+
+test('the link that is followed is one that resolveNode has nothing against, the present one first', () => {
+  const addresses = fc.subarray([
+    on(ETH0, '10.0.0.1/24'),
+    on(ETH1, '10.0.0.1/24'),
+    on(ETH0, '10.0.0.7/24'),
+    on(ETH1, '10.0.0.9/25'),
+    on(ETH1, '10.9.0.1/16'),
+    on(ETH0, '10.0.0.10/32'),
+    on(ETH1, 'fd00::1/64'),
+    on(ETH0, 'fd00::2/64'),
+    on(ETH0, 'fe80::1/64'),
+    on(ETH1, 'fe80::2/64', { tentative: true }),
+  ]);
+  const configs = fc.constantFrom(
+    config('10.0.0.10', '10.0.0.1,10.0.0.2'),
+    config('10.0.0.10', '10.9.0.1,10.9.0.2'),
+    config('10.0.0.10,fd00::10', '10.0.0.1,10.0.0.2,fd00::1,fd00::3'),
+    config('10.0.0.10', '10.0.0.1,10.0.0.9', { 'vrrp-transport': 'unicast' }),
+  );
+  const links = fc.subarray(LINKS);
+  const names = fc.constantFrom('eth0', 'eth1', 'gone');
+  const property = fc.property(configs, links, addresses, names, (from, present, own, current) => {
+    const nameOf = (name: string | null): string | null => {
+      const resolution = resolveNode({ ...from, interface: name }, present, own, null);
+      return resolution.ok ? resolution.node.link.name : null;
+    };
+    assert.equal(fitLink(from, present, own, current)?.name ?? null, nameOf(current) ?? nameOf(null));
+  });
+  fc.assert(property, { numRuns: 2000 });
 });

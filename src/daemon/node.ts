@@ -121,14 +121,26 @@ export function findSource(
   return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address)));
 }
 
+function vipsOffLink(config: Config, onLink: readonly InterfaceAddress[]): IpAddress[] {
+  return config.vips.filter((vip) => subnetOf(vip, onLink) === null);
+}
+
 function vipProblems(config: Config, link: Link, onLink: readonly InterfaceAddress[]): NodeProblem[] {
   const subnets = listTexts(onLink.filter(({ address }) => !isLinkLocal(address)).map(withPrefix));
-  return config.vips
-    .filter((vip) => subnetOf(vip, onLink) === null)
-    .map(({ text }) => ({
-      reason: 'vip-off-link',
-      text: `vip ${text} is in no subnet of ${link.name} (${subnets}): choose an address in one of them, or set interface to the one that has its subnet`,
-    }));
+  return vipsOffLink(config, onLink).map(({ text }) => ({
+    reason: 'vip-off-link',
+    text: `vip ${text} is in no subnet of ${link.name} (${subnets}): choose an address in one of them, or set interface to the one that has its subnet`,
+  }));
+}
+
+function sourcesOn(config: Config, onLink: readonly InterfaceAddress[]): ResolvedNode['sourceByFamily'] {
+  return { IPv4: findSource('IPv4', config, onLink), IPv6: findSource('IPv6', config, onLink) };
+}
+
+/** Families of VIPs whose advertisements could not be sent. */
+function familiesWithoutSource(config: Config, sources: ResolvedNode['sourceByFamily']): Family[] {
+  const families = [...new Set(config.vips.map(({ family }) => family))];
+  return families.filter((family) => sources[family] === null);
 }
 
 function sourceMessage(
@@ -154,10 +166,11 @@ function sourceProblems(
   onLink: readonly InterfaceAddress[],
   sources: ResolvedNode['sourceByFamily'],
 ): (NodeProblem & { readonly family: Family })[] {
-  const families = [...new Set(config.vips.map(({ family }) => family))];
-  return families
-    .filter((family) => sources[family] === null)
-    .map((family) => ({ family, reason: 'no-source', text: sourceMessage(family, config, link, onLink) }));
+  return familiesWithoutSource(config, sources).map((family) => ({
+    family,
+    reason: 'no-source',
+    text: sourceMessage(family, config, link, onLink),
+  }));
 }
 
 function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProblem {
@@ -166,6 +179,41 @@ function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProb
   const peers = listTexts(config.peers.map(({ text }) => text));
   const text = `peers [${peers}] does not include any address of this node (${mine}): add it, in the same place on every node`;
   return { reason: 'not-a-peer', text };
+}
+
+/** A VIP that is bound already says nothing about which subnets this node is in. */
+function withoutVips(config: Config, addresses: readonly InterfaceAddress[]): InterfaceAddress[] {
+  return addresses.filter(({ address }) => !config.vips.some(({ text }) => text === address.text));
+}
+
+/** Place in `peers` of the first one that is an address of this host; -1: none is. */
+function ownPeerIndex(config: Config, own: readonly InterfaceAddress[]): number {
+  return config.peers.findIndex(({ text }) => own.some(({ address }) => address.text === text));
+}
+
+/**
+ * The link that a node without a configured interface should be on: `current`, a link's name, while everything that
+ * resolveNode demands is there, else the one that has the VIP's subnet. Null where neither will do.
+ */
+export function fitLink(
+  config: Config,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+  current: string,
+): Link | null {
+  const own = withoutVips(config, addresses);
+  if (ownPeerIndex(config, own) < 0) return null;
+  const isFit = (link: Link | undefined): link is Link => {
+    if (link === undefined) return false;
+    const onLink = own.filter(({ linkIndex }) => linkIndex === link.index);
+    if (vipsOffLink(config, onLink).length > 0) return false;
+    return familiesWithoutSource(config, sourcesOn(config, onLink)).length === 0;
+  };
+  const now = links.find(({ name }) => name === current);
+  if (isFit(now)) return now;
+  const index = linkIndexBySubnet(config, own);
+  const other = links.find((link) => link.index === index);
+  return isFit(other) ? other : null;
 }
 
 /**
@@ -179,9 +227,8 @@ export function resolveNode(
   addresses: readonly InterfaceAddress[],
   defaultRoute: number | null,
 ): NodeResolution {
-  // A VIP that is bound already says nothing about which subnets this node is in.
-  const own = addresses.filter(({ address }) => !config.vips.some(({ text }) => text === address.text));
-  const peerIndex = config.peers.findIndex(({ text }) => own.some(({ address }) => address.text === text));
+  const own = withoutVips(config, addresses);
+  const peerIndex = ownPeerIndex(config, own);
   const self = config.peers[peerIndex] ?? null;
   const notAPeer = self === null ? [peerProblem(config, own)] : [];
   const link = findLink(config, links, own, defaultRoute);
@@ -191,10 +238,7 @@ export function resolveNode(
   }
 
   const onLink = own.filter(({ linkIndex }) => linkIndex === link.index);
-  const sourceByFamily = {
-    IPv4: findSource('IPv4', config, onLink),
-    IPv6: findSource('IPv6', config, onLink),
-  };
+  const sourceByFamily = sourcesOn(config, onLink);
   const problems = [
     ...vipProblems(config, link, onLink),
     ...notAPeer,
