@@ -173,12 +173,12 @@ const health = group('How API servers are checked. Every node checks those of al
   caFile: withDefault(
     textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),
     '/etc/kubernetes/pki/ca.crt',
-    'CA certificate that the API servers are verified with: the cluster CA.',
+    'CA certificate that the API servers are verified with: the cluster CA, or several while it is rotated. Read again each minute.',
   ),
   clientCertFile: optional(
     textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),
     'none',
-    'Client certificate for the checks, where API servers refuse anonymous requests (--anonymous-auth=false). Read at the start.',
+    'Client certificate for the checks, where API servers refuse anonymous requests (--anonymous-auth=false). Read again each minute, with its key, so that a renewed one is used without a restart.',
   ),
   clientKeyFile: optional(
     textLike(/^[^\0]{1,4096}$/, 'the path of a PEM file'),

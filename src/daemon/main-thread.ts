@@ -3,8 +3,8 @@
  * the election and nothing else, so that no client, check, log line or scrape can delay an advertisement.
  */
 import { type Config, backendPeers } from '../config/config.ts';
-import { CaFileError, readCa } from '../health/driver/ca.ts';
-import { ClientPairError, readClientPair } from '../health/driver/client-pair.ts';
+import type { Credentials } from '../health/credentials.ts';
+import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
 import { formatHostPort } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
@@ -13,7 +13,7 @@ import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/
 import type { ProxyLimits } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
-import type { BackendAddress, Credentials, ElectionSnapshot, FromServices } from './messages.ts';
+import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
 import { Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
@@ -205,11 +205,10 @@ class Daemon {
   }
 
   private readCredentials(): Credentials {
-    const { caFile, clientCertFile, clientKeyFile } = this.config.health;
     try {
-      return { ca: readCa(caFile), client: readClientPair(clientCertFile, clientKeyFile) };
+      return readCredentials(this.config.health);
     } catch (error) {
-      if (error instanceof CaFileError || error instanceof ClientPairError) throw new Obstacle(error.message);
+      if (error instanceof CredentialFileError) throw new Obstacle(error.message);
       throw error;
     }
   }

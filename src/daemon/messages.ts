@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Config } from '../config/config.ts';
 import type { HealthClass } from '../health/backend.ts';
-import type { ClientPair } from '../health/driver/probe.ts';
+import type { Credentials } from '../health/credentials.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
@@ -12,14 +12,6 @@ export type BackendAddress = {
   readonly port: number;
   /** True for this node's own API server. */
   readonly local: boolean;
-};
-
-/** What the checks' TLS needs. */
-export type Credentials = {
-  /** PEM text of the cluster CA. */
-  readonly ca: string;
-  /** What checks show to servers that ask for a certificate. */
-  readonly client: ClientPair | null;
 };
 
 export type ServicesWorkerData = {

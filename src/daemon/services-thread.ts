@@ -3,6 +3,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { isAbandoned } from '../health/abandon.ts';
 import type { BackendHealth, BackendState } from '../health/backend.ts';
 import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
+import { CredentialWatch } from '../health/driver/credential-watch.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import { returnFreedMemory } from '../net/process.ts';
@@ -43,6 +44,7 @@ let election: ElectionSnapshot = {
 };
 let report: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };
 let checker: HealthChecker | null = null;
+let credentialWatch: CredentialWatch | null = null;
 let proxyPorts: readonly MessagePort[] = [];
 let toldStates = '';
 let takeover: Takeover | null = null;
@@ -87,6 +89,7 @@ function observe(): Observation {
     healthClass: report.class,
     settled: report.settled,
     backends: report.backends,
+    certificates: credentialWatch?.expiries() ?? [],
     proxy: proxyCounters.read(report.backends.length),
     takeover: takeover?.read() ?? null,
     threads: {
@@ -143,14 +146,16 @@ function start({ self, interfaceName, backends, credentials, proxyPorts: ports }
   for (const [worker, port] of ports.entries()) {
     port.on('message', (event: ProxyEvent) => onProxy(worker, port, event));
   }
-  checker = new HealthChecker({
-    ...config.health,
-    backends,
-    ...credentials,
-    onReport,
-    onTransition,
+  const checks = new HealthChecker({ ...config.health, backends, credentials, onReport, onTransition });
+  checker = checks;
+  checks.start();
+  credentialWatch = new CredentialWatch({
+    paths: config.health,
+    credentials,
+    log,
+    onChange: (changed) => checks.useCredentials(changed),
   });
-  checker.start();
+  credentialWatch.start();
 }
 
 async function prepareHandover(): Promise<void> {
@@ -248,6 +253,7 @@ function proxyState(backend: BackendHealth, all: readonly BackendHealth[]): Prox
 
 async function stop(): Promise<void> {
   takeover?.close();
+  await credentialWatch?.stop();
   await checker?.stop();
   await admin.close();
   for (const port of proxyPorts) port.close();

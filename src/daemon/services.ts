@@ -1,10 +1,10 @@
 /** The main thread's end of the services thread. Posting never blocks, and what waits there is bounded. */
 import type { MessagePort, Worker } from 'node:worker_threads';
+import type { Credentials } from '../health/credentials.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type {
   BackendAddress,
-  Credentials,
   ElectionSnapshot,
   FromServices,
   ServicesWorkerData,

@@ -44,6 +44,7 @@ const observation: Observation = {
     },
   ],
   proxy: new ProxyCounters(createProxyCounters()).read(1),
+  certificates: [{ certificate: 'client', expiryMs: 1_800_000_000_000 }],
   takeover: null,
   threads: { election: alive, services: alive, proxy0: alive },
 };
@@ -110,6 +111,7 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
     text,
     /^kube_vrrp_thread_event_loop_delay_seconds\{thread="election",quantile="0.99"\} 0.001$/m,
   );
+  assert.match(text, /^kube_vrrp_certificate_expiry_timestamp_seconds\{certificate="client"\} 1800000000$/m);
   const again = await metrics.render(observation);
   assert.match(again, /^kube_vrrp_advertisements_sent_total\{.*\} 7$/m, 'a second scrape does not add up');
 });

@@ -1,6 +1,7 @@
 /** What GET /status answers, put together from what the threads report. */
 import { hostname } from 'node:os';
 import type { BackendHealth, BackendState, HealthClass } from '../health/backend.ts';
+import type { CredentialExpiry } from '../health/driver/credential-watch.ts';
 import type { ThreadVitals } from '../net/thread-vitals.ts';
 import type { ProxyCounts } from '../proxy/counters.ts';
 import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
@@ -41,6 +42,8 @@ export type Observation = {
   readonly healthClass: HealthClass;
   readonly settled: boolean;
   readonly backends: readonly BackendHealth[];
+  /** Empty until the node is known. */
+  readonly certificates: readonly CredentialExpiry[];
   readonly proxy: ProxyCounts;
   /** Null until the node is known. */
   readonly takeover: TakeoverCounts | null;

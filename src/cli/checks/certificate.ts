@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:tls';
 
 import type { Config } from '../../config/config.ts';
-import { CaFileError, readCa } from '../../health/driver/ca.ts';
+import { CredentialFileError, readCaInForce } from '../../health/driver/credential-files.ts';
 import { formatHostPort, ipFromOctets, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { errorCode } from '../system-errors.ts';
@@ -92,9 +92,9 @@ type Ca = { readonly pem: string } | { readonly wrong: string; readonly missing:
 
 function tryReadCa(caFile: string): Ca {
   try {
-    return { pem: readCa(caFile) };
+    return { pem: readCaInForce(caFile).pem };
   } catch (error) {
-    if (!(error instanceof CaFileError)) throw error;
+    if (!(error instanceof CredentialFileError)) throw error;
     return { wrong: error.message.replace(/\.$/, ''), missing: !existsSync(caFile) };
   }
 }

@@ -66,4 +66,10 @@ export const BACKEND_METRICS: readonly Metric[] = [
     'Bytes from the API server to clients',
     (_, counts) => counts?.bytesToClient ?? 0,
   ),
+  labelled(
+    'certificate',
+    'kube_vrrp_certificate_expiry_timestamp_seconds',
+    'When the certificate that the checks use ends, in seconds since 1970 (ca: the last one in health.caFile; client: health.clientCertFile)',
+    ({ certificates }) => certificates.map(({ certificate, expiryMs }) => [certificate, expiryMs / 1000]),
+  ),
 ];

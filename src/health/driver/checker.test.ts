@@ -35,8 +35,7 @@ function run(
     timeoutMs: 5000,
     rise: 2,
     fall: 3,
-    ca: ca.pair.cert,
-    client: null,
+    credentials: { ca: { pem: ca.pair.cert, periods: [] }, client: null },
     onReport: (report) => {
       reports.push(report);
       for (const look of waiting) look();

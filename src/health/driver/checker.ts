@@ -5,9 +5,10 @@ import type { IpAddress } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import type { BackendHealth, BackendState } from '../backend.ts';
 import { type Assessment, assess } from '../class.ts';
+import type { Credentials } from '../credentials.ts';
 import { nextCheckMs } from '../schedule.ts';
 import { type CheckOutcome, type TrackedBackend, recordCheck, untriedBackend } from '../tracker.ts';
-import { type ClientPair, probe, trustOnly } from './probe.ts';
+import { probe, trustOnly } from './probe.ts';
 
 export type HealthReport = Assessment & {
   /** In the order of the options. */
@@ -27,9 +28,7 @@ export type HealthCheckerOptions = {
   readonly timeoutMs: number;
   readonly rise: number;
   readonly fall: number;
-  /** PEM text of the CA certificates to trust, from readCa. */
-  readonly ca: string;
-  readonly client: ClientPair | null;
+  readonly credentials: Credentials;
   /** After each check. */
   onReport(report: HealthReport): void;
   /** After a check that changed the backend's state, before its onReport. */
@@ -42,21 +41,26 @@ export type HealthCheckerOptions = {
  */
 export class HealthChecker {
   readonly #options: HealthCheckerOptions;
-  readonly #trust: SecureContext;
+  #trust: SecureContext;
   readonly #backends: TrackedBackend[];
   readonly #stopping = new AbortController();
   #loops: readonly Promise<void>[] | null = null;
 
-  /** Throws when `ca` is not PEM, or `client` no pair. */
+  /** Throws when the credentials are not PEM, or the client's no pair. */
   constructor(options: HealthCheckerOptions) {
     this.#options = options;
-    this.#trust = trustOnly(options.ca, options.client);
+    this.#trust = trustFrom(options.credentials);
     this.#backends = options.backends.map((backend) => untriedBackend(backend));
   }
 
   /** Begins to check. A checker is started once; a second start does nothing. */
   start(): void {
     this.#loops ??= this.#backends.map((_, index) => this.#keepChecking(index));
+  }
+
+  /** From each backend's next check on; one in flight ends with those it began with. Throws as the constructor does. */
+  useCredentials(credentials: Credentials): void {
+    this.#trust = trustFrom(credentials);
   }
 
   /** Ends the checks in flight and closes their connections. No callback is called from now on. */
@@ -70,9 +74,9 @@ export class HealthChecker {
     const backend = this.#options.backends[index];
     if (backend === undefined) return;
     const { path, intervalMs, timeoutMs } = this.#options;
-    const target = { address: backend.address, port: backend.port, path, trust: this.#trust, timeoutMs };
+    const target = { address: backend.address, port: backend.port, path, timeoutMs };
     while (!signal.aborted) {
-      const outcome = await probe(target, signal);
+      const outcome = await probe({ ...target, trust: this.#trust }, signal);
       if (signal.aborted) return;
       this.#record(index, outcome);
       const last = { startedMs: outcome.startedMs, endedMs: outcome.startedMs + outcome.durationMs };
@@ -103,4 +107,8 @@ export class HealthChecker {
       // Only the abort of stop() rejects; the loop sees it.
     }
   }
+}
+
+function trustFrom({ ca, client }: Credentials): SecureContext {
+  return trustOnly(ca.pem, client);
 }

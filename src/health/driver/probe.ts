@@ -4,6 +4,7 @@ import { Client, errors } from 'undici';
 import { type IpAddress, formatHostPort } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import { type CheckStage, describeFailure, describeTimeout, judgeStatus } from '../detail.ts';
+import type { ClientPair } from '../credentials.ts';
 import type { CheckOutcome } from '../tracker.ts';
 
 /** Enough for any answer of /healthz; reading more says nothing new. */
@@ -26,16 +27,14 @@ export type ProbeTarget = {
   readonly timeoutMs: number;
 };
 
-/** PEM texts of a client certificate and its private key. */
-export type ClientPair = { readonly cert: string; readonly key: string };
-
 /**
  * Trust in the certificates of `ca` (PEM) and in no others. An intermediate CA in it is trusted without its root, as
  * Kubernetes' own clients do (kubeadm's ca.crt may be one). `client` is shown
  * to servers that ask for it. Throws on text that is not PEM, or a key that is not the certificate's.
  */
-export function trustOnly(ca: string, client: ClientPair | null = null): SecureContext {
-  return createSecureContext({ ca, allowPartialTrustChain: true, ...client });
+export function trustOnly(ca: string, client: Pick<ClientPair, 'cert' | 'key'> | null = null): SecureContext {
+  const shown = client === null ? {} : { cert: client.cert, key: client.key };
+  return createSecureContext({ ca, allowPartialTrustChain: true, ...shown });
 }
 
 /**
