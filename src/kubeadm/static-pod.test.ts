@@ -243,6 +243,34 @@ suite('the static pod', () => {
     assert.equal(containerOf({ 'proxy-workers': '3' }).resources.limits['memory'], '768Mi');
   });
 
+  test('gets the client certificate of the checks and its key from the node', () => {
+    const pair = {
+      'health-client-cert-file': '/pki/client.crt',
+      'health-client-key-file': '/pki/client.key',
+    };
+    const text = yamlOf({ ...THREE_NODES, ...pair });
+    const { containers, volumes } = podOf(text).spec;
+    const client = [
+      ['client-cert', '/pki/client.crt'],
+      ['client-key', '/pki/client.key'],
+    ] as const;
+    assert.deepEqual(
+      volumes.slice(1, 3),
+      client.map(([name, path]) => ({ name, hostPath: { path, type: 'File' } })),
+    );
+    assert.deepEqual(
+      containers[0].volumeMounts.slice(1, 3),
+      client.map(([name, mountPath]) => ({ name, mountPath, readOnly: true })),
+    );
+    assert.ok(!text.includes('no private key'));
+    const both = { 'health-client-cert-file': '/pki/both.pem', 'health-client-key-file': '/pki/both.pem' };
+    assert.deepEqual(
+      containerOf(both).volumeMounts.map(({ name }) => name),
+      ['cluster-ca', 'client-cert', 'control-socket'],
+      'Kubernetes refuses a mountPath that is there twice',
+    );
+  });
+
   test('has the capability for ports below 1024 only where there is one', () => {
     const added = (values: Record<string, string>): boolean =>
       containerOf(values).securityContext.capabilities.add.includes('NET_BIND_SERVICE');
@@ -319,6 +347,10 @@ suite('what fits no static pod', () => {
         `health.caFile = ${JSON.stringify(path)}: ${message}`,
       ]);
     }
+    assert.deepEqual(
+      problemsOf({ 'health-client-cert-file': '/a/c.crt', 'health-client-key-file': 'c.key' }),
+      [`health.clientKeyFile = "c.key": ${message}`],
+    );
     for (const path of [
       '/control.sock',
       '/run/c.sock',

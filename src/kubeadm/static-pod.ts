@@ -46,11 +46,26 @@ function isMountable(path: string): boolean {
   return path.startsWith('/') && !path.includes(':') && !path.split('/').includes('..');
 }
 
+type NodeFile = { readonly volume: string; readonly key: string; readonly path: string };
+
+/** What the pod gets from the node, by its path; one file for two keys is one volume. The CA is the first. */
+function nodeFiles({ health }: Config): NodeFile[] {
+  const files = [
+    { volume: 'cluster-ca', key: 'health.caFile', path: health.caFile },
+    { volume: 'client-cert', key: 'health.clientCertFile', path: health.clientCertFile },
+    { volume: 'client-key', key: 'health.clientKeyFile', path: health.clientKeyFile },
+  ];
+  return files.flatMap(({ path, ...file }, index) =>
+    path === null || files.findIndex((other) => other.path === path) !== index ? [] : [{ ...file, path }],
+  );
+}
+
 /** Control, format and line-breaking characters: not every YAML reader gives them back. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
 
 /** What a daemon started by hand may have and a pod may not. */
-function findPodProblems({ health, admin }: Config, variables: readonly Variable[]): ConfigProblem[] {
+function findPodProblems(config: Config, variables: readonly Variable[]): ConfigProblem[] {
+  const { admin } = config;
   const problems: ConfigProblem[] = [];
   const report = (path: string, value: string, message: string): void => {
     problems.push({ path, value: quoteValue(value), message, where: null });
@@ -59,18 +74,22 @@ function findPodProblems({ health, admin }: Config, variables: readonly Variable
     if (UNPRINTABLE.test(text))
       report(field.path, text, 'expected printable characters only, for a manifest');
   }
-  if (!isMountable(health.caFile) || health.caFile.endsWith('/')) {
+  const files = nodeFiles(config);
+  for (const { key, path } of files) {
+    if (isMountable(path) && !path.endsWith('/')) continue;
     const message =
       'expected an absolute path without : or .., as the pod gets the file from the node by its path';
-    report('health.caFile', health.caFile, message);
+    report(key, path, message);
   }
   if (admin.socket === null) return problems;
   if (!/^\/(?:run|tmp|var)\/[^/]+\/[^/]/.test(admin.socket) || !isMountable(admin.socket)) {
     const message =
       'expected a file in a folder of its own below /run, /var or /tmp and no : or .., as the pod gets an empty folder there';
     report('admin.socket', admin.socket, message);
-  } else if (folderOf(admin.socket) === health.caFile) {
-    report('admin.socket', admin.socket, 'expected another folder than health.caFile');
+  } else {
+    const folder = folderOf(admin.socket);
+    const same = files.find(({ path }) => path === folder);
+    if (same !== undefined) report('admin.socket', admin.socket, `expected another folder than ${same.key}`);
   }
   return problems;
 }
@@ -182,22 +201,35 @@ function securityContext({ proxy, admin }: Config): Tree {
   };
 }
 
-const CA_VOLUME = 'cluster-ca';
 const SOCKET_VOLUME = 'control-socket';
 
-function volumeMounts({ health, admin }: Config): Tree[] {
+function volumeMounts(config: Config): Tree[] {
+  const { admin } = config;
   return [
-    { name: CA_VOLUME, mountPath: quoted(health.caFile), readOnly: true },
+    ...nodeFiles(config).map(({ volume, path }) => ({
+      name: volume,
+      mountPath: quoted(path),
+      readOnly: true,
+    })),
     admin.socket === null ? undefined : { name: SOCKET_VOLUME, mountPath: quoted(folderOf(admin.socket)) },
   ];
 }
 
-function volumes({ health, admin }: Config): Tree[] {
+const ONLY_CA_NOTE = 'The one file that the pod gets from the node, and no private key.';
+const CLIENT_PAIR_NOTE =
+  'The files that the pod gets from the node. The one private key is that of the certificate that the checks show. The first file is the CA.';
+const WAITING_NOTE =
+  'While it is not there kubelet waits, and tries again after 0.5 s, 1 s, 2 s and so on (its log says "is not a file"). That fits: kubeadm writes it before it starts kubelet. Keep the type: FileOrCreate would leave an empty file, and no type at all a directory, in the place where kubeadm wants to write its CA.';
+
+function volumes(config: Config): Tree[] {
+  const { admin } = config;
+  const files = nodeFiles(config);
+  const note = `${files.length === 1 ? ONLY_CA_NOTE : CLIENT_PAIR_NOTE} ${WAITING_NOTE}`;
   return [
-    noted(
-      'The one file that the pod gets from the node, and no private key. While it is not there kubelet waits, and tries again after 0.5 s, 1 s, 2 s and so on (its log says "is not a file"). That fits: kubeadm writes it before it starts kubelet. Keep the type: FileOrCreate would leave an empty file, and no type at all a directory, in the place where kubeadm wants to write its CA.',
-      { name: CA_VOLUME, hostPath: { path: quoted(health.caFile), type: 'File' } },
-    ),
+    ...files.map(({ volume, path }, index) => {
+      const tree = { name: volume, hostPath: { path: quoted(path), type: 'File' } };
+      return index === 0 ? noted(note, tree) : tree;
+    }),
     admin.socket === null
       ? undefined
       : noted('For `kube-vrrp drain` and `undrain` in the pod; the root file system is read-only.', {
