@@ -1,0 +1,65 @@
+/**
+ * `npm run bench:idle -- [--clients 9850]`: what a whole kube-vrrp has in memory while so many clients are connected and
+ * say nothing, on the holder, which carries them, and on a Backup, which knows of them.
+ */
+import { parseArgs } from 'node:util';
+
+import { formatTable } from '../../demo/timeline.ts';
+import { Cluster, PROXY_PORT } from '../../lab/cluster.ts';
+import { type Cost, formatCost, measureCost } from '../../lab/cost.ts';
+import { createLab, VIP_IPV4 } from '../../lab/lab.ts';
+import { enterLab } from '../../lab/privileges.ts';
+import { Readers } from '../../lab/readers.ts';
+
+/** What 20,000 open files allow, at two each. */
+const DEFAULT_CLIENTS = '9850';
+const TARGET_MIB = 150;
+
+async function measure(cluster: Cluster): Promise<[holder: Cost, backup: Cost]> {
+  const holder = await cluster.oneHolder();
+  const [backup = holder] = cluster.others(holder);
+  const pids = [holder, backup].map((host) => cluster.daemon(host).pid);
+  const [first, second] = await Promise.all(pids.map((pid) => measureCost(pid)));
+  if (first === undefined || second === undefined) throw new Error('there is no Backup');
+  return [first, second];
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { clients: { type: 'string', default: DEFAULT_CLIENTS } } });
+  const count = Number(values.clients);
+  if (!Number.isInteger(count) || count < 1) {
+    console.error('usage: npm run bench:idle -- [--clients N]');
+    return 2;
+  }
+  await enterLab();
+  const lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+  try {
+    const cluster = await Cluster.start(lab);
+    await cluster.settled();
+    await cluster.stopClients();
+    const before = await measure(cluster);
+    const readers = new Readers(lab.client, { host: VIP_IPV4, port: PROXY_PORT, count });
+    await readers.allConnected();
+    const during = await measure(cluster);
+    const connected = readers.connected;
+    await readers.stop();
+    const row = (clients: number, [holder, backup]: [Cost, Cost]): string[] => [
+      clients.toLocaleString('en'),
+      ...formatCost(holder),
+      ...formatCost(backup),
+    ];
+    for (const line of formatTable([
+      ['idle clients', 'holder', '', 'Backup', ''],
+      row(0, before),
+      row(connected, during),
+    ])) {
+      console.log(line);
+    }
+    console.log(`\ntarget: at most ${TARGET_MIB} MiB`);
+    return during[0].residentMib <= TARGET_MIB ? 0 : 1;
+  } finally {
+    await lab.remove();
+  }
+}
+
+process.exit(await main());
