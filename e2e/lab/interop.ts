@@ -51,6 +51,8 @@ const SLACK_MS = 500;
 /** A holder is watched for longer than any Active_Down_Interval, and at least for so long. */
 const STEADY_INTERVALS = 4;
 const STEADY_MS = 500;
+/** For the neutral reader. */
+const READ_PACKETS = 10;
 
 export type InteropOptions = {
   readonly vip: string;
@@ -297,14 +299,12 @@ export async function readNeutrally(
   const reader = await Tshark.start(lab, ours, checksumForm);
   return async () => {
     const sources = (await ours.kernelAddresses()).map(({ local }) => local);
-    const sent = await eventually(
-      () => {
-        const packets = reader.sentFrom(...sources);
-        return packets.length >= 10 && packets;
-      },
-      { what: 'tshark to read ten packets of kube-vrrp', otherwise: () => describeInterop(interop) },
-    );
-    await reader.stop();
+    await eventually(() => reader.countFrom(...sources) >= READ_PACKETS, {
+      what: `${READ_PACKETS} packets of kube-vrrp to pass by`,
+      otherwise: () => describeInterop(interop),
+    });
+    const sent = await reader.sentFrom(...sources);
+    assert.ok(sent.length >= READ_PACKETS, `tshark read ${sent.length} packets of kube-vrrp`);
     const bad = sent.filter((packet) => faultsOf(packet).length > 0);
     tell(`tshark: ${sent.length} packets of kube-vrrp, ${bad.length} bad`);
     assert.deepEqual(

@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . e2e/debian-packages.sh
 
-install_missing tshark:tshark
+install_missing tcpdump:tcpdump tshark:tshark
 install_missing_services keepalived:keepalived /usr/lib/frr/vrrpd:frr

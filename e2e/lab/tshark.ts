@@ -1,8 +1,17 @@
-/** Debian's tshark as a neutral reader of VRRP packets: what it makes of each packet that a host sends. */
+/**
+ * Debian's tshark as a neutral reader of VRRP packets: what it makes of each packet that a host sends. tcpdump captures:
+ * tshark leaves that to a child, which lives on after a tshark that is killed, until there is one more packet.
+ */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
 import { eventually } from './eventually.ts';
 import { HOST_INTERFACE, type Host } from './host.ts';
 import { LabProcess } from './lab-process.ts';
 import type { Lab } from './lab.ts';
+
+const run = promisify(execFile);
 
 const FIELDS = [
   'ip.src',
@@ -31,51 +40,69 @@ export type ReadPacket = Readonly<Record<Field, string>>;
 /** As tshark prints a checksum that it has verified. */
 const GOOD = '1';
 
+/** As tcpdump prints a packet: `12:00:00.000000 IP 192.168.100.1 > 224.0.0.18: VRRPv3, ...`. */
+const SOURCE = / IP6? (\S+) > /;
+
 export class Tshark {
-  readonly packets: ReadPacket[] = [];
+  readonly #file: string;
+  readonly #preferences: readonly string[];
   readonly #process: LabProcess;
+  /** Source addresses of the packets captured. */
+  readonly #sources: string[] = [];
 
   private constructor(lab: Lab, host: Host, checksumForm: 'pseudo-header' | 'message') {
-    const preferences = [
+    this.#file = join(lab.folder, `${host.name}.pcap`);
+    this.#preferences = [
       'ip.check_checksum:TRUE',
       `vrrp.v3_checksum_as_in_v2:${checksumForm === 'message' ? 'TRUE' : 'FALSE'}`,
     ];
     this.#process = new LabProcess({
       namespace: lab.bridgeNamespace,
       command: [
-        'tshark',
-        ...`-i ${host.name} -l -n -T fields -E separator=|`.split(' '),
-        ...preferences.flatMap((preference) => ['-o', preference]),
-        ...FIELDS.flatMap((field) => ['-e', field]),
-        '-f',
+        'tcpdump',
+        ...`-i ${host.name} -n -l -U --print -Z root -w ${this.#file}`.split(' '),
         'ip proto 112 or ip6 proto 112',
       ],
-      onLine: (line) => {
-        const values = line.split('|');
-        const entries = FIELDS.map((field, index) => [field, values[index] ?? '']);
-        this.packets.push(Object.fromEntries(entries) as ReadPacket);
-      },
+      onLine: (line) => this.#sources.push(SOURCE.exec(line)?.[1] ?? ''),
     });
     lab.track(this.#process);
   }
 
-  /** Reads at the host's port of the bridge from now on; packets of other hosts come past there, too. */
+  /** Captures at the host's port of the bridge from now on; packets of other hosts come past there, too. */
   static async start(lab: Lab, host: Host, checksumForm: 'pseudo-header' | 'message'): Promise<Tshark> {
     const reader = new Tshark(lab, host, checksumForm);
-    await eventually(() => reader.#process.stderr.includes(`Capturing on '${host.name}'`), {
-      what: `tshark to listen at ${HOST_INTERFACE} of ${host.name}`,
+    await eventually(() => reader.#process.stderr.includes('listening on'), {
+      what: `tcpdump to listen at ${HOST_INTERFACE} of ${host.name}`,
       otherwise: () => reader.#process.stderr,
     });
     return reader;
   }
 
-  sentFrom(...sources: readonly string[]): ReadPacket[] {
-    return this.packets.filter((packet) => sources.includes(packet['ip.src'] || packet['ipv6.src']));
+  /** How many packets from these addresses have been captured by now. */
+  countFrom(...sources: readonly string[]): number {
+    return this.#sources.filter((source) => sources.includes(source)).length;
   }
 
-  async stop(): Promise<void> {
+  /** Ends the capture. Returns what tshark reads of the packets that come from these addresses. */
+  async sentFrom(...sources: readonly string[]): Promise<ReadPacket[]> {
     await this.#process.kill();
+    const { stdout } = await run('tshark', [
+      ...`-r ${this.#file} -n -T fields -E separator=|`.split(' '),
+      ...this.#preferences.flatMap((preference) => ['-o', preference]),
+      ...FIELDS.flatMap((field) => ['-e', field]),
+    ]);
+    return stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(readLine)
+      .filter((packet) => sources.includes(packet['ip.src'] || packet['ipv6.src']));
   }
+}
+
+function readLine(line: string): ReadPacket {
+  const values = line.split('|');
+  const entries = FIELDS.map((field, index) => [field, values[index] ?? '']);
+  return Object.fromEntries(entries) as ReadPacket;
 }
 
 /** What tshark finds wrong with a packet, in words; empty for a good one. */
