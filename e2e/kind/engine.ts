@@ -17,8 +17,7 @@ const CAP_SYS_RESOURCE = 24n;
 
 /** Where images, builds and downloads stay between runs, outside the repository. */
 export function cacheFolder(): string {
-  const { KUBE_VRRP_CACHE: own, XDG_CACHE_HOME: xdg } = process.env;
-  return own ?? join(xdg ?? join(homedir(), '.cache'), 'kube-vrrp');
+  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kube-vrrp');
 }
 
 function hasSysResource(): boolean {

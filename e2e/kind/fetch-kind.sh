@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Prints the folder with kind (`kind`) and the files of its node image (`files`), both from Debian's package of kind and
-# its source. They stay in ${KUBE_VRRP_CACHE:-~/.cache/kube-vrrp}.
+# its source. They stay in ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp.
 set -euo pipefail
 . "$(dirname "$0")/../debian-packages.sh"
 
 readonly version=0.27.0
-readonly home=${KUBE_VRRP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp}/kind-$version
+readonly home=${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp/kind-$version
 readonly work=$home/work
 
 # kind is in a later suite than the machine's.

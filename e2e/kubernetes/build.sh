@@ -2,14 +2,14 @@
 # Builds a whole Kubernetes and finds etcd, from Debian's packages alone, and prints the folder that holds the programs:
 #   PATH=$(bash e2e/kubernetes/build.sh):$PATH npm run demo
 # Debian 12's source package `kubernetes` (1.20.2, vendored) is compiled with Debian's golang-1.19: about 5 minutes on two
-# cores. The result stays in ${KUBE_VRRP_CACHE:-~/.cache/kube-vrrp}; a second call takes no time.
+# cores. The result stays in ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp; a second call takes no time.
 set -euo pipefail
 . "$(dirname "$0")/../debian-packages.sh"
 
 readonly version=v1.20.2
 # etcd is Debian's own; the others are compiled.
 readonly programs=(kube-apiserver kubectl kubeadm kubelet kube-controller-manager kube-scheduler kube-proxy)
-readonly cache=${KUBE_VRRP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp}
+readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp
 readonly home=$cache/kubernetes-$version
 readonly work=$home/work
 readonly gopath=$work/gopath
