@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { formatProblem, type ConfigProblem } from '../config/problem.ts';
 import type { Invocation } from './arguments.ts';
 import { checkCertificate } from './checks/certificate.ts';
+import { checkClientCertificate } from './checks/client-certificate.ts';
 import {
   checkCapabilities,
   checkFileLimit,
@@ -58,6 +59,7 @@ async function checkNode(config: Config): Promise<CheckResult[]> {
     ...segment,
     ...listening,
     ...certificate,
+    ...checkClientCertificate(config),
     ...peers,
     checkFileLimit(),
   ];

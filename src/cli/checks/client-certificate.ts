@@ -1,0 +1,27 @@
+/** The check of the client certificate that health checks show, where there is one. */
+import type { Config } from '../../config/config.ts';
+import { clientCertFile, describeExpiry, describeNotInForce } from '../../health/credentials.ts';
+import { CredentialFileError, readClientPair } from '../../health/driver/credential-files.ts';
+import { fail, ok, warn, type CheckResult } from './result.ts';
+
+/** Nothing without `health.clientCertFile`. `nowMs` is wall-clock time. */
+export function checkClientCertificate(
+  { health: { clientCertFile: certPath, clientKeyFile: keyPath } }: Config,
+  nowMs: number = Date.now(),
+): CheckResult[] {
+  if (certPath === null || keyPath === null) return [];
+  const file = clientCertFile(certPath);
+  try {
+    const pair = readClientPair(certPath, keyPath);
+    const notInForce = describeNotInForce(pair.periods, nowMs);
+    if (notInForce !== null) return [fail(NAME, `${certPath} ${notInForce}`, file.renewal)];
+    const expiry = describeExpiry(file, pair, nowMs);
+    if (expiry !== null) return [warn(NAME, expiry.replace(/: .*$/, ''), file.renewal)];
+    return [ok(NAME, `${certPath} and ${keyPath} belong together`)];
+  } catch (error) {
+    if (!(error instanceof CredentialFileError)) throw error;
+    return [fail(NAME, error.message.replace(/; .*$/, ''), file.demand)];
+  }
+}
+
+const NAME = 'client certificate';
