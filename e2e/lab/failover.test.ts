@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
+import { API_SERVER_PORT } from './apiserver.ts';
 import { Capture, isAdvertisement, isAnnouncement } from './capture.ts';
 import { describeDisruption } from './client.ts';
 import { Cluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { assertNoTwoHolders, assertVipStayed, FENCE_MS, vipGone } from './expectations.ts';
+import type { Host } from './host.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
 
@@ -18,6 +20,25 @@ const LINK_CUT_OUTAGE_MS = 1000;
 const KILL_OUTAGE_MS = 1000;
 /** Target: 100 ms. One request that times out takes 250 ms, so no request may hang. */
 const PLANNED_OUTAGE_MS = 250;
+
+const idOf = (host: Host): string => `${host.ipv4}:${API_SERVER_PORT}`;
+
+async function seesDown(cluster: Cluster, observer: Host, lost: Host): Promise<void> {
+  const isDown = async (): Promise<boolean> => {
+    const { backends } = await cluster.daemon(observer).status();
+    return backends.find(({ id }) => id === idOf(lost))?.state === 'down';
+  };
+  await eventually(isDown, { what: `${observer.name} to see the API server of ${lost.name} down` });
+}
+
+/** How many clients of `observer` have been sent to the API server of `lost` in vain. */
+async function connectFailures(cluster: Cluster, observer: Host, lost: Host): Promise<number | undefined> {
+  const metrics = await cluster.daemon(observer).metrics();
+  return metrics.find(
+    ({ name, labels }) =>
+      name === 'kube_vrrp_backend_connect_failures_total' && labels['backend'] === idOf(lost),
+  )?.value;
+}
 
 describe('three nodes with the default configuration', () => {
   let lab: Lab;
@@ -70,6 +91,9 @@ describe('three nodes with the default configuration', () => {
       cluster.daemon(successor).transitions(fromMs).at(-1)?.msg ?? '',
       /^Backup -> Active: .*\d+ ms/,
     );
+
+    await seesDown(cluster, successor, holder);
+    assert.equal(await connectFailures(cluster, successor, holder), 0, 'no client waited for the lost node');
 
     const backAtMs = monotonicMs();
     await holder.linkUp();

@@ -17,6 +17,8 @@ export type ElectionOptions = {
   readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Anything that /status shows has changed. */
   readonly onChange: () => void;
+  /** See RouterOptions. */
+  readonly onLost: (active: IpAddress) => void;
 };
 
 /** Where this node stands, once that is known. */
@@ -156,6 +158,7 @@ export class Election {
       log,
       beforeUnbind: this.options.beforeUnbind,
       onChange: this.options.onChange,
+      onLost: this.options.onLost,
     });
   }
 

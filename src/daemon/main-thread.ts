@@ -5,13 +5,14 @@
 import { type Config, backendPeers } from '../config/config.ts';
 import type { Credentials } from '../health/credentials.ts';
 import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
-import { formatHostPort } from '../ip/address.ts';
+import { formatHostPort, type IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
+import { monotonicMs } from '../net/clock.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
 import type { ProxyLimits } from '../proxy/admission.ts';
-import { createProxyCounters } from '../proxy/counters.ts';
+import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
 import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
@@ -65,6 +66,8 @@ class Daemon {
   private readonly config: Config;
   private readonly vitals: SharedArrayBuffer;
   private readonly counters = createProxyCounters();
+  private readonly proxyCounters = new ProxyCounters(this.counters);
+  private backends: readonly BackendAddress[] = [];
   private readonly services: Services;
   private readonly log: Log;
   private readonly servicesReady: Promise<void>;
@@ -135,6 +138,7 @@ class Daemon {
       log,
       beforeUnbind: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
       onChange: () => this.publish(),
+      onLost: (active) => this.passOver(active),
     });
     this.election = election;
     for (const removed of await election.sweep()) {
@@ -152,6 +156,7 @@ class Daemon {
       port,
       local: election.interfaces.has(address),
     }));
+    this.backends = backends;
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
     const place: Place = { interfaceName: node.link.name, self: node.self };
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
@@ -211,6 +216,15 @@ class Daemon {
       if (error instanceof CredentialFileError) throw new Obstacle(error.message);
       throw error;
     }
+  }
+
+  /**
+   * A lost node's API server has the fewest connections, so that each new client would wait for it. Until a check that
+   * begins from now on is good, others come first.
+   */
+  private passOver(active: IpAddress): void {
+    const index = this.backends.findIndex(({ address }) => address.text === active.text);
+    if (index !== -1) this.proxyCounters.suspect(index, monotonicMs());
   }
 
   private async findNode(election: Election): Promise<ResolvedNode> {

@@ -42,7 +42,12 @@ export type CauseKind =
   | 'bind_failed'
   | 'address_lost';
 
-export type Cause = { readonly kind: CauseKind; readonly text: string };
+export type Cause = {
+  readonly kind: CauseKind;
+  readonly text: string;
+  /** Of `active_silent`: who was the Active, if any was heard. */
+  readonly silent?: IpAddress | undefined;
+};
 
 export type RouterEvent =
   /** The daemon is ready to serve (RFC 9568 6.4.1 Startup). */

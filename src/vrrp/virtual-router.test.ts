@@ -116,6 +116,8 @@ describe('RFC 9568 6.4.2 Backup', () => {
     assert.deepEqual(types(actions), ['send', 'bind', 'announce', 'transition']);
     assert.deepEqual(sent(actions), [212]);
     assert.deepEqual(causes(actions), ['Backup -> Active: no advertisement from 10.0.0.1 for 317 ms']);
+    const [silent] = actions.flatMap((action) => (action.type === 'transition' ? [action.cause.silent] : []));
+    assert.equal(silent?.text, '10.0.0.1', 'who fell silent is told');
   });
 
   test('nothing happens a moment before the timer', () => {

@@ -499,7 +499,7 @@ export class VirtualRouter {
       this.heard === null
         ? `no Active heard for ${Math.round(nowMs - state.sinceMs)} ms`
         : `no advertisement from ${this.heard.address.text} for ${Math.round(nowMs - this.heard.heardAtMs)} ms`;
-    return { kind: 'active_silent', text };
+    return { kind: 'active_silent', text, silent: this.heard?.address };
   }
 
   private onTickWhileActive(state: ActiveState, nowMs: number, actions: Action[]): void {

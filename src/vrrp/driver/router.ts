@@ -39,6 +39,8 @@ export type RouterOptions = {
   readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Called after every change of state, and of who is heard as Active. */
   readonly onChange: () => void;
+  /** This router takes over from an Active that fell silent: its host is most likely lost, with all that ran there. */
+  readonly onLost: (active: IpAddress) => void;
 };
 
 /** The interface, once it can be used. `mac` is null where the link has none (then nothing is announced). */
@@ -356,6 +358,7 @@ export class Router {
     this.since = new Date();
     this.cause = cause;
     this.counters.transitions[cause.kind] = (this.counters.transitions[cause.kind] ?? 0) + 1;
+    if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
     this.conflicts.watch(to === 'Active' ? (this.attachment?.link ?? null) : null);
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
   }
