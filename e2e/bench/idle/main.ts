@@ -1,5 +1,5 @@
 /**
- * `npm run bench:idle -- [--clients 9850]`: what a whole kube-vrrp has in memory while so many clients are connected and
+ * `npm run bench:idle -- [--clients 9700]`: what a whole kube-vrrp has in memory while so many clients are connected and
  * say nothing, on the holder, which carries them, and on a Backup, which knows of them.
  */
 import { parseArgs } from 'node:util';
@@ -11,8 +11,8 @@ import { createLab, VIP_IPV4 } from '../../lab/lab.ts';
 import { enterLab } from '../../lab/privileges.ts';
 import { Readers } from '../../lab/readers.ts';
 
-/** What 20,000 open files allow, at two each. */
-const DEFAULT_CLIENTS = '9850';
+/** What a limit of 20,000 open files allows. */
+const DEFAULT_CLIENTS = '9700';
 const TARGET_MIB = 150;
 
 async function measure(cluster: Cluster): Promise<[holder: Cost, backup: Cost]> {
