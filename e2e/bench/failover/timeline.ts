@@ -52,11 +52,26 @@ function x(ms: number): number {
   return Math.round((LABEL_WIDTH + PLOT_WIDTH * Math.min(1, Math.max(0, share))) * 10) / 10;
 }
 
+/** One path for all of them: hundreds of elements would make the file large. */
+function drawMarks(requests: readonly TimelineRequest[], line: string, color: string): string {
+  const path = requests.map(([startMs]) => `M${x(startMs)} ${line}`).join('');
+  return `<path d="${path}" stroke="${color}" stroke-width="1"/>`;
+}
+
 function drawRow({ scenario, contender, timeline }: Round, y: number): string {
-  const marks = (timeline?.requests ?? []).map(
-    ([startMs, , ok]) =>
-      `<path d="M${x(startMs)} ${y}v${ok ? 10 : 14}" stroke="${ok ? '#16a34a' : '#dc2626'}" stroke-width="1"/>`,
-  );
+  const requests = timeline?.requests ?? [];
+  const marks = [
+    drawMarks(
+      requests.filter(([, , ok]) => ok),
+      `${y}v10`,
+      '#16a34a',
+    ),
+    drawMarks(
+      requests.filter(([, , ok]) => !ok),
+      `${y}v14`,
+      '#dc2626',
+    ),
+  ];
   const bars = (timeline?.spans ?? []).flatMap(([fromMs, toMs, holders]) =>
     holders.map((host) => {
       const width = Math.max(0.5, x(toMs) - x(fromMs));
