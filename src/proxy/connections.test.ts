@@ -57,6 +57,20 @@ describe('what a worker reports', () => {
     );
   });
 
+  test('a port that a client uses again within a batch is open in the end', () => {
+    const report = new ConnectionReport<number>();
+    const { table, followed } = tableOfPorts();
+    report.opens(1, details(7));
+    report.closes(1, 0, 0);
+    report.opens(2, details(7));
+    table.apply(0, report.take() ?? assert.fail());
+    assert.deepEqual([...followed], [7]);
+    report.closes(2, 0, 0);
+    report.opens(3, details(7));
+    table.apply(0, report.take() ?? assert.fail());
+    assert.deepEqual([...followed], [7]);
+  });
+
   test('whatever happens in whatever batches, who follows the table ends up with what is open', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('open' as const), key: fc.nat(20) }),

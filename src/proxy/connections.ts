@@ -111,17 +111,27 @@ export class ConnectionTable {
     const known = this.byWorker.get(worker) ?? new Map<number, OpenedConnection>();
     this.byWorker.set(worker, known);
     if (batch.complete) this.forgetMissing(known, batch.opened);
+    // Ends come before what began later: a client may have used its port again within the batch.
+    const ends = new Map(batch.closed.map((closed) => [closed.id, closed]));
+    for (const id of ends.keys()) this.end(known, ends, id);
     for (const connection of batch.opened) {
       if (known.has(connection.id)) continue;
       known.set(connection.id, connection);
       this.follower.opened(connection);
+      this.end(known, ends, connection.id);
     }
-    for (const closed of batch.closed) {
-      const connection = known.get(closed.id);
-      if (connection === undefined) continue;
-      known.delete(closed.id);
-      this.follower.closed(connection, closed);
-    }
+  }
+
+  private end(
+    known: Map<number, OpenedConnection>,
+    ends: ReadonlyMap<number, ClosedConnection>,
+    id: number,
+  ): void {
+    const connection = known.get(id);
+    const closed = ends.get(id);
+    if (connection === undefined || closed === undefined) return;
+    known.delete(id);
+    this.follower.closed(connection, closed);
   }
 
   private forgetMissing(known: Map<number, OpenedConnection>, all: readonly OpenedConnection[]): void {
