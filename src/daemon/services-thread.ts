@@ -4,6 +4,7 @@ import { isAbandoned } from '../health/abandon.ts';
 import type { BackendHealth, BackendState } from '../health/backend.ts';
 import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
 import { CredentialWatch } from '../health/driver/credential-watch.ts';
+import { errorText } from '../log/error-text.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import { returnFreedMemory } from '../net/process.ts';
@@ -289,5 +290,5 @@ try {
   await admin.listen();
   tell({ type: 'ready' });
 } catch (error) {
-  tell({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+  tell({ type: 'failed', message: errorText(error) });
 }

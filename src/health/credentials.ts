@@ -74,12 +74,18 @@ export function expiryMs({ periods }: Credential): number {
 /** A month: whoever renews by hand has a maintenance window in it. */
 const EXPIRES_SOON_MS = 30 * 24 * 3600 * 1000;
 
-/** One sentence from 30 days before the end of the last certificate on; null earlier. */
-export function describeExpiry(file: CredentialFile, credential: Credential, nowMs: number): string | null {
+/** When it ends, as the beginning of a sentence: from 30 days before the end of the last certificate on; null earlier. */
+export function describeEnd(file: CredentialFile, credential: Credential, nowMs: number): string | null {
   const endMs = expiryMs(credential);
   if (endMs - nowMs > EXPIRES_SOON_MS) return null;
   const verb = endMs < nowMs ? 'has expired' : 'expires';
-  return `${file.key} ${file.path} ${verb} on ${isoTime(endMs)}: ${file.renewal}; the checks then use it without a restart`;
+  return `${file.key} ${file.path} ${verb} on ${isoTime(endMs)}`;
+}
+
+/** The whole sentence for the log: the end, and what to do. Null while describeEnd is. */
+export function describeExpiry(file: CredentialFile, credential: Credential, nowMs: number): string | null {
+  const end = describeEnd(file, credential, nowMs);
+  return end === null ? null : `${end}: ${file.renewal}; the checks then use it without a restart`;
 }
 
 /** What one look at the files found: a sentence when they cannot be used. */

@@ -6,6 +6,7 @@
  * dumps, one at a time; `notifications` carries what the kernel reports, which has the sequence number of whoever
  * caused it, and of which there may be too much.
  */
+import { errorText } from '../log/error-text.ts';
 import {
   createNetlink,
   Flags,
@@ -266,8 +267,9 @@ function throwIfRefused(what: string, message: NetlinkMessage): void {
 /** The library's system errors have a code; its only error without one is that no answer came in time. */
 function netlinkError(what: string, cause: unknown): NetlinkError {
   const code = (cause as { code?: unknown }).code;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new NetlinkError(typeof code === 'string' ? code : 'ETIMEDOUT', `${what}: ${reason}`, { cause });
+  return new NetlinkError(typeof code === 'string' ? code : 'ETIMEDOUT', `${what}: ${errorText(cause)}`, {
+    cause,
+  });
 }
 
 function isInterrupted(message: NetlinkMessage): boolean {

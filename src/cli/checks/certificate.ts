@@ -95,7 +95,7 @@ function tryReadCa(caFile: string): Ca {
     return { pem: readCaInForce(caFile).pem };
   } catch (error) {
     if (!(error instanceof CredentialFileError)) throw error;
-    return { wrong: error.message.replace(/\.$/, ''), missing: !existsSync(caFile) };
+    return { wrong: error.message, missing: !existsSync(caFile) };
   }
 }
 

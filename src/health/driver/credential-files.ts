@@ -13,10 +13,18 @@ import {
   describeNotInForce,
   describeWrong,
 } from '../credentials.ts';
+import { errorText } from '../../log/error-text.ts';
 
 /** What is wrong with the files, as one sentence for people. */
 export class CredentialFileError extends Error {
   override readonly name = 'CredentialFileError';
+  /** The same without what to do. */
+  readonly wrong: string;
+
+  constructor(file: CredentialFile, wrong: string, path = file.path) {
+    super(describeWrong(file, wrong, path));
+    this.wrong = `${path} ${wrong}`;
+  }
 }
 
 /** The keys of the configuration's `health` that name files. */
@@ -42,7 +50,7 @@ export function readCredentials(paths: CredentialPaths, nowMs: number = Date.now
 export function readCaInForce(path: string, nowMs: number = Date.now()): CaCertificates {
   const ca = readCa(path);
   const notInForce = describeNotInForce(ca.periods, nowMs);
-  if (notInForce !== null) throw wrongWith(caFile(path), notInForce);
+  if (notInForce !== null) throw new CredentialFileError(caFile(path), notInForce);
   return ca;
 }
 
@@ -63,12 +71,11 @@ export function readClientPair(certPath: string, keyPath: string): ClientPair {
   const [certificate] = readCertificates(file, cert);
   const key = readText(file, keyPath);
   if (certificate?.checkPrivateKey(readKey(file, key, keyPath)) !== true)
-    throw wrongWith(file, `is not the private key of ${certPath}`, keyPath);
+    throw new CredentialFileError(file, `is not the private key of ${certPath}`, keyPath);
   try {
     createSecureContext({ cert, key });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw wrongWith(file, `is refused by OpenSSL (${reason})`);
+    throw new CredentialFileError(file, `is refused by OpenSSL (${errorText(error)})`);
   }
   return { cert, key, periods: [periodOf(certificate)] };
 }
@@ -85,15 +92,15 @@ const READ_FAILURES: ReadonlyMap<string, string> = new Map([
 function readText(file: CredentialFile, path: string): string {
   try {
     const stats = statSync(path);
-    if (stats.isDirectory()) throw wrongWith(file, 'is a directory', path);
+    if (stats.isDirectory()) throw new CredentialFileError(file, 'is a directory', path);
     // Reading a pipe would wait for its writer.
-    if (!stats.isFile()) throw wrongWith(file, 'is not a file', path);
-    if (stats.size > MAX_FILE_BYTES) throw wrongWith(file, 'is larger than 1 MiB', path);
+    if (!stats.isFile()) throw new CredentialFileError(file, 'is not a file', path);
+    if (stats.size > MAX_FILE_BYTES) throw new CredentialFileError(file, 'is larger than 1 MiB', path);
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof CredentialFileError) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw wrongWith(file, READ_FAILURES.get(code) ?? `cannot be read (${code})`, path);
+    throw new CredentialFileError(file, READ_FAILURES.get(code) ?? `cannot be read (${code})`, path);
   }
 }
 
@@ -103,14 +110,16 @@ const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+?-----END \1-----/g;
 function readCertificates(file: CredentialFile, text: string): X509Certificate[] {
   const blocks = [...text.matchAll(PEM_BLOCK)].map(([block, label = '']) => ({ block, label }));
   // OpenSSL would take the whole ones, and not say a word.
-  if (text.replaceAll(PEM_BLOCK, '').includes('-----BEGIN')) throw wrongWith(file, 'ends within a PEM block');
-  if (blocks.length === 0) throw wrongWith(file, 'is not PEM: it has no -----BEGIN CERTIFICATE----- block');
+  if (text.replaceAll(PEM_BLOCK, '').includes('-----BEGIN'))
+    throw new CredentialFileError(file, 'ends within a PEM block');
+  if (blocks.length === 0)
+    throw new CredentialFileError(file, 'is not PEM: it has no -----BEGIN CERTIFICATE----- block');
   const certificates = blocks
     .filter(({ label }) => label === 'CERTIFICATE')
     .map(({ block }) => parseCertificate(file, block));
   if (certificates.length === 0) {
     const labels = blocks.map(({ label }) => label.toLowerCase()).join(', ');
-    throw wrongWith(file, `holds no certificate, but: ${labels}`);
+    throw new CredentialFileError(file, `holds no certificate, but: ${labels}`);
   }
   return certificates;
 }
@@ -119,7 +128,7 @@ function parseCertificate(file: CredentialFile, block: string): X509Certificate 
   try {
     return new X509Certificate(block);
   } catch {
-    throw wrongWith(file, 'holds a certificate that is damaged');
+    throw new CredentialFileError(file, 'holds a certificate that is damaged');
   }
 }
 
@@ -127,14 +136,10 @@ function readKey(file: CredentialFile, pem: string, path: string): ReturnType<ty
   try {
     return createPrivateKey(pem);
   } catch {
-    throw wrongWith(file, 'is not a private key in PEM without a passphrase', path);
+    throw new CredentialFileError(file, 'is not a private key in PEM without a passphrase', path);
   }
 }
 
 function periodOf({ validFromDate, validToDate }: X509Certificate): Period {
   return { fromMs: validFromDate.getTime(), toMs: validToDate.getTime() };
-}
-
-function wrongWith(file: CredentialFile, wrong: string, path?: string): CredentialFileError {
-  return new CredentialFileError(describeWrong(file, wrong, path));
 }
