@@ -48,6 +48,7 @@ export class PeerChannel {
   private socket: OnLinkUdp | null = null;
   private telling: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
   private reopening: NodeJS.Timeout | null = null;
+  private isClosed = false;
 
   /** Begins to listen, and to tell, at once. */
   constructor(options: PeerChannelOptions) {
@@ -58,6 +59,7 @@ export class PeerChannel {
 
   /** To be called after every change of a share: tells peers when that is due. */
   tellLater(share: ClientShare): void {
+    if (this.isClosed) return;
     const nowMs = monotonicMs();
     const atMs = nowMs + share.dueInMs(nowMs);
     if (atMs === Infinity || (this.telling !== null && this.telling.atMs <= atMs)) return;
@@ -74,7 +76,9 @@ export class PeerChannel {
     return { ...this.counts, rejected: { ...this.rejected } };
   }
 
+  /** Connections end after this, too; no timer for their sake keeps the thread from ending. */
   close(): void {
+    this.isClosed = true;
     if (this.telling !== null) clearTimeout(this.telling.timer);
     if (this.reopening !== null) clearTimeout(this.reopening);
     this.socket?.close();
