@@ -71,10 +71,7 @@ export class ClientShare {
    */
   dueInMs(nowMs: number): number {
     const hasMore = this.sweeping !== null || this.newlyOpened.size > 0 || this.newlyClosed.size > 0;
-    if (hasMore) return SHARE_INTERVAL_MS;
-    if (this.clients.size === 0 && this.emptySweeps === EMPTY_SWEEPS) return Infinity;
-    const sweepMs = this.clients.size === 0 ? EMPTY_SWEEP_MS : SWEEP_MIN_MS;
-    return Math.max(SHARE_INTERVAL_MS, this.sweepStartedMs + sweepMs - nowMs);
+    return hasMore ? SHARE_INTERVAL_MS : Math.max(SHARE_INTERVAL_MS, this.nextSweepMs - nowMs);
   }
 
   /** The messages that are due, as octets; empty while there is nothing to say. To be called when `dueInMs` has passed. */
@@ -105,22 +102,30 @@ export class ClientShare {
     return messages;
   }
 
-  /** A sweep that repeats nobody; false while one is not due. */
-  private startEmptySweep(nowMs: number): boolean {
-    const isDue = this.clients.size === 0 && nowMs - this.sweepStartedMs >= EMPTY_SWEEP_MS;
-    if (!isDue || this.emptySweeps === EMPTY_SWEEPS) return false;
-    this.emptySweeps += 1;
+  /** When the next sweep may begin, unless one is under way. */
+  private get nextSweepMs(): number {
+    if (this.clients.size > 0) return this.sweepStartedMs + SWEEP_MIN_MS;
+    return this.emptySweeps === EMPTY_SWEEPS ? Infinity : this.sweepStartedMs + EMPTY_SWEEP_MS;
+  }
+
+  private beginSweep(nowMs: number): void {
     this.sweepStartedMs = nowMs;
     this.sweep = (this.sweep + 1) & 0xff;
+  }
+
+  /** A sweep that repeats nobody; false while one is not due. */
+  private startEmptySweep(nowMs: number): boolean {
+    if (this.clients.size > 0 || nowMs < this.nextSweepMs) return false;
+    this.emptySweeps += 1;
+    this.beginSweep(nowMs);
     this.sweeping = null;
     return true;
   }
 
   private sweepStep(nowMs: number): ClientKey[] {
     if (this.sweeping === null) {
-      if (this.clients.size === 0 || nowMs - this.sweepStartedMs < SWEEP_MIN_MS) return [];
-      this.sweepStartedMs = nowMs;
-      this.sweep = (this.sweep + 1) & 0xff;
+      if (this.clients.size === 0 || nowMs < this.nextSweepMs) return [];
+      this.beginSweep(nowMs);
       this.sweeping = this.clients.values();
     }
     const repeated: ClientKey[] = [];
