@@ -67,7 +67,6 @@ class Daemon {
   private readonly vitals: SharedArrayBuffer;
   private readonly counters = createProxyCounters();
   private readonly proxyCounters = new ProxyCounters(this.counters);
-  private backends: readonly BackendAddress[] = [];
   private readonly services: Services;
   private readonly log: Log;
   private readonly servicesReady: Promise<void>;
@@ -156,7 +155,6 @@ class Daemon {
       port,
       local: election.interfaces.has(address),
     }));
-    this.backends = backends;
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
     const place: Place = { interfaceName: node.link.name, self: node.self };
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
@@ -223,7 +221,7 @@ class Daemon {
    * begins from now on is good, others come first.
    */
   private passOver(active: IpAddress): void {
-    const index = this.backends.findIndex(({ address }) => address.text === active.text);
+    const index = backendPeers(this.config).findIndex(({ text }) => text === active.text);
     if (index !== -1) this.proxyCounters.suspect(index, monotonicMs());
   }
 

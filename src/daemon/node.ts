@@ -160,19 +160,6 @@ function sourceMessage(
   return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
 }
 
-function sourceProblems(
-  config: Config,
-  link: Link,
-  onLink: readonly InterfaceAddress[],
-  sources: ResolvedNode['sourceByFamily'],
-): (NodeProblem & { readonly family: Family })[] {
-  return familiesWithoutSource(config, sources).map((family) => ({
-    family,
-    reason: 'no-source',
-    text: sourceMessage(family, config, link, onLink),
-  }));
-}
-
 function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProblem {
   const usable = own.filter(({ address }) => !isLinkLocal(address) && !/^(?:127\.|::1$)/.test(address.text));
   const mine = listTexts(usable.map(({ address }) => address.text));
@@ -239,13 +226,17 @@ export function resolveNode(
 
   const onLink = own.filter(({ linkIndex }) => linkIndex === link.index);
   const sourceByFamily = sourcesOn(config, onLink);
-  const problems = [
+  // Where peers lack this node, a link with addresses is not to blame.
+  const lacking = familiesWithoutSource(config, sourceByFamily).filter(
+    (family) => self !== null || onLink.every(({ address }) => address.family !== family),
+  );
+  const problems: NodeProblem[] = [
     ...vipProblems(config, link, onLink),
     ...notAPeer,
-    // Where peers lack this node, a link with addresses is not to blame.
-    ...sourceProblems(config, link, onLink, sourceByFamily).filter(
-      ({ family }) => self !== null || onLink.every(({ address }) => address.family !== family),
-    ),
+    ...lacking.map((family) => ({
+      reason: 'no-source' as const,
+      text: sourceMessage(family, config, link, onLink),
+    })),
   ];
   if (self === null || problems.length > 0) return { ok: false, link, sourceByFamily, problems };
 
