@@ -34,11 +34,7 @@ describe('conflicts', () => {
     name: string,
     labels: Readonly<Record<string, string>>,
   ): Promise<number> {
-    const metrics = await cluster.daemon(host).metrics();
-    return metrics
-      .filter((metric) => metric.name === `kube_vrrp_${name}`)
-      .filter((metric) => Object.entries(labels).every(([key, value]) => metric.labels[key] === value))
-      .reduce((sum, { value }) => sum + value, 0);
+    return cluster.daemon(host).metric(`kube_vrrp_${name}`, labels);
   }
 
   const FORGERIES: readonly {

@@ -143,6 +143,15 @@ export class Daemon {
     return parseMetrics(body);
   }
 
+  /** The sum of the samples of a metric that have these labels, and maybe others; throws when there is none. */
+  async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const samples = (await this.metrics())
+      .filter((metric) => metric.name === name)
+      .filter((metric) => Object.entries(labels).every(([key, value]) => metric.labels[key] === value));
+    if (samples.length === 0) throw new Error(`/metrics has no ${name} with ${JSON.stringify(labels)}`);
+    return samples.reduce((sum, { value }) => sum + value, 0);
+  }
+
   /** Runs another command of the program with the same configuration, such as `drain`. */
   command(...words: readonly string[]): Promise<Output> {
     return runCommand(this.host, this.configFile, ...words);

@@ -32,12 +32,8 @@ async function seesDown(cluster: Cluster, observer: Host, lost: Host): Promise<v
 }
 
 /** How many clients of `observer` have been sent to the API server of `lost` in vain. */
-async function connectFailures(cluster: Cluster, observer: Host, lost: Host): Promise<number | undefined> {
-  const metrics = await cluster.daemon(observer).metrics();
-  return metrics.find(
-    ({ name, labels }) =>
-      name === 'kube_vrrp_backend_connect_failures_total' && labels['backend'] === idOf(lost),
-  )?.value;
+function connectFailures(cluster: Cluster, observer: Host, lost: Host): Promise<number> {
+  return cluster.daemon(observer).metric('kube_vrrp_backend_connect_failures_total', { backend: idOf(lost) });
 }
 
 describe('three nodes with the default configuration', () => {

@@ -19,21 +19,23 @@ const READERS = 1000;
 /** The target is 1 s; an HTTP/2 ping, the clients' own way to find out, takes 30 s and more. */
 const NOTICED_MS = 5000;
 
-/** A metric of the daemon on a host, summed over its labels. */
-async function metric(cluster: Cluster, host: Host, name: string): Promise<number> {
-  const samples = await cluster.daemon(host).metrics();
-  return samples.filter((sample) => sample.name === name).reduce((sum, { value }) => sum + value, 0);
-}
+/** The word of an end may be lost, as when a link has just come up: three sweeps, of 10 s each, make it good. */
+const SWEPT_MS = 40_000;
 
 async function eachKnows(cluster: Cluster, hosts: readonly Host[], count: number): Promise<void> {
+  let known: number[] = [];
   await eventually(
     async () => {
-      const known = await Promise.all(
-        hosts.map((host) => metric(cluster, host, 'kube_vrrp_takeover_known_clients')),
+      known = await Promise.all(
+        hosts.map((host) => cluster.daemon(host).metric('kube_vrrp_takeover_known_clients')),
       );
       return known.every((clients) => clients === count);
     },
-    { what: `the Backups to know exactly ${count} clients`, otherwise: () => cluster.describe() },
+    {
+      what: `the Backups to know exactly ${count} clients`,
+      deadlineMs: SWEPT_MS,
+      otherwise: () => `they know ${known.join(' and ')}\n${cluster.describe()}`,
+    },
   );
 }
 
@@ -140,7 +142,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       await holder.linkUp();
       await cluster.settled();
       assert.equal(clients.delays(quietFromMs).ended.length, 0, cluster.describe(quietFromMs));
-      assert.equal(await metric(cluster, holder, 'kube_vrrp_takeover_shared_clients'), 0);
+      assert.equal(await cluster.daemon(holder).metric('kube_vrrp_takeover_shared_clients'), 0);
     });
 
     test('a holder that cannot tell its peers: its clients are late, nobody else is hurt', async () => {
@@ -175,7 +177,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const [target, peer] = cluster.hosts as [Host, Host];
       const toAddress = vip === VIP_IPV4 ? target.ipv4 : (target.ipv6 ?? '');
       const rejected = (): Promise<number> =>
-        metric(cluster, target, 'kube_vrrp_takeover_messages_rejected_total');
+        cluster.daemon(target).metric('kube_vrrp_takeover_messages_rejected_total');
       const countBefore = await rejected();
       await sendUdp(peer, toAddress, 64);
       await sendUdp(peer, toAddress, 255);

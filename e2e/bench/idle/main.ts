@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { formatTable } from '../../demo/timeline.ts';
 import { Cluster, PROXY_PORT } from '../../lab/cluster.ts';
 import { type Cost, formatCost, measureCost } from '../../lab/cost.ts';
+import type { Host } from '../../lab/host.ts';
 import { createLab, VIP_IPV4 } from '../../lab/lab.ts';
 import { enterLab } from '../../lab/privileges.ts';
 import { Readers } from '../../lab/readers.ts';
@@ -17,11 +18,9 @@ const TARGET_MIB = 150;
 
 async function measure(cluster: Cluster): Promise<[holder: Cost, backup: Cost]> {
   const holder = await cluster.oneHolder();
-  const [backup = holder] = cluster.others(holder);
-  const pids = [holder, backup].map((host) => cluster.daemon(host).pid);
-  const [first, second] = await Promise.all(pids.map((pid) => measureCost(pid)));
-  if (first === undefined || second === undefined) throw new Error('there is no Backup');
-  return [first, second];
+  const [backup] = cluster.others(holder) as [Host];
+  const costOf = (host: Host): Promise<Cost> => measureCost(cluster.daemon(host).pid);
+  return Promise.all([costOf(holder), costOf(backup)]);
 }
 
 async function main(): Promise<number> {
