@@ -71,6 +71,6 @@ describe('a real control plane, split one against two', () => {
     });
     await cluster.client().steady(monotonicMs(), QUORUM_MS);
     t.diagnostic(`after healing: ${describeDisruption(cluster.client().disruption(healedAtMs))}`);
-    assertVipStayed(cluster, winner, wonAtMs);
+    await assertVipStayed(cluster, winner, wonAtMs);
   });
 });

@@ -79,7 +79,7 @@ describe('conflicts', () => {
         .log(fromMs)
         .filter(({ msg }) => says.test(msg));
       assert.equal(lines.length, 1, cluster.describe(fromMs));
-      assertVipStayed(cluster, holder, fromMs);
+      await assertVipStayed(cluster, holder, fromMs);
     });
   }
 

@@ -27,7 +27,14 @@ export function assertNoTwoHolders(
 }
 
 /** At every moment since `fromMs`, exactly this host had the VIP: it did not move, and nobody else had it. */
-export function assertVipStayed(cluster: Cluster, holder: Host, fromMs: number, vip = VIP_IPV4): void {
+export async function assertVipStayed(
+  cluster: Cluster,
+  holder: Host,
+  fromMs: number,
+  vip = VIP_IPV4,
+): Promise<void> {
+  // Until now: what is asked right after `fromMs` may not have been looked at even once.
+  await cluster.lab.lookAgain();
   const spans = cluster.lab.timeline.spans(vip, fromMs);
   const stayed = spans.length === 1 && spans[0]?.holders.join() === holder.name;
   assert.ok(stayed, `the VIP moved from ${holder.name}\n${cluster.describe(fromMs)}`);

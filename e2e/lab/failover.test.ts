@@ -94,7 +94,7 @@ describe('three nodes with the default configuration', () => {
     const backAtMs = monotonicMs();
     await holder.linkUp();
     await cluster.settled();
-    assertVipStayed(cluster, successor, backAtMs);
+    await assertVipStayed(cluster, successor, backAtMs);
     assertNoTwoHolders(cluster, fromMs);
   });
 
@@ -117,7 +117,7 @@ describe('three nodes with the default configuration', () => {
     const restartedAtMs = monotonicMs();
     cluster.startDaemon(holder);
     await cluster.settled();
-    assertVipStayed(cluster, successor, restartedAtMs);
+    await assertVipStayed(cluster, successor, restartedAtMs);
   });
 
   test('a daemon started where a VIP was left sweeps it first', async () => {
@@ -160,9 +160,9 @@ describe('three nodes with the default configuration', () => {
     assert.equal(announcements, 0, JSON.stringify(sent));
     // One, of priority 0, may tell that it gives up what it had.
     assert.ok(advertisements <= 1, JSON.stringify(sent));
-    assertVipStayed(cluster, successor, continuedAtMs);
+    await assertVipStayed(cluster, successor, continuedAtMs);
     assert.equal(await cluster.settled(), successor);
-    assertVipStayed(cluster, successor, continuedAtMs);
+    await assertVipStayed(cluster, successor, continuedAtMs);
   });
 
   test('SIGTERM: handed over without a failed request to speak of, exit status 0', async (t) => {
@@ -216,7 +216,7 @@ describe('three nodes with the default configuration', () => {
     assert.equal(undrained.exitCode, 0, undrained.stdout + undrained.stderr);
     assert.equal((await daemon.status()).drained, false);
     await cluster.settled();
-    assertVipStayed(cluster, third!, undrainedAtMs);
+    await assertVipStayed(cluster, third!, undrainedAtMs);
   });
 
   test('a planned handover resets a watch that only reads, so that it goes on at the new holder', async (t) => {

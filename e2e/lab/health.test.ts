@@ -84,13 +84,13 @@ describe('API servers come and go', () => {
     t.diagnostic(`local API server killed: ${describeDisruption(disruption)}`);
     // A refused connection goes to the next backend at once; only requests under way at the kill may be lost.
     assert.ok(disruption.failed <= 3, cluster.describe(fromMs));
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     const laterMs = monotonicMs();
     await cluster.client().steady();
     assert.ok(!cluster.client().answeredBy(laterMs).has(holder.name));
     await cluster.apiServer(holder).start();
     await cluster.settled();
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('an API server fails its health check: the VIP stays, its connections move to another', async (t) => {
@@ -109,7 +109,7 @@ describe('API servers come and go', () => {
       what: 'the watch to move to a healthy API server',
     });
     assert.ok(disruption.failed <= 2, cluster.describe(fromMs));
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     await watcher.stop();
     cluster.apiServer(server).recover();
     await cluster.settled();
@@ -125,10 +125,10 @@ describe('API servers come and go', () => {
     t.diagnostic(`local API server hangs: ${describeDisruption(disruption)}`);
     // Three checks of 2 s each, begun each second, and one that was just over: less than 10 s.
     assert.ok(disruption.outageMs <= 10_000, cluster.describe(fromMs));
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     cluster.apiServer(holder).thaw();
     await cluster.settled();
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('all API servers unhealthy and back: nothing moves, established connections survive', async (t) => {
@@ -153,7 +153,7 @@ describe('API servers come and go', () => {
     assert.deepEqual(watcher.interruptions(fromMs), []);
     await watcher.stop();
     assert.equal(await cluster.settled(), holder);
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('all API servers dead and back: clients are refused at once, nothing moves, service resumes', async (t) => {
@@ -176,7 +176,7 @@ describe('API servers come and go', () => {
     const backAtMs = monotonicMs();
     await client.steady(backAtMs);
     assert.equal(await cluster.settled(), holder);
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('a holder that can reach no API server gives the VIP to a node that can', async (t) => {
@@ -198,6 +198,6 @@ describe('API servers come and go', () => {
     await holder.ip(...others.map(({ ipv4 }) => `route del blackhole ${ipv4}/32`));
     await cluster.apiServer(holder).start();
     assert.equal(await cluster.settled(), successor);
-    assertVipStayed(cluster, successor, healedAtMs);
+    await assertVipStayed(cluster, successor, healedAtMs);
   });
 });

@@ -107,7 +107,7 @@ describe('hostile packets', () => {
       assert.equal(total(counts) - total(old), TIMES * FORGERIES.length);
       assert.ok(grown.length >= 7, 'too many kinds share a reason');
     }
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     assert.equal(await cluster.settled(), holder);
   });
 
@@ -129,7 +129,7 @@ describe('hostile packets', () => {
     assert.ok(lines <= 2 * FORGERIES.length, cluster.describe(fromMs));
     // The forger, three daemons that count and the client share the machine: a request now and then may be late.
     assert.ok(failed <= requests / 10, cluster.describe(fromMs));
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('a valid advertisement of the highest priority in the name of a peer: VRRP must believe it, not for long', async () => {
@@ -217,7 +217,7 @@ describe('hostile packets in unicast', () => {
           { what: `${host.name} to reject it`, otherwise: () => cluster.describe(fromMs) },
         );
       }
-      assertVipStayed(cluster, holder, fromMs);
+      await assertVipStayed(cluster, holder, fromMs);
     } finally {
       await lab.remove();
     }

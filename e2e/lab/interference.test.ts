@@ -79,7 +79,7 @@ describe('interference from outside', () => {
     const backAtMs = monotonicMs();
     await holder.createInterface();
     assert.equal(await cluster.settled(), successor);
-    assertVipStayed(cluster, successor, backAtMs);
+    await assertVipStayed(cluster, successor, backAtMs);
   });
 
   test('the interface of the holder comes back under another name: the daemon stays up and joins again there', async () => {
@@ -119,7 +119,7 @@ describe('interference from outside', () => {
     await late.createInterface();
     await daemon.logged('that it is a Backup', ({ fields }) => fields['to'] === 'Backup');
     assert.equal(await cluster.settled(), holder);
-    assertVipStayed(cluster, holder, joinedAtMs);
+    await assertVipStayed(cluster, holder, joinedAtMs);
     assert.equal((await late.get('/readyz')).status, 200);
   });
 });

@@ -23,7 +23,7 @@ test(`every core busy and the proxy at full throughput for ${SECONDS} s: no fals
     t.diagnostic(`${report.mibPerSecond.toFixed(0)} MiB/s through the VIP`);
     t.diagnostic(`advertisements late by ${formatLateness(report.lateness)}`);
     assert.deepEqual(report.transitions, [], cluster.describe(fromMs));
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     assert.ok(report.mibPerSecond > 1, 'the client got next to nothing: there was no load on the proxy');
     const sent = report.lateness.reduce((sum, { count }) => sum + count, 0);
     assert.ok(sent >= SECONDS * 9, `${sent} advertisements in ${SECONDS} s`);

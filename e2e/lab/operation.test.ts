@@ -120,7 +120,7 @@ describe('operation', () => {
       what: 'three renewals',
       deadlineMs: 10_000,
     });
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('status prints who holds the VIP, for people and for scripts', async () => {
@@ -153,7 +153,7 @@ describe('operation', () => {
     const fromMs = monotonicMs();
     const results = await Promise.all([holder, backup].map((host) => cluster.runCommand(host, 'check')));
     for (const { exitCode, stdout, stderr } of results) assert.equal(exitCode, 0, stdout + stderr);
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
   });
 
   test('a steady daemon costs little', async (t) => {

@@ -108,7 +108,7 @@ describe('partition and heal', () => {
     const healedAtMs = monotonicMs();
     await passAllFrames(lab);
     assert.equal(await cluster.settled(), successor);
-    assertVipStayed(cluster, successor, healedAtMs);
+    await assertVipStayed(cluster, successor, healedAtMs);
   });
 
   test('VRRP blocked while TCP passes: every node holds the VIP, clients are served, and one keeps it when VRRP passes', async (t) => {
@@ -156,7 +156,7 @@ describe('partition and heal', () => {
     );
     cluster.apiServer(minority).recover();
     assert.equal(await cluster.settled(), winner);
-    assertVipStayed(cluster, winner, wonAtMs);
+    await assertVipStayed(cluster, winner, wonAtMs);
   });
 
   test('a slow segment moves nothing', async (t) => {
@@ -165,7 +165,7 @@ describe('partition and heal', () => {
     for (const host of lab.everyone) await slowDown(lab, host);
     await eventually(() => monotonicMs() >= fromMs + SLOW_MS, { what: 'the segment to be slow for a while' });
     t.diagnostic(`slow: ${describeDisruption(cluster.client().disruption(fromMs))}`);
-    assertVipStayed(cluster, holder, fromMs);
+    await assertVipStayed(cluster, holder, fromMs);
     for (const host of lab.everyone)
       await run('tc', ['-n', lab.bridgeNamespace, 'qdisc', 'del', 'dev', host.name, 'root']);
     assert.equal(await cluster.settled(), holder);
