@@ -1,7 +1,7 @@
 /** An AF_PACKET socket on one link: whole Ethernet frames in and out, without ever blocking (packet(7)). */
 import { lastError, libc } from './libc.ts';
 import { NetError } from './net-error.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './socket-filter.ts';
+import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;

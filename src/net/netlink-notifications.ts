@@ -7,7 +7,7 @@ import koffi from 'koffi';
 
 import { lastError, libc } from './libc.ts';
 import { NetError } from './net-error.ts';
-import { SOL_SOCKET } from './socket-filter.ts';
+import { SOL_SOCKET } from './bpf.ts';
 
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;

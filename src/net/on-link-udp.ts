@@ -4,9 +4,10 @@
  */
 import { createSocket } from 'node:dgram';
 import { type IpAddress, parseSocketAddress } from '../ip/address.ts';
+import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './bpf.ts';
 import { lastError, libc } from './libc.ts';
 import { AF_INET, AF_INET6, encodeSocketAddress } from './socket-address.ts';
-import { SENT_ON_LINK, SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './socket-filter.ts';
+import { SENT_ON_LINK } from './vrrp-filters.ts';
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;

@@ -13,7 +13,7 @@ import {
   neighborSolicitation,
 } from './frames.ts';
 import { type EthernetLink, LinkSocket } from './link-socket.ts';
-import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './socket-filter.ts';
+import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './neighbor-filters.ts';
 
 /** RFC 5227 1.1, PROBE_NUM. A lost frame must not pass for a free address. */
 const QUESTIONS = 3;

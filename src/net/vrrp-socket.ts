@@ -10,6 +10,7 @@ import raw from 'raw-socket';
 
 import { type Family, type IpAddress, ipFromOctets, parseIp } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
+import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './bpf.ts';
 import {
   hasOctetsAt,
   IPV4_HEADER_BYTES,
@@ -20,13 +21,7 @@ import {
 } from './frames.ts';
 import { errnoCodeOfText } from './libc.ts';
 import { NetError } from './net-error.ts';
-import {
-  hopLimit255To,
-  OFF_LINK_BYTES,
-  SO_ATTACH_FILTER,
-  SOL_SOCKET,
-  withFilterProgram,
-} from './socket-filter.ts';
+import { hopLimit255To, OFF_LINK_BYTES } from './vrrp-filters.ts';
 
 /** RFC 9568 5.1.1.2, 5.1.2.2 */
 export const VRRP_GROUP: Record<Family, IpAddress> = {

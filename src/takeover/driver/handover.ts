@@ -12,7 +12,7 @@ import { monotonicMs } from '../../net/clock.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../net/frames.ts';
 import { type LinkFacts, readLinkFacts } from '../../net/link-facts.ts';
 import { LinkSocket } from '../../net/link-socket.ts';
-import { segmentsTo } from '../../net/socket-filter.ts';
+import { segmentsTo } from '../../net/tcp-filters.ts';
 import { StrayListener } from '../../net/stray-listener.ts';
 import { decodeHandoverNotice, encodeHandoverNotice, type HandoverNotice } from '../handover-notice.ts';
 import { packetsToHandOn, readSegment, type Service } from '../segment.ts';

@@ -13,7 +13,7 @@ import { monotonicMs } from '../../net/clock.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../../net/frames.ts';
 import { EVERY_LINK, LinkSocket } from '../../net/link-socket.ts';
 import { SegmentSocket } from '../../net/segment-socket.ts';
-import { bareSegmentsTo } from '../../net/socket-filter.ts';
+import { bareSegmentsTo } from '../../net/tcp-filters.ts';
 import { type Fate, ResetPlan } from '../reset-plan.ts';
 import { promptSegment, readWord, resetSegment, type Service } from '../segment.ts';
 import type { ClientKey } from '../tuple.ts';

@@ -1,0 +1,105 @@
+/** Filters of TCP segments. */
+import type { IpAddress } from '../ip/address.ts';
+import {
+  addressIs,
+  allOf,
+  AND,
+  INDEX_IS,
+  INDEX_IS_ACCUMULATOR,
+  type Instruction,
+  JUMP,
+  JUMP_IF_EQUAL,
+  JUMP_IF_GREATER,
+  LOAD_BYTE_AT,
+  LOAD_BYTE_AT_INDEX,
+  LOAD_HALF_AT,
+  LOAD_HALF_AT_INDEX,
+  MODULO,
+  NETWORK_HEADER,
+  octetIs,
+  OTHERWISE,
+  RETURN,
+  RETURN_ACCUMULATOR,
+  SHIFT_LEFT,
+  SHIFT_RIGHT,
+  type SocketFilter,
+} from './bpf.ts';
+import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
+
+const TCP_PROTOCOL = 6;
+/** Where an IP header names the protocol, the destination, and the length of the packet or of what follows it. */
+const IPV4_OFFSETS = { protocol: 9, destination: 16, length: 2 };
+const IPV6_OFFSETS = { protocol: 6, destination: 24, length: 4 };
+const TCP_DESTINATION_PORT_OFFSET = 2;
+const TCP_FLAGS_OFFSET = 13;
+const FLAGS_FIN_SYN_RST_ACK = 0x17;
+const FLAG_SYN = 0x02;
+const FLAG_RST = 0x04;
+const FLAGS_FIN_SYN_RST = 0x07;
+const FLAG_ACK = 0x10;
+/** Header and options of a segment without data. */
+const BARE_SEGMENT_MAX_BYTES = 60;
+
+/** Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. */
+export function bareSegmentsTo(destination: IpAddress): SocketFilter {
+  const isIpv4 = destination.family === 'IPv4';
+  const headerBytes = isIpv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+  const maxLength = BARE_SEGMENT_MAX_BYTES + (isIpv4 ? headerBytes : 0);
+  return allOf([
+    ...segmentTo(destination),
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + (isIpv4 ? IPV4_OFFSETS : IPV6_OFFSETS).length],
+    [JUMP_IF_GREATER, OTHERWISE, 0, maxLength],
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
+    [AND, 0, 0, FLAGS_FIN_SYN_RST_ACK],
+    [JUMP_IF_EQUAL, 3, 0, FLAG_SYN],
+    [JUMP_IF_EQUAL, 2, 0, FLAG_ACK],
+    [AND, 0, 0, FLAGS_FIN_SYN_RST],
+    [JUMP_IF_EQUAL, 0, OTHERWISE, FLAG_RST],
+  ]);
+}
+
+/** Of all packets, only TCP segments to one address and port, without IPv4 options or IPv6 extension headers. */
+export function segmentsTo(destination: IpAddress, port: number): SocketFilter {
+  const headerBytes = destination.family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+  return allOf([
+    ...segmentTo(destination),
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_DESTINATION_PORT_OFFSET],
+    [JUMP_IF_EQUAL, 0, OTHERWISE, port],
+  ]);
+}
+
+/** Checks that a packet is a TCP segment to this address. */
+function segmentTo(destination: IpAddress): Instruction[] {
+  const offsets = destination.family === 'IPv4' ? IPV4_OFFSETS : IPV6_OFFSETS;
+  return [
+    ...octetIs(NETWORK_HEADER + offsets.protocol, TCP_PROTOCOL),
+    ...addressIs(NETWORK_HEADER + offsets.destination, destination),
+  ];
+}
+
+/**
+ * For a group of listeners on one port (SO_ATTACH_REUSEPORT_CBPF): spreads SYNs over the first `listeners` of them, by
+ * the client's port, and gives the next one what belongs to no connection. The answer to a SYN does not come here: the
+ * kernel knows whose it is. Offsets are from the network header, as the data begins behind the TCP header.
+ */
+export function strayListenerAfter(listeners: number): SocketFilter {
+  return [
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER],
+    [SHIFT_RIGHT, 0, 0, 4],
+    [JUMP_IF_EQUAL, 0, 5, 4],
+    // IPv4: the header's length is in words, in the low half of its first octet.
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER],
+    [AND, 0, 0, 0x0f],
+    [SHIFT_LEFT, 0, 0, 2],
+    [INDEX_IS_ACCUMULATOR, 0, 0, 0],
+    [JUMP, 0, 0, 1],
+    [INDEX_IS, 0, 0, IPV6_HEADER_BYTES],
+    [LOAD_BYTE_AT_INDEX, 0, 0, NETWORK_HEADER + TCP_FLAGS_OFFSET],
+    [AND, 0, 0, FLAG_SYN | FLAG_ACK],
+    [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
+    [RETURN, 0, 0, listeners],
+    [LOAD_HALF_AT_INDEX, 0, 0, NETWORK_HEADER],
+    [MODULO, 0, 0, listeners],
+    [RETURN_ACCUMULATOR, 0, 0, 0],
+  ];
+}

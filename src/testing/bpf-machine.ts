@@ -1,0 +1,38 @@
+/** The kernel's machine for classic BPF, as far as the programs of this project use it. */
+import assert from 'node:assert/strict';
+
+import {
+  JUMP,
+  JUMP_IF_EQUAL,
+  LOAD_BYTE_AT,
+  LOAD_HALF_AT,
+  NETWORK_HEADER,
+  RETURN,
+  type SocketFilter,
+} from '../net/bpf.ts';
+
+/** What the programs here return of a packet that they want whole. */
+export const KEPT = 0xffff;
+export const DROPPED = 0;
+
+/** How many octets of the packet, which begins at the network header, the filter keeps. Loads past its end drop it. */
+export function octetsKept(filter: SocketFilter, packet: Uint8Array): number {
+  const octets = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  let accumulator = 0;
+  for (let at = 0; ; at += 1) {
+    const [code, whenTrue, whenFalse, operand] = filter[at] ?? assert.fail('ran off the end of the program');
+    if (code === RETURN) return operand;
+    if (code === JUMP) at += operand;
+    else if (code === JUMP_IF_EQUAL) {
+      assert.ok(whenTrue <= 255 && whenFalse <= 255, 'a jump further than its octet says');
+      at += accumulator === operand ? whenTrue : whenFalse;
+    } else {
+      const offset = operand - NETWORK_HEADER;
+      const length = code === LOAD_BYTE_AT ? 1 : code === LOAD_HALF_AT ? 2 : 4;
+      if (offset + length > packet.length) return DROPPED;
+      accumulator = octets.getUint8(offset);
+      for (let next = 1; next < length; next += 1)
+        accumulator = accumulator * 256 + octets.getUint8(offset + next);
+    }
+  }
+}
