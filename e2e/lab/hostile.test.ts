@@ -123,7 +123,7 @@ describe('hostile packets', () => {
     const lines = Math.max(...cluster.hosts.map((host) => cluster.daemon(host).log(fromMs).length));
     const { failed, requests } = cluster.client().disruption(fromMs);
     t.diagnostic(
-      `6000 packets in ${(monotonicMs() - fromMs).toFixed(0)} ms: ${counted} counted, ${lines} log lines`,
+      `${10 * 50 * FORGERIES.length} packets in ${(monotonicMs() - fromMs).toFixed(0)} ms: ${counted} counted, ${lines} log lines`,
     );
     assert.ok(counted > 0);
     assert.ok(lines <= 2 * FORGERIES.length, cluster.describe(fromMs));
@@ -147,7 +147,7 @@ describe('hostile packets', () => {
 });
 
 describe('a flood', () => {
-  test('50,000 a second of every kind: the log stays short, each kind is counted, and the election works after it', async (t) => {
+  test('50,000 a second of every kind: the VIP stays, the log stays short, and each kind is counted', async (t) => {
     const lab = await createLab({ hosts: 4, clients: 1, ipv6: false });
     try {
       // Half a second, so that what moves the VIP is the flood and not a machine that the flood keeps busy.
@@ -189,9 +189,13 @@ describe('a flood', () => {
         // The election is one thread, and so is the rest that this could cost anything.
         assert.ok(cpuPercent <= 150, `${cpuPercent}`);
       }
-      // Not asserted: where the nodes do not get the CPU to read all that comes, advertisements are lost among it.
+      const unread = await Promise.all(
+        cluster.hosts.map((host) => cluster.daemon(host).metric('kube_vrrp_packets_unread_total')),
+      );
+      t.diagnostic(`dropped by the kernel, unread: ${unread.join(', ')}`);
       t.diagnostic(lab.timeline.describe(VIP_IPV4, fromMs));
-      await cluster.settled();
+      await assertVipStayed(cluster, holder, fromMs);
+      assert.equal(await cluster.settled(), holder);
     } finally {
       await lab.remove();
     }

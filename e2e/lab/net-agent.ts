@@ -118,6 +118,7 @@ function openVrrp({ name, link, source, multicast, throwsAt }: VrrpOpening): voi
     link,
     source: ip(source),
     multicast,
+    expected: { vrid: 51, version: 3, sources: null },
     onDatagram: (datagram) => {
       event(name, wireDatagram(datagram));
       if (throwsAt === undefined) return;
@@ -172,8 +173,10 @@ const actions: Record<string, (...given: never[]) => unknown> = {
     block(forMs);
     const drained: WireDatagram[] = [];
     return limits.map((limit, index) => {
-      const take = index === 0 ? 'discard' : (datagram: VrrpDatagram) => drained.push(wireDatagram(datagram));
-      return { count: socketNamed(name).drain(take, limit), drained: [...drained] };
+      const socket = socketNamed(name);
+      const take = (datagram: VrrpDatagram): unknown => drained.push(wireDatagram(datagram));
+      const count = index === 0 ? socket.discard(limit) : socket.drain(take, limit);
+      return { count, drained: [...drained] };
     });
   },
   closeVrrp: (name: string) => socketNamed(name).close(),

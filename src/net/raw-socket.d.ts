@@ -1,4 +1,4 @@
-/** The part of raw-socket 1.8.1 (index.js, src/raw.cc) that vrrp-socket.ts uses; the package has no types. */
+/** The part of raw-socket 1.8.1 (index.js, src/raw.cc) that raw-ip-socket.ts uses; the package has no types. */
 declare module 'raw-socket' {
   /** The native socket: every call is the system call, at once. */
   interface SocketWrap {
@@ -6,6 +6,10 @@ declare module 'raw-socket' {
     send(data: Buffer, offset: number, length: number, address: string, done: (bytes: number) => void): void;
     /** recvfrom(2). `done` is called before this returns. Throws, also when nothing is queued (EAGAIN). */
     recv(into: Buffer, done: (into: Buffer, bytes: number, source: string) => void): void;
+    /** Whether to call for what can be received, and for room to send. */
+    pause(receiving: boolean, sending: boolean): void;
+    /** getsockopt(2) into the buffer; returns the length of the value. */
+    getOption(level: number, option: number, into: Buffer, length: number): number;
     on(event: 'recvReady', listener: () => void): void;
     removeAllListeners(event: 'recvReady'): void;
   }

@@ -7,14 +7,26 @@ import {
   checked,
   DROP,
   type Instruction,
+  JUMP,
+  JUMP_IF_GREATER,
+  LOAD_HALF_AT,
   NETWORK_HEADER,
   octetIs,
+  OTHERWISE,
   RETURN,
   type SocketFilter,
 } from './bpf.ts';
+import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
 
 const HOP_LIMIT_OFFSET: Record<Family, number> = { IPv4: 8, IPv6: 7 };
+const SOURCE_OFFSET: Record<Family, number> = { IPv4: 12, IPv6: 8 };
 const IPV6_DESTINATION_OFFSET = 24;
+/** Where a header has the length of the packet (IPv4), or of what follows the header (IPv6). */
+const LENGTH_OFFSET: Record<Family, number> = { IPv4: 2, IPv6: 4 };
+/** Version 4, and five words of header. */
+const IPV4_WITHOUT_OPTIONS = 0x45;
+/** The low half of a VRRP message's first octet (RFC 9568 5.2.2). */
+const ADVERTISEMENT = 1;
 
 /** Of all packets, only those with TTL or hop limit 255: sent on this link, as a router would have lowered it (RFC 5082). */
 export const SENT_ON_LINK: Record<Family, SocketFilter> = {
@@ -42,4 +54,64 @@ export function hopLimit255To(destination: IpAddress): SocketFilter {
 
 function isSentOnLink(family: Family): Instruction[] {
   return octetIs(NETWORK_HEADER + HOP_LIMIT_OFFSET[family], 255);
+}
+
+/** Checks that there are the two octets of a message which are looked at: to load what is not there drops the packet. */
+function isLongEnough(family: Family): Instruction[] {
+  const tooShort = (family === 'IPv4' ? IPV4_HEADER_BYTES : 0) + 1;
+  return [
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + LENGTH_OFFSET[family]],
+    [JUMP_IF_GREATER, 0, OTHERWISE, tooShort],
+  ];
+}
+
+/** What marks the advertisements of one virtual router before they are decoded. */
+export type ExpectedAdvertisements = {
+  /** 1-255 */
+  readonly vrid: number;
+  readonly version: 2 | 3;
+  /** Who sends them, 255 at most; null: anybody on the link. */
+  readonly sources: readonly IpAddress[] | null;
+};
+
+/**
+ * Shares VRRP out to two sockets: one that an advertisement which could be accepted comes to, and one for all the rest,
+ * so that no amount of that fills the queue of the former. Over IPv6 both want only what hopLimit255To leaves.
+ */
+export function advertisementFilters(
+  destination: IpAddress,
+  expected: ExpectedAdvertisements,
+): { readonly expected: SocketFilter; readonly unexpected: SocketFilter } {
+  const rest = destination.family === 'IPv4' ? [ACCEPT] : hopLimit255To(destination);
+  return {
+    expected: sharedOut(destination, expected, { verdict: ACCEPT, rest: [DROP] }),
+    unexpected: sharedOut(destination, expected, { verdict: DROP, rest }),
+  };
+}
+
+/** `verdict` for what is expected; `rest` goes on with what is not. */
+function sharedOut(
+  destination: IpAddress,
+  { vrid, version, sources }: ExpectedAdvertisements,
+  { verdict, rest }: { readonly verdict: Instruction; readonly rest: SocketFilter },
+): SocketFilter {
+  const { family } = destination;
+  const messageAt = NETWORK_HEADER + (family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
+  const header = [
+    // Without options, as the message is looked for where it then is; and IPv4 sockets tell destinations apart.
+    ...(family === 'IPv4'
+      ? octetIs(NETWORK_HEADER, IPV4_WITHOUT_OPTIONS)
+      : addressIs(NETWORK_HEADER + IPV6_DESTINATION_OFFSET, destination)),
+    ...isSentOnLink(family),
+    ...isLongEnough(family),
+    ...octetIs(messageAt, (version << 4) | ADVERTISEMENT),
+    ...octetIs(messageAt + 1, vrid),
+  ];
+  const fromSource = (source: IpAddress): Instruction[] => [
+    ...checked(addressIs(NETWORK_HEADER + SOURCE_OFFSET[family], source), 1),
+    verdict,
+  ];
+  const fromSources = sources === null ? [verdict] : sources.flatMap(fromSource);
+  // A conditional jump reaches 255 instructions, and the sources can be more: `rest` stands on both sides of them.
+  return [...checked(header, 1), [JUMP, 0, 0, rest.length], ...rest, ...fromSources, ...rest];
 }

@@ -1,16 +1,15 @@
 /**
- * The raw IP socket of the election (raw(7), protocol 112), one per family. Main thread only: raw-socket is not
- * context-aware and fails to load in a worker.
+ * The raw IP sockets of the election (raw(7), protocol 112), two per virtual router. Main thread only. One is for what
+ * its advertisements look like and is read to the end; the other is for all else that comes to VRRP's group, which is
+ * read to be counted and named in the log, at a bounded rate. So a flood costs no advertisement its place in the queue,
+ * and not more than that rate of the processor.
  *
- * Sending is the system call itself, never raw-socket's queue: after a stall a queue would replay advertisements.
  * Both IP headers are written here, so source and TTL are ours for multicast and unicast alike; an IPv6 raw socket
  * takes neither from IPV6_PKTINFO (the kernel keeps that option's address without using it).
  */
-import raw from 'raw-socket';
-
 import { type Family, type IpAddress, ipFromOctets, parseIp } from '../ip/address.ts';
-import { errorText } from '../log/error-text.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './bpf.ts';
+import type { SocketFilter } from './bpf.ts';
+import { monotonicMs } from './clock.ts';
 import {
   hasOctetsAt,
   IPV4_HEADER_BYTES,
@@ -19,9 +18,9 @@ import {
   writeVrrpIpv4Header,
   writeVrrpIpv6Header,
 } from './frames.ts';
-import { errnoCodeOfText } from './libc.ts';
 import { NetError } from './net-error.ts';
-import { hopLimit255To, OFF_LINK_BYTES } from './vrrp-filters.ts';
+import { RawIpSocket, type RawPacket } from './raw-ip-socket.ts';
+import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from './vrrp-filters.ts';
 
 /** RFC 9568 5.1.1.2, 5.1.2.2 */
 export const VRRP_GROUP: Record<Family, IpAddress> = {
@@ -49,6 +48,8 @@ export type VrrpSocketOptions = {
    * only, as such a socket cannot tell destinations apart; IPv4 hears this host's own address too.
    */
   readonly multicast: boolean;
+  /** What the advertisements of this virtual router look like. Nothing is rejected by it, only put last. */
+  readonly expected: ExpectedAdvertisements;
   readonly onDatagram: (datagram: VrrpDatagram) => void;
   /** Reading failed (NetError). The socket may be closed and opened again. */
   readonly onError: (error: Error) => void;
@@ -61,10 +62,14 @@ export interface VrrpSocket {
    */
   send(payload: Uint8Array, destination: IpAddress): void;
   /**
-   * Reads what is queued, `maxDatagrams` at most, without waiting; returns how many were read. To be called before
-   * believing that nothing has arrived. Throws NetError.
+   * Reads what is queued of what is expected, `maxDatagrams` at most, without waiting; returns how many were read. To
+   * be called before believing that nothing has arrived. Throws NetError.
    */
-  drain(onDatagram: ((datagram: VrrpDatagram) => void) | 'discard', maxDatagrams: number): number;
+  drain(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number;
+  /** Forgets what `drain` would read; returns how many that were. Throws NetError. */
+  discard(maxDatagrams: number): number;
+  /** What the kernel has dropped since the socket was opened, as it came faster than it was read. Modulo 2^32. */
+  unread(): { readonly expected: number; readonly unexpected: number };
   close(): void;
 }
 
@@ -72,17 +77,17 @@ const VRRP_PROTOCOL = 112;
 /** The largest advertisement, 255 IPv6 addresses, is 4088 octets. */
 const PACKET_BYTES = 8192;
 /**
- * What a flooded segment fills while the thread waits for a processor: at 768 octets of kernel memory a packet, 100 ms of
- * 50,000 packets a second. What does not fit is dropped, and the Active's advertisements with it.
+ * What a flood in the name of peers fills while the thread waits for a processor: at 768 octets of kernel memory a
+ * packet, 100 ms of 50,000 packets a second. What does not fit is dropped, and the Active's advertisements with it.
  */
-const RECEIVE_BUFFER_BYTES = 4 << 20;
+const EXPECTED_BUFFER_BYTES = 4 << 20;
+/** Some 170 packets, or twice as many where the kernel doubles it. */
+const UNEXPECTED_BUFFER_BYTES = 128 << 10;
+/** Of what is not expected: 5,000 packets a second, which cost some 5 % of a processor. */
+const UNEXPECTED_PER_PERIOD = 250;
+const PERIOD_MS = 50;
 /** Peers are few; forged sources are many. */
 const CACHED_ADDRESSES = 64;
-
-const SO_RCVBUF = 8;
-const SO_BINDTODEVICE = 25;
-/** Beyond net.core.rmem_max, with CAP_NET_ADMIN (socket(7)). */
-const SO_RCVBUFFORCE = 33;
 
 const IPPROTO_IP = 0;
 const IP_HDRINCL = 3;
@@ -97,127 +102,139 @@ const IPV6_MULTICAST_LOOP = 19;
 const IPV6_ADD_MEMBERSHIP = 20;
 const IPV6_HDRINCL = 36;
 
-/** Nothing else refers to a socket that only listens, and raw-socket closes what is garbage-collected. */
-const openSockets = new Set<RawVrrpSocket>();
-
-/** Opens the socket and begins to deliver. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
+/** Opens the sockets and begins to deliver. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
 export function openVrrpSocket(options: VrrpSocketOptions): VrrpSocket {
-  const socket = new RawVrrpSocket(options);
-  openSockets.add(socket);
-  return socket;
+  return new VrrpSocketPair(options);
 }
 
-type RawSocket = ReturnType<typeof raw.createSocket>;
-
-class RawVrrpSocket implements VrrpSocket {
+class VrrpSocketPair implements VrrpSocket {
   readonly #options: VrrpSocketOptions;
-  readonly #socket: RawSocket;
+  readonly #expected: RawIpSocket;
+  readonly #unexpected: RawIpSocket;
   readonly #outgoing = Buffer.alloc(PACKET_BYTES);
-  readonly #incoming = Buffer.alloc(PACKET_BYTES);
   readonly #addresses = new AddressCache();
-  #incomingBytes = 0;
-  #incomingSource = '';
-  #closed = false;
+  #periodStartMs = 0;
+  #readInPeriod = 0;
+  #resumption: NodeJS.Timeout | null = null;
 
   constructor(options: VrrpSocketOptions) {
     this.#options = options;
-    this.#socket = createRawSocket(options.family);
+    const filters = advertisementFilters(listenedTo(options), options.expected);
+    const onExpected = (): void => this.#receiveOne(this.#expected);
+    this.#expected = this.#open(filters.expected, EXPECTED_BUFFER_BYTES, onExpected);
     try {
-      setOptions(this.#socket, options);
+      const onUnexpected = (): void => this.#receiveUnexpected();
+      this.#unexpected = this.#open(filters.unexpected, UNEXPECTED_BUFFER_BYTES, onUnexpected);
     } catch (error) {
-      this.#socket.close();
+      this.#expected.close();
       throw error;
     }
-    // In place of raw-socket's own reader, which makes a buffer and a closure for each packet.
-    this.#socket.wrap.removeAllListeners('recvReady');
-    this.#socket.wrap.on('recvReady', this.#receiveOne);
-    this.#socket.on('error', (error) => {
+    try {
+      prepareToSend(this.#expected, options);
+      listen(this.#expected, options);
+      listen(this.#unexpected, options);
+    } catch (error) {
       this.close();
-      options.onError(this.#error('the VRRP socket failed', error));
-    });
+      throw error;
+    }
   }
 
   send(payload: Uint8Array, destination: IpAddress): void {
     const { family, source } = this.#options;
     const headerBytes = family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-    const what = `cannot send VRRP to ${destination.text}`;
-    if (this.#closed) throw new NetError('EBADF', `${what}: the socket is closed`);
     if (headerBytes + payload.length > PACKET_BYTES) {
-      throw new NetError(
-        'EMSGSIZE',
-        `${what}: ${payload.length} octets are more than a VRRP message can have`,
-      );
+      const text = `cannot send VRRP: ${payload.length} octets are more than a VRRP message can have`;
+      throw new NetError('EMSGSIZE', text);
     }
     const writeHeader = family === 'IPv4' ? writeVrrpIpv4Header : writeVrrpIpv6Header;
     writeHeader(this.#outgoing, source, destination, payload.length);
     this.#outgoing.set(payload, headerBytes);
-    try {
-      this.#socket.wrap.send(this.#outgoing, 0, headerBytes + payload.length, destination.text, ignoreBytes);
-    } catch (error) {
-      throw this.#error(what, error);
-    }
+    this.#expected.send(this.#outgoing, headerBytes + payload.length, destination);
   }
 
-  drain(onDatagram: ((datagram: VrrpDatagram) => void) | 'discard', maxDatagrams: number): number {
-    let count = 0;
-    while (count < maxDatagrams && !this.#closed && this.#read()) {
-      count += 1;
-      if (onDatagram !== 'discard') this.#deliver(onDatagram);
-    }
-    return count;
+  drain(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number {
+    return readAll(this.#expected, maxDatagrams, (packet) => this.#deliver(packet, onDatagram));
+  }
+
+  discard(maxDatagrams: number): number {
+    return readAll(this.#expected, maxDatagrams, () => {});
+  }
+
+  unread(): { readonly expected: number; readonly unexpected: number } {
+    return { expected: this.#expected.dropped, unexpected: this.#unexpected.dropped };
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    openSockets.delete(this);
-    this.#socket.close();
+    if (this.#resumption !== null) clearTimeout(this.#resumption);
+    this.#expected.close();
+    this.#unexpected.close();
+  }
+
+  #open(filter: SocketFilter, receiveBufferBytes: number, onReadable: () => void): RawIpSocket {
+    const { family, link, onError } = this.#options;
+    return new RawIpSocket({
+      protocol: VRRP_PROTOCOL,
+      protocolName: 'VRRP',
+      family,
+      linkName: link.name,
+      filter,
+      receiveBufferBytes,
+      packetBytes: PACKET_BYTES,
+      onReadable,
+      onError: (error) => {
+        this.close();
+        onError(error);
+      },
+    });
   }
 
   /** One for each turn of the event loop, which comes back at once while more is queued: timers are never held up. */
-  readonly #receiveOne = (): void => {
-    if (this.#closed) return;
+  #receiveOne(socket: RawIpSocket): void {
+    let packet: RawPacket | null;
     try {
-      if (!this.#read()) return;
+      packet = socket.receive();
     } catch (error) {
       this.#options.onError(error as NetError);
       return;
     }
-    this.#deliver(this.#options.onDatagram);
-  };
-
-  /** Takes the next datagram off the queue into #incoming; false when there is none. */
-  #read(): boolean {
-    try {
-      this.#socket.wrap.recv(this.#incoming, this.#keepReceived);
-      return true;
-    } catch (error) {
-      const failure = this.#error('cannot receive VRRP', error);
-      if (failure.code === 'EAGAIN') return false;
-      throw failure;
-    }
+    if (packet !== null) this.#deliver(packet, this.#options.onDatagram);
   }
 
-  readonly #keepReceived = (_: Buffer, bytes: number, source: string): void => {
-    this.#incomingBytes = bytes;
-    this.#incomingSource = source;
-  };
+  #receiveUnexpected(): void {
+    const nowMs = monotonicMs();
+    if (nowMs - this.#periodStartMs >= PERIOD_MS) {
+      this.#periodStartMs = nowMs;
+      this.#readInPeriod = 0;
+    }
+    this.#readInPeriod += 1;
+    if (this.#readInPeriod >= UNEXPECTED_PER_PERIOD) this.#pauseUnexpected(nowMs);
+    this.#receiveOne(this.#unexpected);
+  }
 
-  /** Delivers #incoming, unless it is our own. */
-  #deliver(onDatagram: (datagram: VrrpDatagram) => void): void {
-    const source = this.#addresses.fromText(this.#incomingSource);
+  /** Until the period is over. What comes then and does not fit into the buffer is dropped by the kernel, for little. */
+  #pauseUnexpected(nowMs: number): void {
+    this.#unexpected.pause(true);
+    this.#resumption = setTimeout(
+      () => this.#unexpected.pause(false),
+      this.#periodStartMs + PERIOD_MS - nowMs,
+    );
+    this.#resumption.unref();
+  }
+
+  /** Delivers a packet, unless it is our own. */
+  #deliver({ octets, sourceText }: RawPacket, onDatagram: (datagram: VrrpDatagram) => void): void {
+    const source = this.#addresses.fromText(sourceText);
     if (source === null || source.text === this.#options.source.text) return;
-    const packet = this.#incoming.subarray(0, this.#incomingBytes);
     if (this.#options.family === 'IPv6') {
       // A true message of one octet is too short to be one, and may as well be taken for that.
-      const ttl = packet.length > OFF_LINK_BYTES ? 255 : 0;
-      onDatagram({ payload: packet, source, destination: listenedTo(this.#options), ttl });
+      const ttl = octets.length > OFF_LINK_BYTES ? 255 : 0;
+      onDatagram({ payload: octets, source, destination: listenedTo(this.#options), ttl });
       return;
     }
-    const header = readIpv4Header(packet);
+    const header = readIpv4Header(octets);
     if (header === null) return;
-    const payload = packet.subarray(header.payloadStart, header.payloadEnd);
-    onDatagram({ payload, source, destination: this.#ipv4Destination(packet), ttl: header.ttl });
+    const payload = octets.subarray(header.payloadStart, header.payloadEnd);
+    onDatagram({ payload, source, destination: this.#ipv4Destination(octets), ttl: header.ttl });
   }
 
   #ipv4Destination(packet: Uint8Array): IpAddress {
@@ -226,10 +243,15 @@ class RawVrrpSocket implements VrrpSocket {
     }
     return ipFromOctets(packet.subarray(16, 20));
   }
+}
 
-  #error(what: string, error: unknown): NetError {
-    return rawSocketError(`${what} on ${this.#options.link.name}`, error);
+function readAll(socket: RawIpSocket, maxPackets: number, onPacket: (packet: RawPacket) => void): number {
+  for (let count = 0; count < maxPackets; count += 1) {
+    const packet = socket.receive();
+    if (packet === null) return count;
+    onPacket(packet);
   }
+  return maxPackets;
 }
 
 /** Addresses by the text that recvfrom(2) gives, so that an advertisement of a known peer makes no new ones. */
@@ -247,58 +269,25 @@ class AddressCache {
   }
 }
 
-function createRawSocket(family: Family): RawSocket {
-  try {
-    // bufferSize is for raw-socket's own reading, which is not used.
-    return raw.createSocket({
-      protocol: VRRP_PROTOCOL,
-      addressFamily: raw.AddressFamily[family],
-      bufferSize: 1,
-    });
-  } catch (error) {
-    const failure = rawSocketError(`cannot open an ${family} raw socket`, error);
-    if (failure.code !== 'EPERM') throw failure;
-    throw new NetError(
-      failure.code,
-      'opening a raw socket needs CAP_NET_RAW: run as root, or add NET_RAW to the capabilities',
-      { cause: error },
-    );
-  }
-}
-
-/** The device first, so that nothing of other links is ever queued. */
-function setOptions(socket: RawSocket, options: VrrpSocketOptions): void {
-  const { link, multicast } = options;
-  const set = (level: number, option: number, value: number | Buffer, what: string): void => {
-    try {
-      if (typeof value === 'number') socket.setOption(level, option, value);
-      else socket.setOption(level, option, value, value.length);
-    } catch (error) {
-      throw rawSocketError(`cannot ${what} on ${link.name}`, error);
-    }
-  };
-  set(SOL_SOCKET, SO_BINDTODEVICE, Buffer.from(`${link.name}\0`), 'open a VRRP socket');
-  try {
-    socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
-  } catch {
-    // `check` may have no such capability, and in a user namespace it does not count: as much as anybody may have.
-    set(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES, 'bound the receive buffer');
-  }
-  if (options.family === 'IPv4') {
-    set(IPPROTO_IP, IP_HDRINCL, 1, 'write IPv4 headers');
-    set(IPPROTO_IP, IP_MULTICAST_ALL, 0, 'refuse the groups of other processes');
-    set(IPPROTO_IP, IP_MULTICAST_LOOP, 0, 'turn multicast loopback off');
-    set(IPPROTO_IP, IP_MULTICAST_IF, ipv4Membership(link.index), 'send multicast');
-    if (multicast) set(IPPROTO_IP, IP_ADD_MEMBERSHIP, ipv4Membership(link.index), 'join 224.0.0.18');
+function prepareToSend(socket: RawIpSocket, { family, link }: VrrpSocketOptions): void {
+  if (family === 'IPv4') {
+    socket.set(IPPROTO_IP, IP_HDRINCL, 1, 'write IPv4 headers');
+    socket.set(IPPROTO_IP, IP_MULTICAST_LOOP, 0, 'turn multicast loopback off');
+    socket.set(IPPROTO_IP, IP_MULTICAST_IF, ipv4Membership(link.index), 'send multicast');
     return;
   }
-  withFilterProgram(hopLimit255To(listenedTo(options)), (program) =>
-    set(SOL_SOCKET, SO_ATTACH_FILTER, program, 'filter by hop limit'),
-  );
-  set(IPPROTO_IPV6, IPV6_HDRINCL, 1, 'write IPv6 headers');
-  set(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0, 'turn multicast loopback off');
-  set(IPPROTO_IPV6, IPV6_MULTICAST_IF, link.index, 'send multicast');
-  if (multicast) set(IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, ipv6Membership(link.index), 'join ff02::12');
+  socket.set(IPPROTO_IPV6, IPV6_HDRINCL, 1, 'write IPv6 headers');
+  socket.set(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0, 'turn multicast loopback off');
+  socket.set(IPPROTO_IPV6, IPV6_MULTICAST_IF, link.index, 'send multicast');
+}
+
+function listen(socket: RawIpSocket, { family, link, multicast }: VrrpSocketOptions): void {
+  if (family === 'IPv4') {
+    socket.set(IPPROTO_IP, IP_MULTICAST_ALL, 0, 'refuse the groups of other processes');
+    if (multicast) socket.set(IPPROTO_IP, IP_ADD_MEMBERSHIP, ipv4Membership(link.index), 'join 224.0.0.18');
+  } else if (multicast) {
+    socket.set(IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, ipv6Membership(link.index), 'join ff02::12');
+  }
 }
 
 /** The one destination of what an IPv6 socket hears. */
@@ -321,11 +310,3 @@ function ipv6Membership(linkIndex: number): Buffer {
   membership.writeInt32LE(linkIndex, 16);
   return membership;
 }
-
-/** raw-socket keeps of an error only strerror's text. */
-function rawSocketError(what: string, error: unknown): NetError {
-  const text = errorText(error);
-  return new NetError(errnoCodeOfText(text), `${what}: ${text}`, { cause: error });
-}
-
-function ignoreBytes(): void {}

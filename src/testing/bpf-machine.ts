@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import {
   JUMP,
   JUMP_IF_EQUAL,
+  JUMP_IF_GREATER,
   LOAD_BYTE_AT,
   LOAD_HALF_AT,
   NETWORK_HEADER,
@@ -23,9 +24,10 @@ export function octetsKept(filter: SocketFilter, packet: Uint8Array): number {
     const [code, whenTrue, whenFalse, operand] = filter[at] ?? assert.fail('ran off the end of the program');
     if (code === RETURN) return operand;
     if (code === JUMP) at += operand;
-    else if (code === JUMP_IF_EQUAL) {
+    else if (code === JUMP_IF_EQUAL || code === JUMP_IF_GREATER) {
       assert.ok(whenTrue <= 255 && whenFalse <= 255, 'a jump further than its octet says');
-      at += accumulator === operand ? whenTrue : whenFalse;
+      const isTrue = code === JUMP_IF_EQUAL ? accumulator === operand : accumulator > operand;
+      at += isTrue ? whenTrue : whenFalse;
     } else {
       const offset = operand - NETWORK_HEADER;
       const length = code === LOAD_BYTE_AT ? 1 : code === LOAD_HALF_AT ? 2 : 4;

@@ -67,6 +67,7 @@ async function listenFor(
     link,
     source,
     multicast,
+    expected: { vrid: config.vrrp.vrid, version: config.vrrp.version, sources: null },
     onDatagram,
     onError: (error) => {
       failure ??= error;

@@ -2,6 +2,7 @@
 import { CONFLICTS } from '../../vrrp/driver/counters.ts';
 import { LATENESS_BUCKETS_MS } from '../../vrrp/driver/lateness.ts';
 import type { RouterSnapshot } from '../../vrrp/driver/router.ts';
+import { UNREAD_KINDS } from '../../vrrp/driver/unread-packets.ts';
 import { REJECT_REASONS } from '../../vrrp/receive.ts';
 import type { Observation } from '../status.ts';
 import type { Metric } from './metric.ts';
@@ -75,6 +76,12 @@ export const ELECTION_METRICS: readonly Metric[] = [
     'kube_vrrp_packets_rejected_total',
     'VRRP packets dropped, by reason',
     ({ counters }) => REJECT_REASONS.map((reason) => [reason, counters.rejected[reason]]),
+  ),
+  perRouterAnd(
+    'kind',
+    'kube_vrrp_packets_unread_total',
+    'VRRP packets that came faster than they are read, by whether they looked like advertisements of this virtual router',
+    ({ counters }) => UNREAD_KINDS.map((kind) => [kind, counters.unread[kind]]),
   ),
   perRouterAnd(
     'field',

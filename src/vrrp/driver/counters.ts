@@ -3,6 +3,7 @@ import type { ChecksumForm } from '../checksum.ts';
 import type { CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
 import { createLateness, type Lateness } from './lateness.ts';
+import type { UnreadKind } from './unread-packets.ts';
 
 /** `address_claimed`: another host says, without VRRP, that it has the VIP. */
 export const CONFLICTS = ['two_actives', 'address_claimed'] as const;
@@ -15,6 +16,8 @@ export type RouterCounters = {
   sendErrors: number;
   accepted: number;
   rejected: Record<RejectReason, number>;
+  /** What the kernel has dropped, as it came faster than it was read. */
+  unread: Record<UnreadKind, number>;
   checksumForms: Record<ChecksumForm, number>;
   mismatches: Record<Mismatch, number>;
   conflicts: Record<Conflict, number>;
@@ -36,6 +39,7 @@ export function createRouterCounters(): RouterCounters {
     sendErrors: 0,
     accepted: 0,
     rejected,
+    unread: { expected: 0, unexpected: 0 },
     checksumForms: { 'pseudo-header': 0, message: 0 },
     mismatches: { interval: 0, addresses: 0 },
     conflicts: { two_actives: 0, address_claimed: 0 },

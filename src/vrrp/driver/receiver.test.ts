@@ -30,14 +30,14 @@ class Stage {
   readonly lines: { readonly message: string; readonly fields: LogFields }[] = [];
   readonly receiver: Receiver;
 
-  constructor(ownAddress = SELF) {
+  constructor(ownAddress = SELF, senders: readonly IpAddress[] = [SELF, PEER]) {
     this.receiver = new Receiver({
       vrid: 51,
       version: 3,
       advertisementIntervalMs: 100,
-      vip: VIP,
+      vip: ownAddress.family === 'IPv4' ? VIP : ip('fd00::100'),
       authentication: { type: 'none' },
-      peers: [SELF, PEER],
+      senders,
       counters: this.counters,
       log: (_, message, fields = {}) => this.lines.push({ message, fields }),
     });
@@ -45,7 +45,12 @@ class Stage {
   }
 
   hear(change: Partial<Advertisement>, source = PEER, destination = GROUP): boolean {
-    const payload = encodeAdvertisement({ ...SENT, ...change }, { source, destination }, 'pseudo-header');
+    const addresses = [source.family === 'IPv4' ? VIP : ip('fd00::100')];
+    const payload = encodeAdvertisement(
+      { ...SENT, addresses, ...change },
+      { source, destination },
+      'pseudo-header',
+    );
     return this.receiver.receive({ payload, source, destination, ttl: 255 }) !== null;
   }
 }
@@ -63,6 +68,24 @@ describe('whom a router believes', () => {
   test('a router that sends from no peer address cannot know those of the others: anybody on the link', () => {
     const stage = new Stage(ip('10.0.0.50'));
     assert.equal(stage.hear({}, STRANGER), true);
+  });
+});
+
+describe('whom a router believes over IPv6', () => {
+  const [self, peer, stranger, group] = [ip('fe80::1'), ip('fe80::2'), ip('fe80::9'), ip('ff02::12')];
+  const peers = [ip('fd00::1'), ip('fd00::2')];
+  const hear = (stage: Stage, source: IpAddress): boolean => stage.hear({}, source, group);
+
+  test('of link-local addresses, those that are listed; with none listed, anybody on the link', () => {
+    const listed = new Stage(self, [...peers, self, peer]);
+    assert.deepEqual([hear(listed, peer), hear(listed, stranger)], [true, false]);
+    assert.deepEqual(
+      listed.receiver.expected.sources?.map(({ text }) => text),
+      ['fe80::1', 'fe80::2'],
+    );
+    const unlisted = new Stage(self, peers);
+    assert.deepEqual([hear(unlisted, peer), hear(unlisted, stranger)], [true, true]);
+    assert.equal(unlisted.receiver.expected.sources, null);
   });
 });
 

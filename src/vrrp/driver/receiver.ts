@@ -1,8 +1,9 @@
 /** From a received datagram to an advertisement to act on: climbs the receive ladder, counts, and tells, within limits. */
-import type { IpAddress } from '../../ip/address.ts';
+import { type IpAddress, isLinkLocal } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
+import type { ExpectedAdvertisements } from '../../net/vrrp-filters.ts';
 import type { VrrpDatagram } from '../../net/vrrp-socket.ts';
 import type { Advertisement, Authentication, VrrpVersion } from '../advertisement.ts';
 import { type Mismatch, type ReceiveOptions, type RejectReason, receiveAdvertisement } from '../receive.ts';
@@ -15,7 +16,8 @@ export type ReceiverOptions = {
   readonly advertisementIntervalMs: number;
   readonly vip: IpAddress;
   readonly authentication: Authentication;
-  readonly peers: readonly IpAddress[];
+  /** The addresses that this node and its peers may send from. */
+  readonly senders: readonly IpAddress[];
   readonly counters: RouterCounters;
   readonly log: Log;
 };
@@ -28,6 +30,7 @@ export class Receiver {
   private readonly options: ReceiverOptions;
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   private own: ReceiveOptions;
+  private sources: readonly IpAddress[] | null = null;
 
   constructor(options: ReceiverOptions) {
     const { vrid, version, advertisementIntervalMs, vip, authentication } = options;
@@ -37,13 +40,22 @@ export class Receiver {
   }
 
   /**
-   * From now on this router sends from `ownAddress`. Where that is one of the peers, only peers are listened to. Where
-   * it is not (a link-local address over IPv6, or a network of its own for VRRP), the others' sources are unknown too,
-   * and anybody on the link counts, as the RFC has it.
+   * From now on this router sends from `ownAddress`. Where that is one of the senders, only those of its kind are
+   * listened to: peers, or their link-local addresses. Where it is not (link-local addresses that nobody has listed, or
+   * a network of its own for VRRP), the others' are unknown too, and anybody on the link counts, as the RFC has it.
    */
   begin(ownAddress: IpAddress): void {
-    const peers = new Set(this.options.peers.map((peer) => peer.text));
-    this.own = { ...this.own, allowedSources: peers.has(ownAddress.text) ? peers : null };
+    const isListed = this.options.senders.some(({ text }) => text === ownAddress.text);
+    const ofItsKind = this.options.senders.filter((one) => isLinkLocal(one) === isLinkLocal(ownAddress));
+    this.sources = isListed ? ofItsKind : null;
+    const allowedSources = this.sources === null ? null : new Set(this.sources.map(({ text }) => text));
+    this.own = { ...this.own, allowedSources };
+  }
+
+  /** What an advertisement that may be accepted looks like. */
+  get expected(): ExpectedAdvertisements {
+    const { vrid, version } = this.own;
+    return { vrid, version, sources: this.sources };
   }
 
   /** The advertisement, or null when the datagram was dropped. */

@@ -18,6 +18,7 @@ import { KernelLease } from './kernel-lease.ts';
 import { observeLateness } from './lateness.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
+import { UnreadPackets } from './unread-packets.ts';
 
 export type RouterOptions = {
   readonly vrid: number;
@@ -93,6 +94,7 @@ export class Router {
   private readonly lease: KernelLease;
   private readonly receiver: Receiver;
   private readonly conflicts: Conflicts;
+  private readonly unread: UnreadPackets;
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
   private wanted: RouterLink | null = null;
@@ -112,7 +114,7 @@ export class Router {
       advertisementIntervalMs: options.core.advertisementIntervalMs,
       vip: options.vip,
       authentication: options.authentication,
-      peers: options.peers,
+      senders: options.peers,
       counters: this.counters,
       log: this.log,
     });
@@ -122,6 +124,7 @@ export class Router {
       log: this.log,
       defend: () => this.give({ type: 'addressClaimed' }),
     });
+    this.unread = new UnreadPackets(this.counters, this.log);
     this.lease = new KernelLease({
       vip: options.vip,
       netlink: options.netlink,
@@ -201,7 +204,9 @@ export class Router {
     });
   }
 
+  /** What it is and has counted now. To be called each few seconds, as it counts what the kernel drops. */
   snapshot(): RouterSnapshot {
+    this.lookForUnread();
     const heard = this.core.heardActive;
     return {
       vrid: this.options.vrid,
@@ -226,9 +231,10 @@ export class Router {
       sockets: {
         sendAdvertisement: (priority) => this.send(priority),
         announce: () => this.announce(),
-        readQueued: () => this.drain((datagram) => this.onDatagram(datagram)),
+        readQueued: () =>
+          this.drain((vrrp) => vrrp.drain((datagram) => this.onDatagram(datagram), MAX_DRAIN)),
         discardQueued: () => {
-          this.counters.discardedAfterStall += this.drain('discard');
+          this.counters.discardedAfterStall += this.drain((vrrp) => vrrp.discard(MAX_DRAIN));
         },
       },
       lease: this.lease,
@@ -246,11 +252,13 @@ export class Router {
       link,
       source: link.source,
       multicast: !this.options.unicast,
+      expected: this.receiver.expected,
       onDatagram: (datagram) => this.onDatagram(datagram),
       onError: (error) => this.onSocketError(error),
     });
     try {
       const packet = link.mac === null ? null : openPacketSocket({ index: link.index, mac: link.mac });
+      this.unread.begin();
       return { link, outgoing: this.outgoingFrom(link.source), vrrp, packet };
     } catch (error) {
       vrrp.close();
@@ -309,7 +317,14 @@ export class Router {
     this.closeSockets();
   }
 
+  private lookForUnread(): void {
+    if (this.attachment === null) return;
+    const { vrrp, link } = this.attachment;
+    this.unread.look(vrrp, link.name, monotonicMs());
+  }
+
   private closeSockets(): void {
+    this.lookForUnread();
     this.attachment?.vrrp.close();
     this.attachment?.packet?.close();
     this.attachment = null;
@@ -324,9 +339,9 @@ export class Router {
     return () => clearTimeout(timer);
   }
 
-  private drain(onDatagram: ((datagram: VrrpDatagram) => void) | 'discard'): number {
+  private drain(read: (vrrp: VrrpSocket) => number): number {
     try {
-      return this.attachment?.vrrp.drain(onDatagram, MAX_DRAIN) ?? 0;
+      return this.attachment === null ? 0 : read(this.attachment.vrrp);
     } catch (error) {
       this.onSocketError(error);
       return 0;

@@ -1,0 +1,51 @@
+/** Counts, and tells within limits, what comes so fast that the kernel drops it unread. */
+import { LogLimit } from '../../log/log-limit.ts';
+import type { Log } from '../../log/log.ts';
+import type { VrrpSocket } from '../../net/vrrp-socket.ts';
+import type { RouterCounters } from './counters.ts';
+
+/** `expected` looks like an advertisement of this virtual router, `unexpected` does not. */
+export const UNREAD_KINDS = ['expected', 'unexpected'] as const;
+export type UnreadKind = (typeof UNREAD_KINDS)[number];
+
+const MEANING: Record<UnreadKind, string> = {
+  expected:
+    'advertisements of this VRID come faster than they are read, so one of the holder may be among those that are lost and the VIP may move',
+  unexpected:
+    'VRRP packets that cannot be of this virtual router come faster than they are looked at; the election does not need them',
+};
+
+const LOG_PERIOD_MS = 60_000;
+
+export class UnreadPackets {
+  private readonly counters: RouterCounters;
+  private readonly log: Log;
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, UNREAD_KINDS.length);
+  private counted: Record<UnreadKind, number> = { expected: 0, unexpected: 0 };
+
+  constructor(counters: RouterCounters, log: Log) {
+    this.counters = counters;
+    this.log = log;
+  }
+
+  /** The socket is a new one, which counts from zero. */
+  begin(): void {
+    this.counted = { expected: 0, unexpected: 0 };
+  }
+
+  /** To be called now and then, `linkName` being the link of the socket. */
+  look(socket: Pick<VrrpSocket, 'unread'>, linkName: string, nowMs: number): void {
+    const now = socket.unread();
+    for (const kind of UNREAD_KINDS) {
+      // The kernel's counter has 32 bits.
+      const lost = (now[kind] - this.counted[kind]) >>> 0;
+      if (lost === 0) continue;
+      this.counters.unread[kind] += lost;
+      const suppressed = this.logLimit.take(kind, nowMs);
+      if (suppressed === null) continue;
+      const text = `${MEANING[kind]} (${lost} lost at the last count): find who sends them (tcpdump -eni ${linkName} proto 112) and stop it`;
+      this.log('warn', text, { event: 'unread', kind, lost, suppressed });
+    }
+    this.counted = now;
+  }
+}
