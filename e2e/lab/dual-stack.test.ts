@@ -5,6 +5,8 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { describeDisruption } from './client.ts';
 import { Cluster } from './cluster.ts';
+import type { LogEntry } from './daemon.ts';
+import { eventually } from './eventually.ts';
 import { assertNoTwoHolders, FENCE_MS, vipGone } from './expectations.ts';
 import { HOST_INTERFACE, type Host } from './host.ts';
 import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from './lab.ts';
@@ -70,4 +72,39 @@ describe('dual stack and IPv6', () => {
       await cluster.settled();
     });
   }
+});
+
+describe('IPv6 multicast with vrrp.linkLocalPeers', () => {
+  test('a router that is not listed advertises the highest priority: all drop it, and the holder stays', async (t) => {
+    const lab = await createLab({ hosts: 4, clients: 1, ipv6: true });
+    try {
+      const [stranger, ...hosts] = lab.hosts.toReversed() as [Host, ...Host[]];
+      const linkLocalPeers = hosts.map(({ linkLocal }) => linkLocal);
+      const vips = [VIP_IPV6];
+      const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp: { linkLocalPeers } } });
+      const holder = cluster.holder(VIP_IPV6);
+      const fromMs = monotonicMs();
+      const claim = { vrrp: { priority: 254, preempt: 'always' } };
+      const strangers = await Cluster.prepare(lab, { hosts: [stranger], vips, config: claim });
+      const becameActive = ({ event, fields }: LogEntry): boolean =>
+        event === 'transition' && fields['to'] === 'Active';
+      await strangers.startDaemon(stranger).logged('that it is Active', becameActive);
+      for (const host of hosts) {
+        const dropped = await eventually(
+          async () => {
+            const labels = { reason: 'source_not_in_peers' };
+            const count = await cluster.daemon(host).metric('kube_vrrp_packets_rejected_total', labels);
+            return count >= 20 && count;
+          },
+          { what: `${host.name} to drop its advertisements`, otherwise: () => cluster.describe(fromMs) },
+        );
+        t.diagnostic(`${host.name}: ${dropped} of a stranger dropped`);
+        assert.deepEqual(cluster.daemon(host).transitions(fromMs), []);
+      }
+      const bound = (await holder.kernelAddresses()).filter(({ local }) => local === VIP_IPV6);
+      assert.equal(bound.length, 1);
+    } finally {
+      await lab.remove();
+    }
+  });
 });

@@ -48,6 +48,7 @@ export class Host {
   readonly namespace: string;
   readonly ipv4: string;
   readonly ipv6: string | null;
+  readonly linkLocal: string | null;
   readonly #options: HostOptions;
   #bridge = 'br0';
 
@@ -57,6 +58,7 @@ export class Host {
     this.namespace = options.namespace;
     this.ipv4 = options.ipv4;
     this.ipv6 = options.ipv6;
+    this.linkLocal = options.linkLocal;
   }
 
   /** The host's own addresses, without link-local ones. */

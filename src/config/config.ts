@@ -17,6 +17,8 @@ export type Config = {
     readonly preempt: 'never' | 'unhealthy' | 'always';
     readonly preemptDelayMs: number;
     readonly transport: 'multicast' | 'unicast';
+    /** Who may advertise over IPv6 multicast; none: anybody on the link. */
+    readonly linkLocalPeers: readonly IpAddress[];
     /** How version 3 over IPv4 is sent; IPv6 always has the pseudo-header and version 2 never. */
     readonly checksum: 'pseudo-header' | 'message';
     /** Version 2 only: 1-8 printable ASCII characters. */

@@ -15,6 +15,7 @@ export type Kind<Schema extends z.ZodType> = {
 const asIs = (text: string): unknown => text;
 const asNumber = (text: string): unknown => (/^\d{1,15}$/.test(text) ? Number(text) : text);
 const asList = (text: string): unknown => text.split(',').map((item) => item.trim());
+const listOrNone = (text: string): unknown => (text === '' ? [] : asList(text));
 
 export function wholeNumber(min: number, max: number) {
   const accepts = `a whole number from ${min} to ${max}`;
@@ -131,6 +132,8 @@ export function addressPerFamily() {
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
 }
 
+const EACH_ONCE = 'each address once';
+
 /** A list of distinct host addresses. */
 export function addressList(max: number) {
   const accepts = `a list of 1 to ${max} IPv4 or IPv6 addresses`;
@@ -140,10 +143,31 @@ export function addressList(max: number) {
     .max(max, { error: accepts })
     .transform((values, context) =>
       parseEach(values, context, ({ text }, earlier) =>
-        earlier.some((other) => other.text === text) ? 'each address once' : null,
+        earlier.some((other) => other.text === text) ? EACH_ONCE : null,
       ),
     );
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
+}
+
+/** A list of distinct IPv6 link-local addresses; "" as a flag is the empty one. */
+export function linkLocalList(max: number) {
+  const accepts = `a list of at most ${max} IPv6 link-local addresses such as fe80::1`;
+  const each = 'an IPv6 link-local address such as fe80::1, without an interface behind a %';
+  const schema = z
+    .array(z.string({ error: each }), { error: accepts })
+    .max(max, { error: accepts })
+    .transform((values, context) => {
+      const addresses: IpAddress[] = [];
+      for (const [index, value] of values.entries()) {
+        const address = parseIp(value);
+        const isGood = address !== null && isLinkLocal(address);
+        const isNew = isGood && addresses.every(({ text }) => text !== address.text);
+        if (isNew) addresses.push(address);
+        else context.addIssue({ code: 'custom', path: [index], message: isGood ? EACH_ONCE : each });
+      }
+      return addresses;
+    });
+  return { schema, accepts, fromText: listOrNone } satisfies Kind<typeof schema>;
 }
 
 /** A network as text (RFC 4632): `10.0.0.0/8`; a host without a prefix length is a network of one. */
@@ -171,8 +195,7 @@ export function networkList(max: number) {
         return network === null ? [] : [network];
       }),
     );
-  const fromText = (text: string): unknown => (text === '' ? [] : asList(text));
-  return { schema, accepts, fromText } satisfies Kind<typeof schema>;
+  return { schema, accepts, fromText: listOrNone } satisfies Kind<typeof schema>;
 }
 
 const HOST_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;

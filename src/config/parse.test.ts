@@ -73,6 +73,7 @@ log: { level: info, format: json }
       preempt: 'unhealthy',
       preemptDelayMs: 0,
       transport: 'multicast',
+      linkLocalPeers: [],
       checksum: 'pseudo-header',
       authPass: null,
     },
@@ -220,6 +221,7 @@ const SAMPLES: Readonly<Record<string, readonly [unknown, string][]>> = {
   'vrrp.preempt': [['always', 'always']],
   'vrrp.preemptDelay': [['5m', '5m']],
   'vrrp.transport': [['unicast', 'unicast']],
+  'vrrp.linkLocalPeers': [],
   'vrrp.checksum': [['message', 'message']],
   'vrrp.authPass': [],
   'proxy.port': [[8443, '8443']],
@@ -338,6 +340,22 @@ test('rules that join fields', () => {
     [
       'vip: [10.0.0.10, fd00::10]\npeers: [10.0.0.1]\nvrrp: { transport: unicast }',
       'peers = ["10.0.0.1"]: expected IPv6 addresses too, as vrrp.transport is unicast and vip has fd00::10 (kube-vrrp.yaml line 2)',
+    ],
+    [
+      `${MINIMAL}vrrp: { linkLocalPeers: [fe80::1] }`,
+      'vrrp.linkLocalPeers = ["fe80::1"]: expected to be left out, as vip has no IPv6 address (kube-vrrp.yaml line 3)',
+    ],
+    [
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { transport: unicast, linkLocalPeers: [fe80::1] }',
+      'vrrp.linkLocalPeers = ["fe80::1"]: expected to be left out, as vrrp.transport is unicast, which believes peers alone (kube-vrrp.yaml line 3)',
+    ],
+    [
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { linkLocalPeers: [fe80::1, fd00::2] }',
+      'vrrp.linkLocalPeers[1] = "fd00::2": expected an IPv6 link-local address such as fe80::1, without an interface behind a % (kube-vrrp.yaml line 3)',
+    ],
+    [
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { linkLocalPeers: [fe80::1, fe80:0::1] }',
+      'vrrp.linkLocalPeers[1] = "fe80:0::1": expected each address once (kube-vrrp.yaml line 3)',
     ],
     [
       `${MINIMAL}vrrp: { authPass: secret }`,

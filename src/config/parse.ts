@@ -227,6 +227,7 @@ function toConfig({ vip, peers, vrrp, proxy, health, admin, log, ...values }: Co
       preempt: vrrp.preempt,
       preemptDelayMs: vrrp.preemptDelay,
       transport: vrrp.transport,
+      linkLocalPeers: vrrp.linkLocalPeers,
       checksum: vrrp.checksum,
       authPass: vrrp.authPass ?? null,
     },

@@ -48,6 +48,17 @@ function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
   }
 }
 
+function* linkLocalRule({ vip, vrrp }: ConfigDraft): Generator<BrokenRule> {
+  if ((vrrp.linkLocalPeers?.length ?? 0) === 0) return;
+  const path = 'vrrp.linkLocalPeers';
+  if (vrrp.transport === 'unicast') {
+    const message = 'expected to be left out, as vrrp.transport is unicast, which believes peers alone';
+    yield { path, message };
+  } else if (vip?.every(({ family }) => family === 'IPv4') === true) {
+    yield { path, message: 'expected to be left out, as vip has no IPv6 address' };
+  }
+}
+
 function* intervalRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
   const { version, advertisementInterval: intervalMs } = vrrp;
   if (version === undefined || intervalMs === undefined) return;
@@ -92,6 +103,7 @@ export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
   return [
     ...versionRules(draft),
     ...peerRules(draft),
+    ...linkLocalRule(draft),
     ...intervalRule(draft),
     ...clientRules(draft),
     ...portRules(draft),

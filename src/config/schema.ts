@@ -9,6 +9,7 @@ import {
   addressPerFamily,
   choice,
   duration,
+  linkLocalList,
   listenAddress,
   networkList,
   numberChoice,
@@ -96,6 +97,12 @@ const vrrp = group('The election.', {
     choice('multicast', 'unicast'),
     'multicast',
     'multicast to the network segment, or unicast to peers where multicast is not carried.',
+  ),
+  linkLocalPeers: withDefault(
+    linkLocalList(255),
+    [],
+    "The link-local addresses of all control-plane nodes, this one included: IPv6 multicast is sent from them, and believed from nobody else. Give the nodes' interfaces fixed ones first.",
+    'anybody on the link is believed over IPv6 multicast',
   ),
   checksum: withDefault(
     choice('pseudo-header', 'message'),

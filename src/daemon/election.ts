@@ -153,6 +153,7 @@ export class Election {
       authentication,
       checksumForm: vrrp.checksum,
       peers,
+      linkLocalPeers: vip.family === 'IPv6' ? vrrp.linkLocalPeers : [],
       unicast: vrrp.transport === 'unicast',
       netlink: this.netlink,
       log,

@@ -120,6 +120,16 @@ test('dual stack: IPv6 is sent from the link-local address, one that is not tent
   assert.deepEqual([...node.onLinkByVip.keys()], ['10.0.0.10', 'fd00::10']);
 });
 
+test('IPv6 is sent from a link-local address that the others believe, where these are listed', () => {
+  const listing = (linkLocalPeers: string): Config =>
+    config('fd00::10', 'fd00::1', { 'vrrp-link-local-peers': linkLocalPeers });
+  const addresses = [on(ETH0, 'fd00::1/64'), on(ETH0, 'fe80::1/64'), on(ETH0, 'fe80::2/64')];
+  assert.equal(resolved(listing('fe80::2,fe80::3'), addresses).sourceByFamily.IPv6?.text, 'fe80::2');
+  assert.deepEqual(problems(listing('fe80::3'), addresses), [
+    'no-source: eth0 has fe80::1, which is not in vrrp.linkLocalPeers, so the others would drop its advertisements: add it there on every node',
+  ]);
+});
+
 test('IPv6 unicast is sent from the address that peers know, not from the link-local one', () => {
   const from = config('fd00::10', 'fd00::2,fd00::1', { 'vrrp-transport': 'unicast' });
   const addresses = [on(ETH0, 'fe80::1/64'), on(ETH0, 'fd00::7/64'), on(ETH0, 'fd00::1/64')];

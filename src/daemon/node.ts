@@ -106,7 +106,8 @@ function isStrangerToPeers({ address, prefixLength }: InterfaceAddress, { peers 
 
 /**
  * Unicast: a peer's address, since the others know this node, and the checksum's pseudo-header, by that. Multicast over
- * IPv4: the same, else any that is in no subnet with peers; over IPv6: the link-local one (RFC 9568 5.1.2.1).
+ * IPv4: the same, else any that is in no subnet with peers; over IPv6: the link-local one (RFC 9568 5.1.2.1), of
+ * vrrp.linkLocalPeers where these are given.
  */
 export function findSource(
   family: Family,
@@ -118,7 +119,12 @@ export function findSource(
   if (config.vrrp.transport === 'unicast') return peer;
   if (family === 'IPv4')
     return peer ?? settledFirst(ofFamily.filter((one) => !isStrangerToPeers(one, config)));
-  return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address)));
+  return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address) && isBelieved(address, config)));
+}
+
+/** Whether others believe what is sent from this link-local address. */
+function isBelieved({ text }: IpAddress, { vrrp }: Config): boolean {
+  return vrrp.linkLocalPeers.length === 0 || vrrp.linkLocalPeers.some((peer) => peer.text === text);
 }
 
 function vipsOffLink(config: Config, onLink: readonly InterfaceAddress[]): IpAddress[] {
@@ -156,6 +162,10 @@ function sourceMessage(
     const [stranger] = onLink.filter(({ address }) => address.family === 'IPv4').map(withPrefix);
     if (stranger === undefined) return `${name} has no IPv4 address to send VRRP from: give it one`;
     return `${name} has ${stranger}, in one subnet with peers but not in peers, so they would drop its advertisements: set interface to the one that has this node's address of peers`;
+  }
+  const linkLocal = onLink.find(({ address }) => isLinkLocal(address));
+  if (linkLocal !== undefined) {
+    return `${name} has ${linkLocal.address.text}, which is not in vrrp.linkLocalPeers, so the others would drop its advertisements: add it there on every node`;
   }
   return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
 }

@@ -86,6 +86,10 @@ test('over IPv6 the sender is link-local, and so may be the first address', () =
   assert.match(vridOf([heard('fe80::2', 'fd00::10')], dual)[0] ?? '', /^ok/);
   assert.match(vridOf([heard('fe80::2', 'fe80::100,fd00::10')], dual)[0] ?? '', /^ok/);
   assert.match(vridOf([heard('fe80::2', 'fd00::99')], dual)[0] ?? '', /^fail/);
+  const listed = config({ vip: '10.0.0.10,fd00::10', 'vrrp-link-local-peers': 'fe80::1,fe80::2' });
+  assert.match(vridOf([heard('fe80::2', 'fd00::10')], listed)[0] ?? '', /^ok/);
+  const notListed = vridOf([heard('fe80::9', 'fd00::10')], listed)[0] ?? '';
+  assert.match(notListed, /^fail: .* and is not in vrrp\.linkLocalPeers/);
 });
 
 function vipOf(sighting: Partial<VipSighting>, routers: readonly HeardRouter[] = []): string {

@@ -106,7 +106,7 @@ function freeVrid(vrid: number, heard: readonly HeardRouter[]): number | null {
 }
 
 /** Judges a router that uses our virtual router ID for our VIP: a node of this cluster, if all is well. */
-function judgeFellow(config: Config, { family, source, advertisement }: HeardRouter): CheckResult {
+function judgeFellow(config: Config, { source, advertisement }: HeardRouter): CheckResult {
   const { vrrp, peers } = config;
   const who = `${source.text} advertises ${addressTexts(advertisement.addresses).join(', ')} with vrid ${vrrp.vrid}`;
   if (advertisement.version !== vrrp.version) {
@@ -117,11 +117,12 @@ function judgeFellow(config: Config, { family, source, advertisement }: HeardRou
       fix,
     );
   }
-  // Over IPv6 the sender is a link-local address, which peers does not list.
-  if (family === 'IPv4' && !peers.some(({ text }) => text === source.text)) {
-    const fix =
-      'add it to peers on every node if it is one of them; else stop VRRP there, or choose another vip and vrid';
-    return fail('vrid', `${who}, and is not in peers`, fix);
+  const [key, members] = isLinkLocal(source)
+    ? (['vrrp.linkLocalPeers', vrrp.linkLocalPeers] as const)
+    : (['peers', peers] as const);
+  if (members.length > 0 && !members.some(({ text }) => text === source.text)) {
+    const fix = `add it to ${key} on every node if it is one of them; else stop VRRP there, or choose another vip and vrid`;
+    return fail('vrid', `${who}, and is not in ${key}`, fix);
   }
   if (advertisement.advertisementIntervalMs !== vrrp.advertisementIntervalMs) {
     const message = `${who} each ${advertisement.advertisementIntervalMs} ms, and here it is ${vrrp.advertisementIntervalMs} ms`;

@@ -28,6 +28,8 @@ export type RouterOptions = {
   readonly checksumForm: ChecksumForm;
   /** The group's members of this address family, this node included. */
   readonly peers: readonly IpAddress[];
+  /** The same by their link-local addresses, which IPv6 multicast is sent from; empty where they are not known. */
+  readonly linkLocalPeers: readonly IpAddress[];
   /** True: advertisements go to each peer by itself; false: to the multicast group. */
   readonly unicast: boolean;
   readonly netlink: Pick<RtNetlink, 'leaseAddress' | 'removeAddress'>;
@@ -114,7 +116,7 @@ export class Router {
       advertisementIntervalMs: options.core.advertisementIntervalMs,
       vip: options.vip,
       authentication: options.authentication,
-      senders: options.peers,
+      senders: [...options.peers, ...options.linkLocalPeers],
       counters: this.counters,
       log: this.log,
     });
