@@ -1,4 +1,4 @@
-/** What is compared: proxies of one TCP port to one backend, each in a process of its own on the same core. */
+/** What is compared: proxies of one TCP port to one backend, each in a process of its own on the same cores. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:net';
@@ -41,16 +41,21 @@ async function listening(port: number): Promise<void> {
   }
 }
 
-async function startHaproxy(core: number, folder: string, name: string, config: string): Promise<number> {
+async function startHaproxy(
+  cores: readonly number[],
+  folder: string,
+  name: string,
+  config: string,
+): Promise<number> {
   const file = join(folder, `${name}.cfg`);
   await writeFile(file, config);
-  return start(core, ['haproxy', '-f', file, '-db'], false);
+  return start(cores, ['haproxy', '-f', file, '-db'], false);
 }
 
 /** `splice` splices both ways whatever the traffic, as `splice-auto` does not; else Debian's defaults, as kubeadm's guide has them. */
-function proxyConfig(port: number, backendPort: number, splice: boolean): string {
+function proxyConfig(port: number, backendPort: number, threads: number, splice: boolean): string {
   return `global
-  nbthread 1
+  nbthread ${threads}
   maxconn ${MAX_CONNECTIONS}
   maxpipes ${MAX_PIPES}
 defaults
@@ -82,13 +87,13 @@ frontend web
 }
 
 export async function startHttpBackends(
-  core: number,
+  cores: readonly number[],
   folder: string,
   ports: Ports,
   certificate: string,
 ): Promise<void> {
-  await startHaproxy(core, folder, 'http', httpConfig(ports.http, null));
-  await startHaproxy(core, folder, 'https', httpConfig(ports.https, certificate));
+  await startHaproxy(cores, folder, 'http', httpConfig(ports.http, null));
+  await startHaproxy(cores, folder, 'https', httpConfig(ports.https, certificate));
   await listening(ports.http);
   await listening(ports.https);
 }
@@ -97,8 +102,9 @@ async function each(launch: (backend: Backend) => Promise<number>): Promise<Pids
   return { stream: await launch('stream'), http: await launch('http'), https: await launch('https') };
 }
 
+/** Each of them has as many threads as there are cores. */
 export async function startContenders(
-  core: number,
+  cores: readonly number[],
   folder: string,
   firstPort: number,
   backends: Ports,
@@ -121,11 +127,16 @@ export async function startContenders(
   };
   const haproxy = (name: string, port: number, splice: boolean): Promise<Contender> =>
     contender(name, port, null, (listenPort, backendPort) =>
-      startHaproxy(core, folder, String(listenPort), proxyConfig(listenPort, backendPort, splice)),
+      startHaproxy(
+        cores,
+        folder,
+        String(listenPort),
+        proxyConfig(listenPort, backendPort, cores.length, splice),
+      ),
     );
   const script = join(import.meta.dirname, 'proxy-process.ts');
   const kubeVrrp = (listenPort: number, backendPort: number): Promise<number> =>
-    start(core, [process.execPath, script, String(listenPort), String(backendPort)]);
+    start(cores, [process.execPath, script, ...[listenPort, backendPort, cores.length].map(String)]);
   const contenders: Contender[] = [
     await contender('kube-vrrp', firstPort, 'SIGUSR2', kubeVrrp),
     await haproxy('haproxy', firstPort + 10, false),

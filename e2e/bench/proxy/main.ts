@@ -1,7 +1,8 @@
 /**
- * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER] [--add]`:
+ * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER] [--add]
+ * [--threads 1]`:
  * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies run
- * on one core, and all load and backends on another. A round of everything takes about 2.5 minutes; --add keeps what the
+ * on as many cores as they have threads, and all load and backends on the first core, which is best none of those. A round of everything takes about 2.5 minutes; --add keeps what the
  * folder has of other measures, so that they can be taken one after the other.
  */
 import { execFileSync } from 'node:child_process';
@@ -42,6 +43,14 @@ function write(folder: string, samples: readonly Sample[]): void {
   console.log(formatTable(tableOf(summaries)).join('\n'));
 }
 
+function lastCores(count: number): number[] {
+  const last = cpus().length - 1;
+  if (!Number.isInteger(count) || count < 1 || count > last + 1) {
+    throw new Error(`--threads must be a whole number from 1 to ${last + 1}, as there are that many cores`);
+  }
+  return Array.from({ length: count }, (_, index) => last - index);
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -49,10 +58,11 @@ async function main(): Promise<void> {
       measures: { type: 'string', default: '' },
       out: { type: 'string', default: 'bench-results' },
       add: { type: 'boolean', default: false },
+      threads: { type: 'string', default: '1' },
     },
   });
   const wanted = values.measures.split(',').filter((name) => name !== '');
-  const proxyCore = cpus().length - 1;
+  const proxyCores = lastCores(Number(values.threads));
   const loadCore = 0;
   execFileSync('taskset', ['-cp', String(loadCore), String(process.pid)]);
   const chosen = measures(loadCore).filter(({ name }) => wanted.length === 0 || wanted.includes(name));
@@ -68,9 +78,9 @@ async function main(): Promise<void> {
     const certificate = join(folder, 'server.pem');
     writeFileSync(certificate, cert + key, { mode: 0o600 });
     const backend = join(import.meta.dirname, 'backend-process.ts');
-    await start(loadCore, [process.execPath, backend, String(BACKEND_PORTS.stream)]);
-    await startHttpBackends(loadCore, folder, BACKEND_PORTS, certificate);
-    const contenders = await startContenders(proxyCore, folder, FIRST_PORT, BACKEND_PORTS);
+    await start([loadCore], [process.execPath, backend, String(BACKEND_PORTS.stream)]);
+    await startHttpBackends([loadCore], folder, BACKEND_PORTS, certificate);
+    const contenders = await startContenders(proxyCores, folder, FIRST_PORT, BACKEND_PORTS);
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       for (const { name, take } of chosen) {
         for (const contender of contenders) {

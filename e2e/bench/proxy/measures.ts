@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 
 import { monotonicMs } from '../../../src/net/clock.ts';
 import type { Contender } from './contenders.ts';
-import { cpuMs, end, manyClients, residentKib } from './processes.ts';
+import { cpuMs, cpuMsByThread, end, manyClients, residentKib } from './processes.ts';
 
 const run = promisify(execFile);
 
@@ -106,15 +106,17 @@ async function newConnections(
   backend: 'http' | 'https',
 ): Promise<Figures> {
   const pid = contender.pid[backend];
-  const fromCpuMs = cpuMs(pid);
+  const before = cpuMsByThread(pid);
   const url = `${backend}://127.0.0.1:${contender.ports[backend]}/healthz`;
   const { requests, perSecond } = await wrk(core, url, ['Connection: close']);
-  const usedUs = (cpuMs(pid) - fromCpuMs) * 1000;
+  const usedByThreadUs = [...cpuMsByThread(pid)].map(([task, ms]) => (ms - (before.get(task) ?? 0)) * 1000);
+  const usedUs = usedByThreadUs.reduce((sum, us) => sum + us, 0);
   const kind = backend === 'http' ? 'plain' : 'TLS';
   return {
     [`new connections ${kind}, per second and core`]: requests / (usedUs / 1e6),
     [`new connections ${kind}, CPU us each`]: usedUs / requests,
     [`new connections ${kind}, per second as it came`]: perSecond,
+    [`new connections ${kind}, % of it in the busiest thread`]: (Math.max(...usedByThreadUs) / usedUs) * 100,
   };
 }
 

@@ -17,9 +17,13 @@ export function manyClients(): number {
 
 const running = new Set<ChildProcess>();
 
-/** Starts a program on one core; resolves when its first line is there, or at once with `waitForLine` false. */
-export async function start(core: number, command: readonly string[], waitForLine = true): Promise<number> {
-  const script = `ulimit -n "$(ulimit -H -n)" && exec taskset -c ${core} "$@"`;
+/** Starts a program on some cores; resolves when its first line is there, or at once with `waitForLine` false. */
+export async function start(
+  cores: readonly number[],
+  command: readonly string[],
+  waitForLine = true,
+): Promise<number> {
+  const script = `ulimit -n "$(ulimit -H -n)" && exec taskset -c ${cores.join(',')} "$@"`;
   const child = spawn('sh', ['-c', script, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
   running.add(child);
   child.once('exit', (code) => {
@@ -40,13 +44,20 @@ export function end(pid?: number): void {
   }
 }
 
-/** Time that all threads of the process have run, user and kernel, ms (/proc/PID/task/TID/schedstat, in ns). */
-export function cpuMs(pid: number): number {
+/** Time that each thread of the process has run, user and kernel, ms (/proc/PID/task/TID/schedstat, in ns). */
+export function cpuMsByThread(pid: number): Map<string, number> {
   const tasks = readdirSync(`/proc/${pid}/task`);
-  return tasks.reduce((sum, task) => {
-    const [ns = '0'] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
-    return sum + Number(ns) / 1e6;
-  }, 0);
+  return new Map(
+    tasks.map((task) => {
+      const [ns = '0'] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+      return [task, Number(ns) / 1e6];
+    }),
+  );
+}
+
+/** Time that all threads of the process have run, ms. */
+export function cpuMs(pid: number): number {
+  return [...cpuMsByThread(pid).values()].reduce((sum, ms) => sum + ms, 0);
 }
 
 /** Resident memory, KiB. */
