@@ -14,6 +14,7 @@ import { parseDuration } from '../../../src/config/duration.ts';
 import { monotonicMs } from '../../../src/net/clock.ts';
 import { formatTable } from '../../demo/timeline.ts';
 import { PollingClient } from '../../lab/client.ts';
+import type { Host } from '../../lab/host.ts';
 import { createLab, type Lab, VIP_IPV4 } from '../../lab/lab.ts';
 import { enterLab } from '../../lab/privileges.ts';
 import { Readers } from '../../lab/readers.ts';
@@ -28,14 +29,10 @@ const POLL_MS = 10;
 /** Each loss is looked at for this long at least, and then until requests are answered steadily. */
 const WINDOW_MS = 5000;
 const STEADY_DEADLINE_MS = 90_000;
-/** As long as the window, so that the longest gaps of the two can be compared: chance grows with time. */
-const QUIET_MS = WINDOW_MS;
 /** Drawn, where they were measured. */
 const DRAWN = ['link cut', 'daemon kill -9', 'daemon SIGTERM'];
 
-async function measure(contender: Contender, { name, act }: Scenario): Promise<Round> {
-  await contender.repair();
-  const holder = await contender.settled();
+async function measure(contender: Contender, holder: Host, { name, act }: Scenario): Promise<Round> {
   const { lab, port, caFile } = contender;
   const client = new PollingClient(lab.client, `https://${VIP_IPV4}:${port}/version`, caFile, {
     intervalMs: POLL_MS,
@@ -44,10 +41,7 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
   try {
     await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
     await readers.allConnected();
-    const quietFromMs = monotonicMs();
     const load = loadavg()[0] ?? Number.NaN;
-    await delay(QUIET_MS);
-    const quiet = client.disruption(quietFromMs);
     const fromMs = monotonicMs();
     await act(contender, holder);
     await delay(WINDOW_MS - Math.min(WINDOW_MS, monotonicMs() - fromMs));
@@ -64,7 +58,6 @@ async function measure(contender: Contender, { name, act }: Scenario): Promise<R
       watchesEnded: ended.length,
       twoHoldersMs: lab.timeline.longestOverlapMs(VIP_IPV4, fromMs),
       vipMoves: Math.max(0, new Set(spans.flatMap(({ holders }) => holders)).size - 1),
-      quietGapMs: quiet.longestGapMs,
       load,
       timeline: timelineOf(lab, client, fromMs),
     };
@@ -135,15 +128,37 @@ function readRounds(folder: string): Round[] {
   return [...rounds];
 }
 
-function write(folder: string, allRounds: readonly Round[]): void {
+/** To be called often: a run that is cut off goes on from here. */
+function save(folder: string, allRounds: readonly Round[]): void {
   const rounds = withoutFurtherTimelines(allRounds);
-  const summaries = summarize(rounds);
-  mkdirSync(folder, { recursive: true });
   const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? '', node: process.version };
-  writeFileSync(join(folder, RESULTS), `${JSON.stringify({ machine, summaries, rounds }, null, 1)}\n`);
+  const results = { machine, summaries: summarize(rounds), rounds };
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, RESULTS), `${JSON.stringify(results, null, 1)}\n`);
+}
+
+function draw(folder: string, rounds: readonly Round[]): void {
+  const summaries = summarize(rounds);
   writeFileSync(join(folder, 'failover.svg'), drawSvg(summaries));
   writeFileSync(join(folder, 'timeline.svg'), drawTimelines(rounds, DRAWN));
   console.log(formatTable(tableOf(summaries)).join('\n'));
+}
+
+function countOf(rounds: readonly Round[], { name }: Scenario, contender: string): number {
+  return rounds.filter((known) => known.scenario === name && known.contender === contender).length;
+}
+
+/** Everything is well again; the host that has the VIP. */
+async function prepare(contender: Contender): Promise<Host> {
+  await contender.repair();
+  return contender.settled();
+}
+
+function report(round: number, { scenario, contender, gapMs, failedRequests, watchMs }: Round): void {
+  const watches = watchMs === null ? 'none ended' : `${watchMs.toFixed(0)} ms`;
+  console.error(
+    `${round}: ${scenario}, ${contender}: gap ${gapMs.toFixed(0)} ms, ${failedRequests} failed, watches back: ${watches}`,
+  );
 }
 
 async function main(): Promise<void> {
@@ -158,10 +173,10 @@ async function main(): Promise<void> {
     },
   });
   const scenarios = scenariosOf(values.scenarios);
+  const deadlineMs = monotonicMs() + Number(values.minutes) * 60_000;
   await enterLab();
   const labs: Lab[] = [];
   const rounds = readRounds(values.out);
-  const endMs = monotonicMs() + Number(values.minutes) * 60_000;
   try {
     for (let count = 0; count < 3; count += 1)
       labs.push(await createLab({ hosts: 3, clients: 1, ipv6: false }));
@@ -170,23 +185,20 @@ async function main(): Promise<void> {
     );
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       for (const scenario of scenarios) {
-        for (const contender of contenders) {
-          const done = rounds.filter(
-            (known) => known.scenario === scenario.name && known.contender === contender.name,
-          );
-          if (done.length >= round || monotonicMs() >= endMs) continue;
-          const result = await measure(contender, scenario);
+        if (monotonicMs() >= deadlineMs) break;
+        const lacking = contenders.filter(({ name }) => countOf(rounds, scenario, name) < round);
+        // All at the same time, as this is most of the waiting; what is measured is measured alone.
+        const holders = await Promise.all(lacking.map(prepare));
+        for (const [index, contender] of lacking.entries()) {
+          const result = await measure(contender, holders[index]!, scenario);
           rounds.push(result);
-          const watch = result.watchMs === null ? 'none ended' : `${result.watchMs.toFixed(0)} ms`;
-          console.error(
-            `${round}: ${scenario.name}, ${contender.name}: gap ${result.gapMs.toFixed(0)} ms, ` +
-              `${result.failedRequests} failed, watches back: ${watch}`,
-          );
+          report(round, result);
         }
+        save(values.out, rounds);
       }
     }
   } finally {
-    if (rounds.length > 0) write(values.out, rounds);
+    if (rounds.length > 0) draw(values.out, rounds);
     await Promise.all(labs.map((lab) => lab.remove()));
   }
 }

@@ -14,8 +14,6 @@ export type Round = {
   readonly watchesEnded: number;
   readonly twoHoldersMs: number;
   readonly vipMoves: number;
-  /** Between answers in a window as long, before anything was broken, ms: what the machine itself costs. */
-  readonly quietGapMs: number;
   /** Of the machine's last minute when the round began: processes that wanted a CPU. */
   readonly load: number;
   readonly timeline?: Timeline;
@@ -32,7 +30,6 @@ export type Summary = {
   readonly watchMedianMs: number | null;
   readonly twoHoldersMaxMs: number;
   readonly vipMovesMax: number;
-  readonly quietMedianMs: number;
 };
 
 /** The value below which a share of the values lies, by the nearest rank. */
@@ -58,10 +55,6 @@ export function summarize(rounds: readonly Round[]): Summary[] {
         group.map(({ failedRequests }) => failedRequests),
         0.5,
       ),
-      quietMedianMs: quantile(
-        group.map(({ quietGapMs }) => quietGapMs),
-        0.5,
-      ),
       watchMedianMs: Number.isFinite(watchMedianMs) ? watchMedianMs : null,
       twoHoldersMaxMs: Math.max(...group.map(({ twoHoldersMs }) => twoHoldersMs)),
       vipMovesMax: Math.max(...group.map(({ vipMoves }) => vipMoves)),
@@ -74,7 +67,7 @@ export function tableOf(summaries: readonly Summary[]): string[][] {
   const ms = (value: number): string => `${value.toFixed(0)} ms`;
   const heading = ['scenario', 'contender', 'rounds', 'gap median', 'p95', 'max', 'failed', 'watches back'];
   return [
-    [...heading, 'two holders', 'VIP moves', 'gap before'],
+    [...heading, 'two holders', 'VIP moves'],
     ...summaries.map((summary) => [
       summary.scenario,
       summary.contender,
@@ -86,7 +79,6 @@ export function tableOf(summaries: readonly Summary[]): string[][] {
       summary.watchMedianMs === null ? 'none ended' : ms(summary.watchMedianMs),
       ms(summary.twoHoldersMaxMs),
       String(summary.vipMovesMax),
-      ms(summary.quietMedianMs),
     ]),
   ];
 }

@@ -12,6 +12,8 @@ export type Scenario = {
 const ELECTION_MS = 5000;
 
 export const SCENARIOS: readonly Scenario[] = [
+  // What the machine itself costs in as long a window.
+  { name: 'nothing happens', act: () => {} },
   { name: 'link cut', act: (_, holder) => holder.linkDown() },
   { name: 'power off', act: (contender, holder) => contender.powerOff(holder) },
   { name: 'daemon kill -9', act: (contender, holder) => contender.signal(holder, 'SIGKILL') },
