@@ -166,6 +166,10 @@ const actions: Record<string, (...given: never[]) => unknown> = {
     openVrrp({ ...opening, link: { index, name: `nolink${index}`, mac: null, up: true } }),
   send: (name: string, payload: string, destination: string) =>
     socketNamed(name).send(bytes(payload), ip(destination)),
+  sendMany: (name: string, count: number, payload: string, destination: string) => {
+    for (let sent = 0; sent < count; sent += 1) socketNamed(name).send(bytes(payload), ip(destination));
+  },
+  unread: (name: string) => socketNamed(name).unread(),
   sendLong: (name: string, length: number, destination: string) =>
     socketNamed(name).send(new Uint8Array(length), ip(destination)),
   /** Waits with the event loop stopped, so that what comes meanwhile is queued, and only then reads. */

@@ -501,6 +501,22 @@ describe('VRRP sockets', () => {
       await b.do('closeVrrp', name);
     });
 
+    test(`${family}: what comes faster than it is read is counted, also when the socket is closed meanwhile`, async () => {
+      const { group, sourceB } = families()[index] ?? assert.fail();
+      const name = `flooded ${family}`;
+      const unread = async () => b.do<{ expected: number; unexpected: number }>('unread', name);
+      await b.do('openVrrp', 'eth0', { name, source: sourceB, multicast: true });
+      assert.deepEqual(await unread(), { expected: 0, unexpected: 0 });
+      const anotherVrid = '3134640101';
+      const blocked = b.do('block', 500);
+      await a.do('sendMany', family, 2000, anotherVrid, group);
+      await blocked;
+      const lost = await unread();
+      assert.ok(lost.unexpected > 0 && lost.expected === 0, JSON.stringify(lost));
+      await b.do('closeVrrp', name);
+      assert.ok((await unread()).unexpected >= lost.unexpected);
+    });
+
     test(`${family}: a socket that is only listened to survives garbage collection; its handler is called properly`, async () => {
       const { group, sourceB } = families()[index] ?? assert.fail();
       const [name, throwsAt] = [`lone ${family}`, `${PAYLOAD}bad0`];

@@ -53,6 +53,7 @@ export class RawIpSocket {
   readonly #incoming: Buffer;
   readonly #memory = Buffer.alloc((SK_MEMINFO_DROPS + 1) * 4);
   #received: RawPacket | null = null;
+  #dropped = 0;
   #closed = false;
 
   /** Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
@@ -127,15 +128,18 @@ export class RawIpSocket {
     if (!this.#closed) this.#socket.wrap.pause(paused, true);
   }
 
-  /** How many packets the full receive buffer has cost so far, modulo 2^32; 0 once it is closed. */
+  /** How many packets the full receive buffer has cost, modulo 2^32, until now or until the socket was closed. */
   get dropped(): number {
-    if (this.#closed) return 0;
-    this.#socket.wrap.getOption(SOL_SOCKET, SO_MEMINFO, this.#memory, this.#memory.length);
-    return this.#memory.readUInt32LE(SK_MEMINFO_DROPS * 4);
+    if (!this.#closed) {
+      this.#socket.wrap.getOption(SOL_SOCKET, SO_MEMINFO, this.#memory, this.#memory.length);
+      this.#dropped = this.#memory.readUInt32LE(SK_MEMINFO_DROPS * 4);
+    }
+    return this.#dropped;
   }
 
   close(): void {
     if (this.#closed) return;
+    this.#dropped = this.dropped;
     this.#closed = true;
     openSockets.delete(this);
     this.#socket.close();
