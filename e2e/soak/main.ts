@@ -1,6 +1,7 @@
 /**
  * `npm run soak -- [--minutes 30]`: three hosts at 100 ms advertisements, every core busy with something else and the
- * proxy at full throughput. Prints each minute what was seen; fails when the VIP moved.
+ * proxy at full throughput. Prints each minute what was seen, beside how long the machine itself stood still; fails when
+ * the VIP moved.
  */
 import { parseArgs } from 'node:util';
 
@@ -8,6 +9,7 @@ import { Cluster } from '../lab/cluster.ts';
 import { createLab, VIP_IPV4 } from '../lab/lab.ts';
 import { formatLateness, underLoad } from '../lab/load.ts';
 import { enterLab } from '../lab/privileges.ts';
+import { longestMachineStallMs } from './machine-stall.ts';
 
 const ROUND_SECONDS = 60;
 
@@ -26,9 +28,14 @@ async function main(): Promise<number> {
     const fromMs = lab.timeline.lastAtMs;
     let moves = 0;
     for (let minute = 1; minute <= minutes; minute += 1) {
-      const { mibPerSecond, transitions, lateness } = await underLoad(cluster, holder, ROUND_SECONDS);
+      const [{ mibPerSecond, transitions, lateness }, stallMs] = await Promise.all([
+        underLoad(cluster, holder, ROUND_SECONDS),
+        longestMachineStallMs(lab, ROUND_SECONDS),
+      ]);
       moves += transitions.length;
-      console.log(`minute ${minute}: ${mibPerSecond.toFixed(0)} MiB/s, late by ${formatLateness(lateness)}`);
+      console.log(
+        `minute ${minute}: ${mibPerSecond.toFixed(0)} MiB/s, late by ${formatLateness(lateness)}; a real-time thread by up to ${stallMs.toFixed(1)} ms`,
+      );
       for (const transition of transitions) console.log(`  ${transition}`);
     }
     console.log(lab.timeline.describe(VIP_IPV4, fromMs));
