@@ -4,6 +4,7 @@ import { type IncomingMessage, type Server, type ServerResponse, createServer } 
 import { dirname } from 'node:path';
 import { formatHostPort } from '../ip/address.ts';
 import type { Config } from '../config/config.ts';
+import { errorText } from '../log/error-text.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
@@ -142,17 +143,29 @@ function prepareSocket(path: string): string {
   return path;
 }
 
+/** Never rejects: whatever is asked, or fails, costs no more than this answer. */
 async function answer(
   routes: Readonly<Record<string, Route>>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://admin');
-  const route = routes[`${request.method} ${url.pathname}`];
-  const reply =
-    route === undefined
-      ? json(404, { error: `there is no ${request.method} ${url.pathname}`, known: Object.keys(routes) })
-      : await route({ force: url.searchParams.get('force') === 'true' });
+  const reply = await replyTo(routes, request).catch((error: unknown) =>
+    json(500, { error: `cannot answer ${request.method} ${request.url}: ${errorText(error)}` }),
+  );
   response.writeHead(reply.status, { 'content-type': reply.contentType, 'cache-control': 'no-store' });
   response.end(reply.body);
+}
+
+async function replyTo(routes: Readonly<Record<string, Route>>, request: IncomingMessage): Promise<Reply> {
+  const url = URL.parse(request.url ?? '/', 'http://admin');
+  if (url === null) {
+    return json(400, {
+      error: `${request.url} is no path: ask for one of these`,
+      known: Object.keys(routes),
+    });
+  }
+  const name = `${request.method} ${url.pathname}`;
+  const route = routes[name];
+  if (route === undefined) return json(404, { error: `there is no ${name}`, known: Object.keys(routes) });
+  return route({ force: url.searchParams.get('force') === 'true' });
 }

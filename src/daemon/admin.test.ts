@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Admin } from './admin.ts';
+import type { Observation } from './status.ts';
+
+/** An admin endpoint whose daemon cannot be looked at, on a socket of its own. */
+async function openAdmin(context: TestContext): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
+  const socket = join(folder, 'control.sock');
+  const admin = new Admin({
+    listen: null,
+    socket,
+    observe: (): Observation => {
+      throw new Error('nothing to see');
+    },
+    drain: () => null,
+    undrain: () => undefined,
+    connections: () => Promise.reject(new Error('the proxy does not answer')),
+  });
+  await admin.listen();
+  context.after(async () => {
+    await admin.close();
+    rmSync(folder, { recursive: true });
+  });
+  return socket;
+}
+
+/** The first line of the answer, and its body. */
+async function askRaw(socket: string, requestLine: string): Promise<{ status: string; body: string }> {
+  const connection = connect(socket);
+  connection.write(`${requestLine} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n`);
+  const [head = '', body = ''] = (await text(connection)).split('\r\n\r\n');
+  return { status: head.split('\r\n')[0] ?? '', body };
+}
+
+test('a request whose target is no URL is answered with 400, and the next one is served', async (context) => {
+  const socket = await openAdmin(context);
+  for (const target of ['//', 'http://', '///', 'http://[']) {
+    assert.equal((await askRaw(socket, `GET ${target}`)).status, 'HTTP/1.1 400 Bad Request', target);
+  }
+  assert.equal((await askRaw(socket, 'POST /undrain')).status, 'HTTP/1.1 200 OK');
+});
+
+test('what fails while an answer is made is that answer, and ends nothing else', async (context) => {
+  const socket = await openAdmin(context);
+  for (const target of ['/status', '/metrics', '/connections']) {
+    const { status, body } = await askRaw(socket, `GET ${target}`);
+    assert.equal(status, 'HTTP/1.1 500 Internal Server Error', target);
+    assert.match(body, /nothing to see|the proxy does not answer/);
+  }
+  assert.equal((await askRaw(socket, 'POST /undrain')).status, 'HTTP/1.1 200 OK');
+});
