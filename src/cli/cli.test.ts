@@ -295,6 +295,19 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       assert.deepEqual([off.code, off.stderr.split('\n').length], [2, 2]);
     });
 
+    test('every state of an API server is shown', async () => {
+      for (const state of ['unknown', 'up', 'draining', 'down'] as const) {
+        const backends = STATUS.backends.map((backend) => ({ ...backend, state }));
+        const outcome = await serve(
+          (_request, response) => response.end(JSON.stringify({ ...STATUS, backends })),
+          null,
+          (address) => cli(['status', '--admin-address', address]),
+        );
+        assert.equal(outcome.code, 0, outcome.stderr);
+        assert.match(outcome.stdout, new RegExp(`:6443.* ${state} `));
+      }
+    });
+
     test('no daemon, or something else in its place, is one sentence', async () => {
       const address = await serve(
         () => undefined,

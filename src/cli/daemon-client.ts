@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import * as z from 'zod';
 
 import type { Config } from '../config/config.ts';
-import type { Status } from '../daemon/status.ts';
+import type { BackendStatus, Status } from '../daemon/status.ts';
 import { formatHostPort, parseIp } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import { errorCode } from './system-errors.ts';
@@ -21,6 +21,11 @@ export class DaemonError extends Error {
 type Answer = { readonly status: number; readonly body: unknown };
 
 const ANSWER_MAX_BYTES = 4_194_304;
+
+/** Written so that the compiler misses one that the daemon knows and this does not. */
+const BACKEND_STATES = { unknown: 'unknown', up: 'up', draining: 'draining', down: 'down' } satisfies {
+  [State in BackendStatus['state']]: State;
+};
 
 const statusSchema: z.ZodType<Status> = z.looseObject({
   version: z.string(),
@@ -49,7 +54,7 @@ const statusSchema: z.ZodType<Status> = z.looseObject({
     z.looseObject({
       id: z.string(),
       local: z.boolean(),
-      state: z.enum(['unknown', 'up', 'down']),
+      state: z.enum(BACKEND_STATES),
       detail: z.string(),
       misconfigured: z.boolean(),
       connections: z.number(),
