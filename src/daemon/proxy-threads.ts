@@ -5,10 +5,12 @@ import type { Log } from '../log/log.ts';
 import { THREAD_PROXY } from '../net/thread-vitals.ts';
 import { LINGER_MAX_MS } from '../proxy/lingering.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from '../proxy/driver/messages.ts';
-import { startThread } from './threads.ts';
+import { ended, startThread } from './threads.ts';
 
 /** For a busy thread to get to it; a second node may have the address already. */
 const CLOSE_VIP_TIMEOUT_MS = 50;
+/** Beyond the grace that connections get. */
+const STOP_TIMEOUT_MS = 2000;
 
 export type ProxyThreadsOptions = {
   readonly count: number;
@@ -44,7 +46,13 @@ export class ProxyThreads {
   /** Resolves when every thread listens; rejects with one sentence when one cannot. */
   static async start(options: ProxyThreadsOptions): Promise<ProxyThreads> {
     const threads = new ProxyThreads(options);
-    await Promise.all(threads.workers.map((worker, index) => threads.listening(worker, index)));
+    try {
+      await Promise.all(threads.workers.map((worker, index) => threads.listening(worker, index)));
+    } catch (error) {
+      // The others would go on to listen, beside those of the next try.
+      await threads.stop(0);
+      throw error;
+    }
     return threads;
   }
 
@@ -75,17 +83,11 @@ export class ProxyThreads {
     await Promise.all(closed);
   }
 
-  /** Stops accepting, lets connections finish for `graceMs`, then resets them. */
+  /** Stops accepting, lets connections finish for `graceMs`, then resets them. A thread that hangs is ended by force. */
   async stop(graceMs: number): Promise<void> {
     this.isStopping = true;
-    const exits = this.workers.map(
-      (worker) =>
-        new Promise<void>((resolve) => {
-          worker.once('exit', () => resolve());
-        }),
-    );
     this.command({ type: 'stop', graceMs });
-    await Promise.all(exits);
+    await Promise.all(this.workers.map((worker) => ended(worker, graceMs + STOP_TIMEOUT_MS)));
   }
 
   private command(command: ProxyCommand): void {

@@ -10,7 +10,7 @@ import type {
   ServicesWorkerData,
   ToServices,
 } from './messages.ts';
-import { startThread } from './threads.ts';
+import { ended, startThread } from './threads.ts';
 
 /** If the services thread hangs, this many messages wait for it; later ones are dropped and counted. */
 const MAX_WAITING = 1000;
@@ -84,13 +84,8 @@ export class Services {
   /** Ends the thread after it has written out the log; by force when it does not answer. */
   async stop(): Promise<void> {
     this.isStopping = true;
-    const exited = new Promise<void>((resolve) => {
-      this.worker.once('exit', () => resolve());
-    });
     this.worker.postMessage({ type: 'stop' } satisfies ToServices);
-    const timer = setTimeout(() => void this.worker.terminate(), STOP_TIMEOUT_MS);
-    await exited;
-    clearTimeout(timer);
+    await ended(this.worker, STOP_TIMEOUT_MS);
   }
 
   private post(message: ToServices): void {
