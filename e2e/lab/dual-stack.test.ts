@@ -72,6 +72,32 @@ describe('dual stack and IPv6', () => {
       await cluster.settled();
     });
   }
+
+  test('drain, and nobody takes one of the two VIPs: it fails, and the node stands for both again', async () => {
+    const [drained, successor] = lab.hosts as [Host, Host];
+    cluster = await Cluster.prepare(lab, {
+      hosts: [drained, successor],
+      vips: [VIP_IPV4, VIP_IPV6],
+      configOf: (host) => (host === successor ? { vip: VIP_IPV4 } : {}),
+    });
+    const daemon = cluster.startDaemon(drained);
+    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === drained, { vip });
+    await cluster.startDaemon(successor).ready();
+    await eventually(
+      async () => (await daemon.status()).backends.every(({ state }) => state === 'up') || null,
+      { what: 'both API servers to be up', otherwise: () => cluster.describe() },
+    );
+
+    const { exitCode, stdout, stderr } = await daemon.command('drain');
+    assert.equal(exitCode, 1, stdout + stderr);
+    assert.match(stdout, new RegExp(`^${VIP_IPV4} handed over to`, 'mu'));
+    assert.match(stderr, new RegExp(`no other node took ${VIP_IPV6}, so .* is not drained`, 'u'));
+    assert.equal((await daemon.status()).drained, false);
+    await cluster.oneHolder((host) => host === successor, { vip: VIP_IPV4 });
+
+    await cluster.daemon(successor).kill();
+    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === drained, { vip });
+  });
 });
 
 describe('IPv6 multicast with vrrp.linkLocalPeers', () => {

@@ -159,6 +159,8 @@ export class Election {
       log,
       beforeUnbind: this.options.beforeUnbind,
       onChange: this.options.onChange,
+      // A node is drained as a whole: half of it would stay away from elections, and nobody would know.
+      onDrainFailed: () => this.undrain(),
       onLost: this.options.onLost,
     });
   }

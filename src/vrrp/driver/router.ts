@@ -42,6 +42,8 @@ export type RouterOptions = {
   readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Called after every change of state, and of who is heard as Active. */
   readonly onChange: () => void;
+  /** Nobody took the address from this router, so that it keeps it and is no longer drained. */
+  readonly onDrainFailed: () => void;
   /** This router takes over from an Active that fell silent: its host is most likely lost, with all that ran there. */
   readonly onLost: (active: IpAddress) => void;
 };
@@ -369,6 +371,7 @@ export class Router {
   private onNotice(notice: Notice, text: string): void {
     if (notice === 'two_actives') this.conflicts.onTwoActives(text);
     else this.log('warn', text, { event: notice });
+    if (notice === 'drain_failed') this.options.onDrainFailed();
   }
 
   private onTransition(from: StateName, to: StateName, cause: Cause): void {
