@@ -248,6 +248,7 @@ export class Election {
   }
 
   private async reread(): Promise<void> {
+    this.interfaces.beginReading();
     this.interfaces.replace(await this.netlink.links(), await this.netlink.addresses());
     const present = new Set(
       this.interfaces.allAddresses().map(({ linkIndex, address }) => `${linkIndex} ${address.text}`),

@@ -105,3 +105,19 @@ test('an interface stays chosen while it has the subnet of the VIP, or while non
   assert.equal(findInterface(both, withInterface(null), 'eth1'), 'eth1');
   assert.equal(findInterface(tableOf(eth1), withInterface(null), 'eth0'), 'eth0');
 });
+
+test('a change that comes while everything is being read is not undone by what was read before it', () => {
+  const table = tableOf(eth0, on('10.0.0.1', 24), on('10.0.0.9', 24));
+  table.beginReading();
+  table.apply({ kind: 'link', link: { ...eth0, up: false } });
+  table.apply({ kind: 'addressRemoved', address: on('10.0.0.9', 24) });
+  table.apply({ kind: 'addressAdded', address: on('10.0.0.8', 24) });
+  table.replace([eth0], [on('10.0.0.1', 24), on('10.0.0.9', 24)]);
+  assert.equal(table.linkByName('eth0')?.up, false);
+  assert.deepEqual(
+    table.allAddresses().map(({ address }) => address.text),
+    ['10.0.0.1', '10.0.0.8'],
+  );
+  table.replace([eth0], []);
+  assert.deepEqual([table.linkByName('eth0')?.up, table.allAddresses()], [true, []], 'once only');
+});

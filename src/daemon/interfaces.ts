@@ -9,15 +9,26 @@ import { findSource, fitLink } from './node.ts';
 export class InterfaceTable {
   private readonly links = new Map<number, Link>();
   private readonly addresses = new Map<string, InterfaceAddress>();
+  /** Null while nothing is being read. */
+  private changesWhileReading: NetlinkChange[] | null = null;
+
+  /** Everything is being read, until `replace`: what changes meanwhile may be newer than what has been read. */
+  beginReading(): void {
+    this.changesWhileReading = [];
+  }
 
   replace(links: readonly Link[], addresses: readonly InterfaceAddress[]): void {
     this.links.clear();
     this.addresses.clear();
     for (const link of links) this.links.set(link.index, link);
     for (const address of addresses) this.addresses.set(keyOf(address), address);
+    const changes = this.changesWhileReading ?? [];
+    this.changesWhileReading = null;
+    for (const change of changes) this.apply(change);
   }
 
   apply(change: NetlinkChange): void {
+    this.changesWhileReading?.push(change);
     switch (change.kind) {
       case 'link':
         this.links.set(change.link.index, change.link);
