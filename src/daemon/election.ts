@@ -1,16 +1,28 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
 import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
+import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import type { NetlinkChange } from '../net/rtnetlink-messages.ts';
-import { RtNetlink } from '../net/rtnetlink.ts';
+import type { RtNetlink } from '../net/rtnetlink.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
 import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 
+/** What the election needs of rtnetlink. */
+type Netlink = Pick<
+  RtNetlink,
+  'links' | 'addresses' | 'defaultRouteLinkIndex' | 'leaseAddress' | 'removeAddress' | 'close'
+>;
+
 export type ElectionOptions = {
+  /** See RtNetlink. */
+  readonly openNetlink: (
+    onChange: (change: NetlinkChange) => void,
+    onError: (error: Error) => void,
+  ) => Netlink;
   readonly config: Config;
   readonly log: Log;
   /** This address is about to leave the kernel; see RouterOptions. */
@@ -26,13 +38,17 @@ export type Place = { readonly interfaceName: string; readonly self: IpAddress }
 
 /** After the kernel dropped notifications, everything is read again, but not more often than this. */
 const REREAD_MS = 1000;
+/** What others can make it log: a line per kind each minute. */
+const LOG_PERIOD_MS = 60_000;
+const LOG_KEYS = 64;
 /** A router whose deadline is overdue by this much is not being served. */
 const OVERDUE_MS = 3000;
 
 export class Election {
   readonly interfaces = new InterfaceTable();
   private readonly options: ElectionOptions;
-  private readonly netlink: RtNetlink;
+  private readonly netlink: Netlink;
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   private routers: readonly Router[] = [];
   private place: Place | null = null;
   private lastReasons = new Map<Family, string>();
@@ -41,7 +57,7 @@ export class Election {
 
   private constructor(options: ElectionOptions) {
     this.options = options;
-    this.netlink = RtNetlink.open(
+    this.netlink = options.openNetlink(
       (change) => this.onNetlink(change),
       (error) => this.onNetlinkError(error),
     );
@@ -231,10 +247,13 @@ export class Election {
   }
 
   private onNetlinkError(error: Error): void {
+    this.rereadTimer ??= setTimeout(() => void this.rereadAgain(), REREAD_MS);
+    const suppressed = this.logLimit.take('netlink', monotonicMs());
+    if (suppressed === null) return;
     this.options.log('warn', `rtnetlink: ${error.message}; reading links and addresses again`, {
       event: 'netlink',
+      suppressed,
     });
-    this.rereadTimer ??= setTimeout(() => void this.rereadAgain(), REREAD_MS);
   }
 
   private async rereadAgain(): Promise<void> {

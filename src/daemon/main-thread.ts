@@ -10,6 +10,7 @@ import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
+import { RtNetlink } from '../net/rtnetlink.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
 import type { ProxyLimits } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
@@ -133,6 +134,7 @@ class Daemon {
   private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<null> {
     const { config, log } = this;
     const election = await Election.open({
+      openNetlink: (onChange, onError) => RtNetlink.open(onChange, onError),
       config,
       log,
       beforeUnbind: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
