@@ -57,6 +57,35 @@ describe('interference from outside', () => {
     await cluster.settled();
   });
 
+  test('the VIP added by hand to a Backup, and to the holder with another prefix, is removed; it stays where it was', async () => {
+    const holder = await cluster.settled();
+    const [backup] = cluster.others(holder) as [typeof holder];
+    const fromMs = monotonicMs();
+    for (const [host, prefix] of [
+      [backup, 32],
+      [backup, 24],
+      [holder, 24],
+    ] as const) {
+      await host.ip(`addr add ${VIP_IPV4}/${prefix} dev ${HOST_INTERFACE}`);
+      const what = `${VIP_IPV4}/${prefix} on ${HOST_INTERFACE}`;
+      await cluster
+        .daemon(host)
+        .logged(`that ${what} is removed`, ({ msg }) => msg.includes(what), { fromMs });
+      const left = (await host.kernelAddresses()).filter(({ local }) => local === VIP_IPV4);
+      assert.deepEqual(
+        left.map(({ prefixlen }) => prefixlen),
+        host === holder ? [32] : [],
+      );
+    }
+    assert.equal(await cluster.settled(), holder);
+    for (const host of cluster.hosts) assert.deepEqual(cluster.daemon(host).transitions(fromMs), []);
+    const events = cluster
+      .daemon(holder)
+      .log(fromMs)
+      .map(({ event }) => event);
+    assert.ok(!events.includes('address_restored'), cluster.describe(fromMs));
+  });
+
   test('all addresses flushed from the holder: another node takes over, and the holder comes back with its address', async () => {
     const holder = await cluster.settled();
     const fromMs = monotonicMs();

@@ -1,10 +1,15 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
 import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
+import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
-import type { NetlinkChange } from '../net/rtnetlink-messages.ts';
+import {
+  HOST_PREFIX_BY_FAMILY,
+  type InterfaceAddress,
+  type NetlinkChange,
+} from '../net/rtnetlink-messages.ts';
 import type { RtNetlink } from '../net/rtnetlink.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
 import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
@@ -14,7 +19,13 @@ import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 /** What the election needs of rtnetlink. */
 type Netlink = Pick<
   RtNetlink,
-  'links' | 'addresses' | 'defaultRouteLinkIndex' | 'leaseAddress' | 'removeAddress' | 'close'
+  | 'links'
+  | 'addresses'
+  | 'defaultRouteLinkIndex'
+  | 'leaseAddress'
+  | 'removeAddress'
+  | 'removeExactly'
+  | 'close'
 >;
 
 export type ElectionOptions = {
@@ -38,6 +49,8 @@ export type Place = { readonly interfaceName: string; readonly self: IpAddress }
 
 /** After the kernel dropped notifications, everything is read again, but not more often than this. */
 const REREAD_MS = 1000;
+/** From when a VIP appears that should not be there until it is removed. */
+const SWEEP_MS = 250;
 /** What others can make it log: a line per kind each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
@@ -53,6 +66,7 @@ export class Election {
   private place: Place | null = null;
   private lastReasons = new Map<Family, string>();
   private rereadTimer: NodeJS.Timeout | null = null;
+  private sweepTimer: NodeJS.Timeout | null = null;
   private whenChanged: (() => void) | null = null;
 
   private constructor(options: ElectionOptions) {
@@ -87,19 +101,20 @@ export class Election {
   }
 
   /**
-   * Removes VIPs that an earlier run, or another program, left on any interface: nobody may hold one before an
-   * election. Returns what was removed, as text for the log.
+   * Removes VIPs that no router here has bound, and says so: nobody may hold one without an election. An earlier run may
+   * have left them, or another program or a hand have put them there.
    */
-  async sweep(): Promise<string[]> {
-    const removed: string[] = [];
-    for (const { address, linkIndex, prefixLength } of this.interfaces.allAddresses()) {
-      if (!this.isVip(address)) continue;
-      const linkName =
-        this.interfaces.allLinks().find((link) => link.index === linkIndex)?.name ?? `link ${linkIndex}`;
-      if (await this.netlink.removeAddress(linkIndex, address))
-        removed.push(`${address.text}/${prefixLength} on ${linkName}`);
+  async sweep(): Promise<void> {
+    for (const stray of this.interfaces.allAddresses()) {
+      if (!this.isStray(stray) || !(await this.netlink.removeExactly(stray))) continue;
+      const { address, linkIndex, prefixLength } = stray;
+      const link = this.interfaces.allLinks().find(({ index }) => index === linkIndex);
+      const what = `${address.text}/${prefixLength} on ${link?.name ?? `link ${linkIndex}`}`;
+      const suppressed = this.logLimit.take(`sweep ${what}`, monotonicMs());
+      if (suppressed === null) continue;
+      const text = `removed a stale VIP, ${what}: no node may hold it without an election; see that nothing else configures it`;
+      this.options.log('warn', text, { event: 'sweep', suppressed });
     }
-    return removed;
   }
 
   /** Takes part from now on, whenever the interface can be used. */
@@ -132,7 +147,7 @@ export class Election {
   }
 
   close(): void {
-    if (this.rereadTimer !== null) clearTimeout(this.rereadTimer);
+    for (const timer of [this.rereadTimer, this.sweepTimer]) if (timer !== null) clearTimeout(timer);
     this.netlink.close();
   }
 
@@ -184,8 +199,11 @@ export class Election {
   private onNetlink(change: NetlinkChange): void {
     this.interfaces.apply(change);
     // Each renewal of the own lease comes back as a notification, and says nothing about the interface.
-    if (change.kind === 'addressAdded' && this.isVip(change.address.address)) return;
-    if (change.kind === 'addressRemoved') {
+    if (change.kind === 'addressAdded' && this.isVip(change.address.address)) {
+      if (this.isStray(change.address)) this.sweepSoon();
+      return;
+    }
+    if (change.kind === 'addressRemoved' && !this.isLeased(change.address)) {
       for (const router of this.routers)
         router.onAddressRemoved(change.address.linkIndex, change.address.address);
     }
@@ -195,6 +213,45 @@ export class Election {
 
   private isVip(address: IpAddress): boolean {
     return this.options.config.vips.some((vip) => vip.text === address.text);
+  }
+
+  /** Whether the kernel still has the address with the prefix that a lease has, when another one is gone. */
+  private isLeased({ linkIndex, address }: InterfaceAddress): boolean {
+    const prefixLength = HOST_PREFIX_BY_FAMILY[address.family];
+    return this.interfaces
+      .addressesOf(linkIndex)
+      .some((own) => own.address.text === address.text && own.prefixLength === prefixLength);
+  }
+
+  /** Whether this is a VIP, and not as the router has it that has it now or is about to have it removed. */
+  private isStray({ linkIndex, address, prefixLength }: InterfaceAddress): boolean {
+    if (!this.isVip(address)) return false;
+    const router = this.routers.find(({ options }) => options.vip.text === address.text);
+    if (router === undefined || prefixLength !== HOST_PREFIX_BY_FAMILY[address.family]) return true;
+    return !router.releasing && !(router.leased && router.link?.index === linkIndex);
+  }
+
+  /** Not at once: word of the last renewal may come after the lease has ended, and another program may try again. */
+  private sweepSoon(): void {
+    this.sweepTimer ??= setTimeout(() => {
+      this.sweepTimer = null;
+      void this.sweepAgain();
+    }, SWEEP_MS);
+  }
+
+  private async sweepAgain(): Promise<void> {
+    try {
+      await this.sweep();
+    } catch (error) {
+      this.onSweepError(error);
+    }
+  }
+
+  private onSweepError(error: unknown): void {
+    const suppressed = this.logLimit.take('sweep failed', monotonicMs());
+    if (suppressed === null) return;
+    const text = `cannot remove a stale VIP: ${errorText(error)}; remove it by hand`;
+    this.options.log('warn', text, { event: 'sweep', suppressed });
   }
 
   private attachAll(): void {
@@ -261,6 +318,7 @@ export class Election {
     try {
       await this.reread();
       this.attachAll();
+      await this.sweepAgain();
     } catch (error) {
       this.onNetlinkError(error instanceof Error ? error : new Error(String(error)));
     }

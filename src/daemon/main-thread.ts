@@ -142,11 +142,7 @@ class Daemon {
       onLost: (active) => this.passOver(active),
     });
     this.election = election;
-    for (const removed of await election.sweep()) {
-      log('warn', `removed a stale VIP, ${removed}: no node may hold it before the election`, {
-        event: 'sweep',
-      });
-    }
+    await election.sweep();
     const credentials = await this.untilDone('the certificates of health', () => this.readCredentials());
     const node = await this.untilDone('the network of this node', () => this.findNode(election), {
       changed: () => election.interfacesChanged(),

@@ -160,6 +160,14 @@ export class RtNetlink {
     return false;
   }
 
+  /**
+   * Removes exactly this address, and none that differs in its prefix length only; false when it is not there (any
+   * more). Throws NetlinkError.
+   */
+  async removeExactly({ linkIndex, address, prefixLength }: InterfaceAddress): Promise<boolean> {
+    return this.#deleteAddress(linkIndex, address, prefixLength);
+  }
+
   /** Ends notifications at once; a request under way is rejected within two seconds. */
   close(): void {
     if (this.#closed) return;

@@ -145,6 +145,11 @@ export class Router {
     return this.performer.leased;
   }
 
+  /** It has given the address up, which is about to leave the kernel. */
+  get releasing(): boolean {
+    return this.performer.releasing;
+  }
+
   /** The interface that it uses; null while there is none. */
   get link(): RouterLink | null {
     return this.wanted;
