@@ -27,6 +27,10 @@ function report(text: string | null, rest: Partial<ConfigSources> = {}): string[
   return parsed.problems.map(formatProblem);
 }
 
+test('preempt: never takes the delay that is none', () => {
+  assert.equal(config(`${MINIMAL}vrrp: { preempt: never, preemptDelay: 0s }`).vrrp.preemptDelayMs, 0);
+});
+
 test('the example of the contract, and the defaults that it spells out', () => {
   const example = config(`
 vip: 192.168.100.10            # an IPv4, an IPv6, or a list with one of each
@@ -356,6 +360,10 @@ test('rules that join fields', () => {
     [
       'vip: fd00::10\npeers: [fd00::1]\nvrrp: { linkLocalPeers: [fe80::1, fe80:0::1] }',
       'vrrp.linkLocalPeers[1] = "fe80:0::1": expected each address once (kube-vrrp.yaml line 3)',
+    ],
+    [
+      `${MINIMAL}vrrp: { preempt: never, preemptDelay: 5s }`,
+      'vrrp.preemptDelay = "5s": expected to be left out, as vrrp.preempt is never, so that there is nothing to wait for (kube-vrrp.yaml line 3)',
     ],
     [
       `${MINIMAL}vrrp: { authPass: secret }`,

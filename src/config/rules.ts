@@ -72,6 +72,12 @@ function* intervalRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
   yield { path: 'vrrp.advertisementInterval', message };
 }
 
+function* preemptionRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
+  if (vrrp.preempt !== 'never' || vrrp.preemptDelay === undefined || vrrp.preemptDelay === 0) return;
+  const message = 'expected to be left out, as vrrp.preempt is never, so that there is nothing to wait for';
+  yield { path: 'vrrp.preemptDelay', message };
+}
+
 /** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
 function* clientRules({ health }: ConfigDraft): Generator<BrokenRule> {
   const { clientCertFile, clientKeyFile } = health;
@@ -105,6 +111,7 @@ export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
     ...peerRules(draft),
     ...linkLocalRule(draft),
     ...intervalRule(draft),
+    ...preemptionRule(draft),
     ...clientRules(draft),
     ...portRules(draft),
   ];

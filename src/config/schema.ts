@@ -91,7 +91,7 @@ const vrrp = group('The election.', {
   preemptDelay: withDefault(
     duration(0, 3_600_000),
     '0s',
-    'How long a node that may take the VIP from a living holder waits first.',
+    'How long a node that may take the VIP from a living holder waits first. Has no place beside preempt: never.',
   ),
   transport: withDefault(
     choice('multicast', 'unicast'),
