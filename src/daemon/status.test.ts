@@ -10,6 +10,7 @@ import { type Observation, buildStatus, livenessProblems, readinessProblems } fr
 
 const alive = { heartbeatAgeMs: 100, delayP99Ms: 1, delayMaxMs: 2 };
 const wedged = { heartbeatAgeMs: 60_000, delayP99Ms: 1, delayMaxMs: 2 };
+const fresh = createRouterCounters();
 const router: RouterSnapshot = {
   vrid: 51,
   family: 'IPv4',
@@ -22,7 +23,7 @@ const router: RouterSnapshot = {
   sinceIso: '2026-11-23T00:00:00.000Z',
   cause: 'started',
   active: { address: '10.0.0.2', priority: 212 },
-  counters: { ...createRouterCounters(), sent: 7, transitions: { active_silent: 2 } },
+  counters: { ...fresh, sent: 7, transitions: { ...fresh.transitions, active_silent: 2 } },
 };
 const address = parseIp('10.0.0.1') ?? assert.fail();
 const observation: Observation = {
@@ -104,6 +105,7 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
   assert.match(text, /^kube_vrrp_state\{vrid="51",family="IPv4",vip="10.0.0.100",state="Backup"\} 1$/m);
   assert.match(text, /^kube_vrrp_advertisements_sent_total\{vrid="51",family="IPv4",vip="10.0.0.100"\} 7$/m);
   assert.match(text, /^kube_vrrp_transitions_total\{.*cause="active_silent"\} 2$/m);
+  assert.match(text, /^kube_vrrp_transitions_total\{.*cause="address_lost"\} 0$/m, 'before the first one');
   assert.match(text, /^kube_vrrp_packets_rejected_total\{.*reason="ttl"\} 0$/m);
   assert.match(text, /^# TYPE kube_vrrp_advertisements_sent_total counter$/m);
   assert.match(text, /^kube_vrrp_backend_up\{backend="10.0.0.1:6443",local="true"\} 1$/m);

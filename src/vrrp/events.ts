@@ -25,22 +25,24 @@ export type HeardActive = {
   readonly heardAtMs: number;
 };
 
-/** Why a state changed; also the label of the transition counter. */
-export type CauseKind =
-  | 'started'
-  | 'link_up'
-  | 'active_silent'
-  | 'active_resigned'
-  | 'preempted_unhealthy'
-  | 'preempted_lower'
-  | 'outranked'
-  | 'stalled'
-  | 'link_down'
-  | 'handed_over'
-  | 'no_successor'
-  | 'stopped'
-  | 'bind_failed'
-  | 'address_lost';
+/** Why a state changed; also the label of the transition counter, which exists for each from the start. */
+export const CAUSE_KINDS = [
+  'started',
+  'link_up',
+  'active_silent',
+  'active_resigned',
+  'preempted_unhealthy',
+  'preempted_lower',
+  'outranked',
+  'stalled',
+  'link_down',
+  'handed_over',
+  'no_successor',
+  'stopped',
+  'bind_failed',
+  'address_lost',
+] as const;
+export type CauseKind = (typeof CAUSE_KINDS)[number];
 
 export type Cause = {
   readonly kind: CauseKind;

@@ -3,6 +3,7 @@ import { CONFLICTS } from '../../vrrp/driver/counters.ts';
 import { LATENESS_BUCKETS_MS } from '../../vrrp/driver/lateness.ts';
 import type { RouterSnapshot } from '../../vrrp/driver/router.ts';
 import { UNREAD_KINDS } from '../../vrrp/driver/unread-packets.ts';
+import { CAUSE_KINDS } from '../../vrrp/events.ts';
 import { REJECT_REASONS } from '../../vrrp/receive.ts';
 import type { Observation } from '../status.ts';
 import type { Metric } from './metric.ts';
@@ -57,7 +58,7 @@ export const ELECTION_METRICS: readonly Metric[] = [
   ),
   perRouter('kube_vrrp_drained', '1 while the node is drained', ({ drained }) => (drained ? 1 : 0)),
   perRouterAnd('cause', 'kube_vrrp_transitions_total', 'State changes by cause', ({ counters }) =>
-    Object.entries(counters.transitions),
+    CAUSE_KINDS.map((kind) => [kind, counters.transitions[kind]]),
   ),
   perRouter('kube_vrrp_advertisements_sent_total', 'Advertisements sent', ({ counters }) => counters.sent),
   perRouter(

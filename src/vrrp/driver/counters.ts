@@ -1,6 +1,6 @@
 /** What a router counts, as one plain value that other threads can be sent. */
 import type { ChecksumForm } from '../checksum.ts';
-import type { CauseKind } from '../events.ts';
+import { CAUSE_KINDS, type CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
 import { createLateness, type Lateness } from './lateness.ts';
 import type { UnreadKind } from './unread-packets.ts';
@@ -21,7 +21,7 @@ export type RouterCounters = {
   checksumForms: Record<ChecksumForm, number>;
   mismatches: Record<Mismatch, number>;
   conflicts: Record<Conflict, number>;
-  transitions: Partial<Record<CauseKind, number>>;
+  transitions: Record<CauseKind, number>;
   leaseRenewals: number;
   leaseFailures: number;
   announcements: number;
@@ -29,24 +29,25 @@ export type RouterCounters = {
 };
 
 export function createRouterCounters(): RouterCounters {
-  const rejected = Object.fromEntries(REJECT_REASONS.map((reason) => [reason, 0])) as Record<
-    RejectReason,
-    number
-  >;
   return {
     sent: 0,
     lateness: createLateness(),
     sendErrors: 0,
     accepted: 0,
-    rejected,
+    rejected: zeros(REJECT_REASONS),
     unread: { expected: 0, unexpected: 0 },
     checksumForms: { 'pseudo-header': 0, message: 0 },
     mismatches: { interval: 0, addresses: 0 },
     conflicts: { two_actives: 0, address_claimed: 0 },
-    transitions: {},
+    transitions: zeros(CAUSE_KINDS),
     leaseRenewals: 0,
     leaseFailures: 0,
     announcements: 0,
     discardedAfterStall: 0,
   };
+}
+
+/** A counter that has no sample before the first event has no increase() at that event. */
+function zeros<Label extends string>(labels: readonly Label[]): Record<Label, number> {
+  return Object.fromEntries(labels.map((label) => [label, 0])) as Record<Label, number>;
 }

@@ -382,7 +382,7 @@ export class Router {
   private onTransition(from: StateName, to: StateName, cause: Cause): void {
     this.since = new Date();
     this.cause = cause;
-    this.counters.transitions[cause.kind] = (this.counters.transitions[cause.kind] ?? 0) + 1;
+    this.counters.transitions[cause.kind] += 1;
     if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
     this.conflicts.watch(to === 'Active' ? (this.attachment?.link ?? null) : null);
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
