@@ -73,21 +73,27 @@ describe('dual stack and IPv6', () => {
     });
   }
 
-  test('drain, and nobody takes one of the two VIPs: it fails, and the node stands for both again', async () => {
-    const [drained, successor] = lab.hosts as [Host, Host];
+  /** One host holds both VIPs, and the other one, which is ready, stands for the IPv4 one only. */
+  async function startHalfFollowed(): Promise<{ holder: Host; successor: Host }> {
+    const [holder, successor] = lab.hosts as [Host, Host];
     cluster = await Cluster.prepare(lab, {
-      hosts: [drained, successor],
+      hosts: [holder, successor],
       vips: [VIP_IPV4, VIP_IPV6],
       configOf: (host) => (host === successor ? { vip: VIP_IPV4 } : {}),
     });
-    const daemon = cluster.startDaemon(drained);
-    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === drained, { vip });
+    const daemon = cluster.startDaemon(holder);
+    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === holder, { vip });
     await cluster.startDaemon(successor).ready();
     await eventually(
       async () => (await daemon.status()).backends.every(({ state }) => state === 'up') || null,
       { what: 'both API servers to be up', otherwise: () => cluster.describe() },
     );
+    return { holder, successor };
+  }
 
+  test('drain, and nobody takes one of the two VIPs: it fails, and the node stands for both again', async () => {
+    const { holder, successor } = await startHalfFollowed();
+    const daemon = cluster.daemon(holder);
     const { exitCode, stdout, stderr } = await daemon.command('drain');
     assert.equal(exitCode, 1, stdout + stderr);
     assert.match(stdout, new RegExp(`^${VIP_IPV4} handed over to`, 'mu'));
@@ -96,7 +102,16 @@ describe('dual stack and IPv6', () => {
     await cluster.oneHolder((host) => host === successor, { vip: VIP_IPV4 });
 
     await cluster.daemon(successor).kill();
-    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === drained, { vip });
+    for (const vip of cluster.vips) await cluster.oneHolder((host) => host === holder, { vip });
+  });
+
+  test('SIGTERM, and one VIP moves before the other: nothing is opened again, and the end is clean', async () => {
+    const { holder, successor } = await startHalfFollowed();
+    const daemon = cluster.daemon(holder);
+    daemon.signal('SIGTERM');
+    assert.deepEqual(await daemon.ended(), { code: 0, signal: null }, daemon.describe());
+    assert.equal(daemon.complaints, '');
+    await cluster.oneHolder((host) => host === successor, { vip: VIP_IPV4 });
   });
 });
 

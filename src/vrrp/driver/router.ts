@@ -105,6 +105,7 @@ export class Router {
   private attachment: Attachment | null = null;
   private since = new Date();
   private cause: Cause = { kind: 'started', text: 'not started' };
+  private isStopping = false;
   private whenStopped: (() => void) | null = null;
   /** The Active that was heard as of the last step. */
   private heardText: string | undefined;
@@ -164,8 +165,12 @@ export class Router {
     return this.core.deadlineMs;
   }
 
-  /** The interface can be used: opens the sockets, again and again where that fails, and takes part. */
+  /**
+   * The interface can be used: opens the sockets, again and again where that fails, and takes part. A router that has been
+   * told to stop does nothing: the removal of its own VIP is a change of the interface, too.
+   */
   attach(link: RouterLink): void {
+    if (this.isStopping) return;
     this.closeSockets();
     this.wanted = link;
     this.receiver.begin(link.source);
@@ -192,6 +197,7 @@ export class Router {
 
   /** Leaves the election; with `handover`, an Active first waits for its successor, for a bounded time. */
   async shutdown(handover: boolean, text: string): Promise<void> {
+    this.isStopping = true;
     const stopped = new Promise<void>((resolve) => {
       this.whenStopped = resolve;
     });
