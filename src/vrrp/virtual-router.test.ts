@@ -451,6 +451,19 @@ describe('the kernel', () => {
     assert.equal(causes(stage.advance(1000)).length, 1);
   });
 
+  test('a rival of the time as Active is not remembered when it is given up for another reason', () => {
+    const stage = Stage.active();
+    stage.hear(106, LOWER);
+    stage.advance(3_600_000);
+    stage.give({ type: 'bindFailed', text: 'EPERM' });
+    assert.equal(stage.router.heardActive, null);
+    const [cause] = stage
+      .advance(HOLD_OFF_MS + 1000)
+      .flatMap((action) => (action.type === 'transition' ? [action.cause] : []));
+    assert.match(cause?.text ?? '', /^no Active heard for /u);
+    assert.equal(cause?.silent, undefined);
+  });
+
   test('a bind that fails lets others take over', () => {
     const actions = Stage.active().give({ type: 'bindFailed', text: 'EPERM' });
     assert.deepEqual(types(actions), ['send', 'unbind', 'transition']);

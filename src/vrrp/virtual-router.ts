@@ -61,6 +61,7 @@ export class VirtualRouter {
   private isDrained = false;
   private holdOffUntilMs = 0;
   private activeAdverIntervalMs: number;
+  /** The Active that a Backup hears; an Active has none, as one that it outranks may be long gone when it leaves. */
   private heard: HeardActive | null = null;
   private readonly preemption: Preemption;
   private readonly rivalry = new Rivalry();
@@ -389,8 +390,13 @@ export class VirtualRouter {
       if (resignation === null) this.assertActive(state, nowMs, actions);
       return;
     }
-    this.heard = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
+    const successor: HeardActive = {
+      address: source,
+      priority: advertisement.priority,
+      heardAtMs: nowMs,
+    };
     if (resignation !== null) {
+      this.heard = successor;
       this.onSuccessor(resignation, source, nowMs, actions);
       return;
     }
@@ -399,6 +405,7 @@ export class VirtualRouter {
       this.assertActive(state, nowMs, actions);
       return;
     }
+    this.heard = successor;
     this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
     const text = `${source.text} advertises priority ${advertisement.priority}, own is ${this.priority}`;
     // A last word, so that the other one learns that there were two and announces the addresses anew: where a network
