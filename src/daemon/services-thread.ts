@@ -174,6 +174,7 @@ function onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
 
 function onElection(latest: ElectionSnapshot): void {
   election = latest;
+  if (latest.interface !== null) takeover?.useInterface(latest.interface);
   for (const { vip, state } of latest.routers) takeover?.setActive(vip, state === 'Active');
   const hasLeft = latest.stopping && latest.routers.every(({ state }) => state === 'Initialize');
   if (hasLeft) takeover?.stopSheltering();

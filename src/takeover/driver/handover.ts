@@ -55,6 +55,7 @@ export class Handover {
   private readonly options: HandoverOptions;
   private readonly frame = new Uint8Array(FRAME_BYTES);
   private readonly strayListener: StrayListener | null;
+  private interfaceName: string;
   private shelter: Shelter | null = null;
   private whenOver: (() => void)[] = [];
   /** Resolves the announcement under way, and whose answer it waits for. */
@@ -63,7 +64,13 @@ export class Handover {
   /** The service's listeners must be open already. */
   constructor(options: HandoverOptions) {
     this.options = options;
+    this.interfaceName = options.interfaceName;
     this.strayListener = this.openStrayListener();
+  }
+
+  /** VIPs are on this interface from now on: it has another name, or another one has their subnet. */
+  useInterface(name: string): void {
+    this.interfaceName = name;
   }
 
   /**
@@ -132,14 +139,13 @@ export class Handover {
   }
 
   private noticeOf(step: HandoverNotice['step']): Uint8Array | null {
-    const { vrid, interfaceName } = this.options;
-    const link = readLinkFacts(interfaceName);
-    return link === null ? null : encodeHandoverNotice({ vrid, step, mac: link.mac });
+    const link = readLinkFacts(this.interfaceName);
+    return link === null ? null : encodeHandoverNotice({ vrid: this.options.vrid, step, mac: link.mac });
   }
 
   /** Prepares to become the successor of this peer. */
   private expect({ mac }: HandoverNotice, peer: IpAddress): void {
-    const { interfaceName, send, log } = this.options;
+    const { send, log } = this.options;
     const ready = this.noticeOf('ready');
     if (this.strayListener === null || ready === null) return;
     const { shelter } = this;
@@ -154,7 +160,7 @@ export class Handover {
       return;
     }
     this.end();
-    const link = readLinkFacts(interfaceName);
+    const link = readLinkFacts(this.interfaceName);
     if (link === null) return;
     const taps: Tap[] = [];
     try {

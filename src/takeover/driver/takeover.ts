@@ -24,7 +24,7 @@ export type TakeoverOptions = {
   /** TCP port of the service, and UDP port of the word among peers. */
   readonly port: number;
   readonly vips: readonly IpAddress[];
-  /** That the VIPs are bound on. */
+  /** That the VIPs are bound on at first. */
   readonly interfaceName: string;
   /** How many sockets of this process listen on `port`. */
   readonly listeners: number;
@@ -126,6 +126,11 @@ export class Takeover {
     // processes of this host: it comes from an address that is this host's now, and the kernel drops that.
     if (this.handover.isSheltering) this.begin(vip, isOnThisHost());
     this.handover.becameActive(() => vip.isActive && this.begin(vip));
+  }
+
+  /** See Handover. */
+  useInterface(name: string): void {
+    this.handover.useInterface(name);
   }
 
   /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 30 ms. */
