@@ -1,15 +1,28 @@
 /** The log on standard output: pino, JSON or text, without ever blocking the thread that writes it. */
 import pino from 'pino';
 import type { Config } from '../config/config.ts';
+import { LineWriter } from './line-writer.ts';
 import type { LogRecord } from './messages.ts';
 
-/** When nobody reads standard output, this much waits; what comes after is dropped. */
-const MAX_WAITING_BYTES = 1024 * 1024;
+export type LogSink = {
+  /** Never throws; what standard output does not take waits, within limits. */
+  readonly write: (record: LogRecord) => void;
+  /** Resolves when all has been written, or soon. */
+  readonly flush: () => Promise<void>;
+  /** How many records were dropped. */
+  readonly dropped: () => number;
+};
 
-export type LogSink = { readonly write: (record: LogRecord) => void; readonly flush: () => void };
-
-export function openLog(config: Config['log']): LogSink {
-  const destination = pino.destination({ fd: 1, sync: false, maxLength: MAX_WAITING_BYTES });
+/** `fd` is where the log goes, standard output by default. */
+export function openLog(config: Config['log'], fd = 1): LogSink {
+  const write = (record: LogRecord): void => {
+    timeMs = record.timeMs;
+    logger[record.level](record.fields, record.message);
+  };
+  const lines = new LineWriter(fd, (dropped, why) => {
+    const message = `${dropped} records of the log were dropped, as standard output took none: ${why}`;
+    write({ level: 'warn', message, fields: { event: 'log_dropped', dropped }, timeMs: Date.now() });
+  });
   let timeMs = Date.now();
   const logger = pino(
     {
@@ -19,15 +32,9 @@ export function openLog(config: Config['log']): LogSink {
       // Records of other threads keep the time at which they were made.
       timestamp: () => `,"time":"${new Date(timeMs).toISOString()}"`,
     },
-    config.format === 'json' ? destination : { write: (line) => destination.write(toText(line)) },
+    { write: (line) => lines.write(config.format === 'json' ? line : toText(line)) },
   );
-  return {
-    write: (record) => {
-      timeMs = record.timeMs;
-      logger[record.level](record.fields, record.message);
-    },
-    flush: () => destination.flushSync(),
-  };
+  return { write, flush: () => lines.flush(), dropped: () => lines.dropped };
 }
 
 /** `2026-11-23T08:00:00.000Z INFO  Backup -> Active: ... vrid=51` */

@@ -93,6 +93,7 @@ function observe(): Observation {
     certificates: credentialWatch?.expiries() ?? [],
     proxy: proxyCounters.read(report.backends.length),
     takeover: takeover?.read() ?? null,
+    logRecordsDropped: sink.dropped(),
     threads: {
       election: readThreadVitals(data.vitals, THREAD_ELECTION),
       services: readThreadVitals(data.vitals, THREAD_SERVICES),
@@ -261,7 +262,7 @@ async function stop(): Promise<void> {
   for (const port of proxyPorts) port.close();
   stopBeat();
   clearInterval(trimming);
-  sink.flush();
+  await sink.flush();
   tell({ type: 'stopped' });
   main?.close();
 }

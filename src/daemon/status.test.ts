@@ -47,6 +47,7 @@ const observation: Observation = {
   proxy: new ProxyCounters(createProxyCounters()).read(1),
   certificates: [{ certificate: 'client', expiryMs: 1_800_000_000_000 }],
   takeover: null,
+  logRecordsDropped: 0,
   threads: { election: alive, services: alive, proxy0: alive },
 };
 

@@ -48,6 +48,7 @@ export type Observation = {
   /** Null until the node is known. */
   readonly takeover: TakeoverCounts | null;
   readonly threads: Readonly<Record<string, ThreadVitals>>;
+  readonly logRecordsDropped: number;
 };
 
 export function buildStatus(observation: Observation): Status {

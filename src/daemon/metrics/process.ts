@@ -19,6 +19,11 @@ export const PROCESS_METRICS: readonly Metric[] = [
         { labels: { thread, quantile: '1' }, value: delayMaxMs / 1000 },
       ]),
   },
+  single(
+    'kube_vrrp_log_records_dropped_total',
+    'Records of the log that standard output did not take',
+    ({ logRecordsDropped }) => logRecordsDropped,
+  ),
   single('process_resident_memory_bytes', 'Resident memory of the whole process', () =>
     process.memoryUsage.rss(),
   ),
