@@ -1,0 +1,91 @@
+/** Who is turned away or has to wait, and why, on loopback. Needs no privileges. */
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseIp } from '../../ip/address.ts';
+import { monotonicMs } from '../../net/clock.ts';
+import { echo, startBackend } from '../../testing/proxy-backends.ts';
+import { ending, roundTrip } from '../../testing/proxy-clients.ts';
+import { LIMITS, startProxy } from '../../testing/proxy.ts';
+import { watchDescriptors } from '../../testing/sockets.ts';
+import { until } from '../../testing/until.ts';
+
+watchDescriptors();
+
+describe('limits', () => {
+  test('more clients than the limit are reset and counted', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, outcome, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnections: 2 },
+    });
+    const first = await client();
+    await roundTrip(first);
+    await roundTrip(await client());
+    assert.equal(await outcome(), 'ECONNRESET');
+    assert.equal(counts().overLimit, 1);
+    first.end();
+    await until(() => counts().clients === 1, 'a place is free');
+    await roundTrip(await client());
+  });
+
+  test('a source beyond its limit is reset and counted, and others are served', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, outcome, counts, logs } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnectionsPerSource: 2 },
+    });
+    const first = await client();
+    await roundTrip(first);
+    await roundTrip(await client());
+    assert.equal(await outcome(), 'ECONNRESET');
+    assert.equal(counts().overSourceLimit, 1);
+    assert.match(logs[0]?.message ?? '', /127\.0\.0\.1 has 2 connections/);
+    await roundTrip(await client('::1'));
+    first.end();
+    await until(() => counts().clients === 2, 'a place is free');
+    await roundTrip(await client());
+  });
+
+  test('a source that is in no allowed network is reset and counted', async (t) => {
+    const backend = await startBackend(t, echo);
+    const loopback = { address: parseIp('127.0.0.0') ?? assert.fail(), prefixLength: 8 };
+    const { client, counts, port } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, allowedSources: [loopback] },
+    });
+    await roundTrip(await client());
+    assert.equal(await ending(connect({ host: '::1', port })), 'ECONNRESET');
+    assert.equal(counts().forbidden, 1);
+    assert.equal(backend.sockets.length, 1);
+  });
+
+  test('clients that come faster than they may wait, and all are served', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, acceptsPerSecond: 50 },
+    });
+    const fromMs = monotonicMs();
+    const clients = await Promise.all(Array.from({ length: 80 }, () => client()));
+    await Promise.all(clients.map((socket) => roundTrip(socket)));
+    assert.ok(monotonicMs() - fromMs >= 550, '30 beyond the first 50 take 0.6 s');
+    assert.ok(counts().rateLimited > 0);
+    assert.equal(counts().accepted, 80);
+  });
+
+  test('a connection beyond its age is closed when it is idle, and not before', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnectionAgeMs: 500 },
+    });
+    const idle = await client();
+    const busy = await client();
+    await Promise.all([roundTrip(idle), roundTrip(busy)]);
+    const end = ending(idle);
+    while (counts().closedAge === 0) {
+      await roundTrip(busy);
+      await delay(20);
+    }
+    assert.equal(await end, 'fin');
+    assert.equal(counts().closedAge, 1);
+    await roundTrip(busy);
+  });
+});
