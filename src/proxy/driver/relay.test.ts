@@ -18,6 +18,7 @@ import {
   playClients,
   receiveAll,
   roundTrip,
+  sendRandom,
   stream,
 } from '../../testing/proxy-clients.ts';
 import { startProxy } from '../../testing/proxy.ts';
@@ -25,6 +26,9 @@ import { closeWaits, openFiles, watchDescriptors } from '../../testing/sockets.t
 import { until, untilStill } from '../../testing/until.ts';
 
 watchDescriptors();
+
+/** More than a client that does not read has room for, and less than the proxy's socket to it takes. */
+const ANSWER_BYTES = 2 * MIB;
 
 describe('bytes', () => {
   for (const { pipes, maxPipes } of [
@@ -135,6 +139,26 @@ describe('half-close', () => {
     assert.equal(sentBytes, totalBytes);
     assert.equal(receivedBytes, totalBytes);
   });
+
+  for (const { who, finishes } of [
+    { who: 'has finished', finishes: true },
+    { who: 'may still ask', finishes: false },
+  ]) {
+    test(`a client that ${who} and pauses for longer than TCP_USER_TIMEOUT before the end of an answer gets all of it`, async (t) => {
+      const backend = await startBackend(t, (socket) => void socket.resume());
+      const { client, counts } = await startProxy(t, [backend.backend()], { times: { userTimeoutMs: 700 } });
+      const socket = await client();
+      socket.pause();
+      if (finishes) socket.end();
+      await until(() => backend.sockets.length === 1, 'connected');
+      const sent = await sendRandom(backend.sockets[0] ?? assert.fail(), ANSWER_BYTES);
+      await until(() => !finishes || counts().clients === 0, 'the proxy has passed all of it on');
+      await delay(2_500); // the kernel's timer itself is what is tested: it fires after 0.7 s and some probes
+      assert.deepEqual(await receiveAll(socket), { hash: sent, bytes: ANSWER_BYTES });
+      socket.end();
+      await until(() => counts().clients === 0, 'the relay has ended');
+    });
+  }
 
   test('a half-closed client that then resets is noticed, though nobody reads from it any more', async (t) => {
     const endings: string[] = [];

@@ -161,8 +161,10 @@ export class Relay implements Watcher, Task {
     this.#end(closeWithReset);
   }
 
-  /** Ends both sides with FIN. What is in flight may be lost: for connections that are idle. */
+  /** Ends both sides with FIN, after what their kernels hold already. What is in the flows is lost. */
   close(): void {
+    this.#clientWatch?.leave();
+    this.#upstreamWatch?.leave();
     this.#end(calls.close);
   }
 
@@ -286,7 +288,7 @@ export class Relay implements Watcher, Task {
 
   #passFin(flow: Flow, finBit: number): void {
     this.#finsSent |= finBit;
-    if (this.#finsSent === (CLIENT_FIN | BACKEND_FIN)) this.#end(calls.close); // closing sends the second FIN
+    if (this.#finsSent === (CLIENT_FIN | BACKEND_FIN)) this.close(); // which sends the second FIN
     else if (!flow.sendFin()) this.reset();
   }
 

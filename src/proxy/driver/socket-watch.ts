@@ -35,6 +35,14 @@ export class SocketWatch {
     this.#timeoutOff = windowClosed;
     setTcpUserTimeoutMs(this.#fd, windowClosed ? 0 : this.#userTimeoutMs);
   }
+
+  /**
+   * To be called before the socket is closed with FIN: nobody will check it any more, and its peer may yet pause before
+   * it has taken everything. The kernel's rule for sockets without an owner ends it when the peer is dead.
+   */
+  leave(): void {
+    if (this.#written && !this.#timeoutOff) setTcpUserTimeoutMs(this.#fd, 0);
+  }
 }
 
 /** The peer takes no full segment, and nothing is in flight: the kernel sends window probes and no data. */
