@@ -67,10 +67,6 @@ export class Flow {
     this.#writable = true;
   }
 
-  get isEnded(): boolean {
-    return this.#state === 'ended';
-  }
-
   /** True while the receiver does not take what there is for it. */
   get isBlocked(): boolean {
     return !this.#writable;

@@ -5,11 +5,11 @@ import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../ip/address.ts';
 import { monotonicMs } from '../../net/clock.ts';
-import { echo, startBackend } from '../../testing/proxy-backends.ts';
-import { ending, roundTrip } from '../../testing/proxy-clients.ts';
+import { echo, listOrEcho, startBackend } from '../../testing/proxy-backends.ts';
+import { ending, MIB, receiveAll, roundTrip } from '../../testing/proxy-clients.ts';
 import { LIMITS, startProxy } from '../../testing/proxy.ts';
 import { watchDescriptors } from '../../testing/sockets.ts';
-import { until } from '../../testing/until.ts';
+import { until, untilStill } from '../../testing/until.ts';
 
 watchDescriptors();
 
@@ -87,5 +87,24 @@ describe('limits', () => {
     assert.equal(await end, 'fin');
     assert.equal(counts().closedAge, 1);
     await roundTrip(busy);
+  });
+
+  test('a connection beyond its age whose reader pauses is not idle: it is closed when the answer is through', async (t) => {
+    const totalBytes = 48 * MIB;
+    const backend = await startBackend(t, listOrEcho(totalBytes));
+    const { client, counts } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, maxConnectionAgeMs: 300 },
+    });
+    const slow = await client();
+    slow.pause();
+    slow.write('list');
+    await untilStill(() => counts().backends[0]?.bytesToClient ?? 0, 'the way to the client');
+    const idle = await client();
+    await roundTrip(idle);
+    assert.equal(await ending(idle), 'fin'); // the younger one: by now the older one has been looked at, too
+    assert.equal(counts().closedAge, 1);
+    const received = await receiveAll(slow);
+    assert.equal(received.bytes, totalBytes);
+    assert.equal(counts().closedAge, 2);
   });
 });

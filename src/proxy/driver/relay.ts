@@ -123,6 +123,11 @@ export class Relay implements Watcher, Task {
     return (this.#finsSent & BACKEND_FIN) === 0 ? 'open' : 'backend finished';
   }
 
+  /** True while a side does not take what the other has for it. */
+  get isHeldBack(): boolean {
+    return this.#toBackend?.isBlocked === true || this.#toClient?.isBlocked === true;
+  }
+
   get bytesToBackend(): number {
     return this.#toBackend?.bytes ?? 0;
   }

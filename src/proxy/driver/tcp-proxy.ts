@@ -379,7 +379,7 @@ export class TcpProxy {
     for (const relay of this.#relays) {
       const ageMs = this.#loop.nowMs - relay.openedAtMs;
       const isDue = !relay.isConnecting && ageMs > maxConnectionAgeMs * relay.ageFactor;
-      if (!isDue || this.#loop.nowMs - relay.activeAtMs < IDLE_MS) continue;
+      if (!isDue || relay.isHeldBack || this.#loop.nowMs - relay.activeAtMs < IDLE_MS) continue;
       this.#counters.add('closedAge');
       relay.close();
     }
