@@ -30,11 +30,11 @@ export type Config = {
     readonly workers: number;
     /** Clients at a time; auto: what the limit on open files allows. */
     readonly maxConnections: 'auto' | number;
-    /** Per proxy thread; 0: no limit. */
+    /** Clients at a time; 0: no limit. */
     readonly maxConnectionsPerSource: number;
     /** Empty: everybody. */
     readonly allowedSources: readonly { readonly address: IpAddress; readonly prefixLength: number }[];
-    /** Per second, over all proxy threads; 0: no limit. */
+    /** Per second; 0: no limit. */
     readonly acceptRate: number;
     /** 0: never. */
     readonly maxConnectionAgeMs: number;

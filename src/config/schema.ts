@@ -136,7 +136,7 @@ const proxy = group('The TCP proxy in front of the API servers.', {
   maxConnectionsPerSource: withDefault(
     wholeNumber(0, 1_000_000),
     0,
-    'Most clients at a time from one address, in each proxy thread; 0 is no limit. Pods behind one node share its address.',
+    'Most clients at a time from one address; 0 is no limit. Pods behind one node share its address.',
     '0, no limit',
   ),
   allowedSources: withDefault(
@@ -148,7 +148,7 @@ const proxy = group('The TCP proxy in front of the API servers.', {
   acceptRate: withDefault(
     wholeNumber(0, 1_000_000),
     0,
-    'Most new clients a second, which the proxy threads share evenly; faster ones wait to be accepted. 0 is no limit.',
+    'Most new clients a second; faster ones wait to be accepted. 0 is no limit.',
     '0, no limit',
   ),
   maxConnectionAge: withDefault(

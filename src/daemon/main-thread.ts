@@ -2,6 +2,7 @@
  * The composition root: starts every thread, connects them, and stops them in the right order. This thread itself runs
  * the election and nothing else, so that no client, check, log line or scrape can delay an advertisement.
  */
+import { randomInt } from 'node:crypto';
 import { type Config, backendPeers } from '../config/config.ts';
 import type { Credentials } from '../health/credentials.ts';
 import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
@@ -12,13 +13,14 @@ import { monotonicMs } from '../net/clock.ts';
 import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
 import { RtNetlink } from '../net/rtnetlink.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
-import type { ProxyLimits } from '../proxy/admission.ts';
+import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
 import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
 import { Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
+import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
 import { Services } from './services.ts';
 import { VERSION } from './version.ts';
@@ -35,6 +37,7 @@ const NEEDED: readonly (readonly [Capability, string])[] = [
 
 const CONNECT_TIMEOUT_MS = 2000;
 const SNAPSHOT_MS = 1000;
+const MAX_SEED = 2 ** 31;
 /** Clients of the node's own address may finish what they carry; the rest of kubelet's 30 s is for the handover. */
 const PROXY_GRACE_MS = 5000;
 const SCHEDULING_TEXT = {
@@ -237,25 +240,10 @@ class Daemon {
     throw new Obstacle(resolution.problems.map(({ text }) => text).join('; '));
   }
 
-  private proxyLimits(): ProxyLimits {
-    const { workers, maxConnections, acceptRate, ...limits } = this.config.proxy;
-    const possible = clientsByOpenFiles(workers);
-    if (maxConnections !== 'auto' && maxConnections > possible) {
-      this.log(
-        'warn',
-        `proxy.maxConnections is ${maxConnections}, but the limit on open files is enough for ${possible} clients: raise it, or lower proxy.maxConnections`,
-        { event: 'limits', possible },
-      );
-    }
-    return {
-      ...limits,
-      maxConnections: Math.min(maxConnections === 'auto' ? possible : maxConnections, possible),
-      acceptsPerSecond: acceptRate / workers,
-    };
-  }
-
   private async startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
     const { config } = this;
+    const { limits, warning } = proxyLimits(config.proxy, clientsByOpenFiles(config.proxy.workers));
+    if (warning !== null) this.log('warn', warning, { event: 'limits' });
     try {
       return await ProxyThreads.start({
         count: config.proxy.workers,
@@ -270,7 +258,8 @@ class Daemon {
             state: 'unknown',
           })),
           reusePort: config.proxy.workers > 1,
-          limits: this.proxyLimits(),
+          limits,
+          admission: createAdmissionMemory(limits, randomInt(MAX_SEED)),
           counters: this.counters,
           debug: config.log.level === 'debug',
         },

@@ -1,23 +1,38 @@
 /** Who may connect, and how many. Pure. */
 import { inPrefix, type IpAddress, parseSocketAddress } from '../ip/address.ts';
+import { AcceptRate } from './accept-rate.ts';
+import { SourceCounts } from './source-counts.ts';
 
 export type Network = { readonly address: IpAddress; readonly prefixLength: number };
 
+/** All limits are over all workers together. */
 export type AdmissionLimits = {
-  /** Clients at a time, over all workers. */
+  /** Clients at a time. */
   readonly maxConnections: number;
-  /** Clients at a time from one address, per worker; 0: no limit. */
+  /** Clients at a time from one address; 0: no limit. */
   readonly maxConnectionsPerSource: number;
   /** Networks whose hosts may connect; empty: everybody. */
   readonly allowedSources: readonly Network[];
 };
 
 export type ProxyLimits = AdmissionLimits & {
-  /** New clients a second, per worker; 0: no limit. */
+  /** New clients a second; 0: no limit. */
   readonly acceptsPerSecond: number;
   /** Idle connections older than this, give or take a tenth, are closed; 0: never. */
   readonly maxConnectionAgeMs: number;
 };
+
+/** What the workers of one proxy count together. */
+export type AdmissionMemory = {
+  readonly sources: SharedArrayBuffer;
+  readonly acceptRate: SharedArrayBuffer;
+};
+
+/** Memory for these limits, with nobody counted; `seed` is any 32-bit number. */
+export function createAdmissionMemory(limits: AdmissionLimits, seed: number): AdmissionMemory {
+  const maxSources = limits.maxConnectionsPerSource === 0 ? 0 : limits.maxConnections;
+  return { sources: SourceCounts.createMemory(maxSources, seed), acceptRate: AcceptRate.createMemory() };
+}
 
 /** Why a client is turned away. */
 export type Refusal = 'forbidden' | 'limit' | 'sourceLimit';
@@ -27,11 +42,12 @@ const MAX_REMEMBERED = 1024;
 
 export class Admission {
   readonly #limits: AdmissionLimits;
-  readonly #perSource = new Map<string, number>();
+  readonly #perSource: SourceCounts;
   readonly #allowed = new Map<string, boolean>();
 
-  constructor(limits: AdmissionLimits) {
+  constructor(limits: AdmissionLimits, memory: AdmissionMemory) {
     this.#limits = limits;
+    this.#perSource = new SourceCounts(memory.sources);
   }
 
   /** Null admits the client, who counts until `left`. `clients` is how many there are without it. */
@@ -40,18 +56,12 @@ export class Admission {
     if (allowedSources.length > 0 && !this.#isAllowed(source)) return 'forbidden';
     if (clients >= maxConnections) return 'limit';
     if (maxConnectionsPerSource === 0) return null;
-    const count = this.#perSource.get(source) ?? 0;
-    if (count >= maxConnectionsPerSource) return 'sourceLimit';
-    this.#perSource.set(source, count + 1);
-    return null;
+    return this.#perSource.take(source, maxConnectionsPerSource) ? null : 'sourceLimit';
   }
 
   /** An admitted client has left. */
   left(source: string): void {
-    const count = this.#perSource.get(source);
-    if (count === undefined) return;
-    if (count > 1) this.#perSource.set(source, count - 1);
-    else this.#perSource.delete(source);
+    if (this.#limits.maxConnectionsPerSource > 0) this.#perSource.give(source);
   }
 
   #isAllowed(source: string): boolean {
@@ -64,32 +74,5 @@ export class Admission {
     if (this.#allowed.size >= MAX_REMEMBERED) this.#allowed.clear();
     this.#allowed.set(source, allowed);
     return allowed;
-  }
-}
-
-/** A token bucket: so many clients a second, and as many at once after a quiet second. */
-export class AcceptRate {
-  readonly #perSecond: number;
-  #tokens: number;
-  #countedAtMs = 0;
-
-  /** `perSecond` 0: no limit. */
-  constructor(perSecond: number) {
-    this.#perSecond = perSecond;
-    this.#tokens = perSecond;
-  }
-
-  /** 0 when another client may come now, else the time until one may (ms). */
-  waitMs(nowMs: number): number {
-    if (this.#perSecond === 0) return 0;
-    const passedMs = Math.max(0, nowMs - this.#countedAtMs);
-    this.#countedAtMs = nowMs;
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + (passedMs * this.#perSecond) / 1000);
-    return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) * 1000) / this.#perSecond;
-  }
-
-  /** A client has come. */
-  take(): void {
-    this.#tokens -= 1;
   }
 }

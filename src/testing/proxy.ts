@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import type { LogFields, LogLevel } from '../log/log.ts';
-import type { ProxyLimits } from '../proxy/admission.ts';
+import { createAdmissionMemory, type ProxyLimits } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import type { ProxyCounts } from '../proxy/counters.ts';
 import { EventLoop } from '../proxy/driver/event-loop.ts';
@@ -50,6 +50,7 @@ export async function startProxy(
     reusePort: false,
     counters,
     limits: LIMITS,
+    admission: createAdmissionMemory(options.limits ?? LIMITS, 1),
     debug: false,
     log: (level, message, fields) => logs.push({ level, message, fields: fields ?? {} }),
     ...options,

@@ -4,23 +4,26 @@
  */
 import { startThread } from '../../../src/daemon/threads.ts';
 import { returnFreedMemory } from '../../../src/net/process.ts';
+import { createAdmissionMemory } from '../../../src/proxy/admission.ts';
 import { createProxyCounters } from '../../../src/proxy/counters.ts';
 import type { ProxyEvent, ProxyWorkerData } from '../../../src/proxy/driver/messages.ts';
 
 const [port = 0, backendPort = 0, threads = 1] = process.argv.slice(2).map(Number);
 const backends = [{ id: 'backend', host: '127.0.0.1', port: backendPort, local: true, state: 'up' as const }];
+const limits = {
+  maxConnections: 65_536,
+  maxConnectionsPerSource: 0,
+  allowedSources: [],
+  acceptsPerSecond: 0,
+  maxConnectionAgeMs: 0,
+};
 const data: ProxyWorkerData = {
   port,
   connectTimeoutMs: 2000,
   backends,
   reusePort: threads > 1,
-  limits: {
-    maxConnections: 65_536,
-    maxConnectionsPerSource: 0,
-    allowedSources: [],
-    acceptsPerSecond: 0,
-    maxConnectionAgeMs: 0,
-  },
+  limits,
+  admission: createAdmissionMemory(limits, 1),
   counters: createProxyCounters(),
 };
 

@@ -1,11 +1,13 @@
 /** Lets clients in or turns them away: counts them, and says why, within limits. */
 import type { LogFields, LogLevel } from '../../log/log.ts';
-import { AcceptRate, Admission, type ProxyLimits, type Refusal } from '../admission.ts';
+import { AcceptRate } from '../accept-rate.ts';
+import { Admission, type AdmissionMemory, type ProxyLimits, type Refusal } from '../admission.ts';
 import type { ProxyCounters } from '../counters.ts';
 
 export type GateOptions = {
   readonly limits: ProxyLimits;
   readonly counters: ProxyCounters;
+  readonly memory: AdmissionMemory;
   /** Lines of one key are limited. */
   readonly log: (key: string, level: LogLevel, message: string, fields: LogFields) => void;
 };
@@ -17,8 +19,8 @@ export class Gate {
 
   constructor(options: GateOptions) {
     this.#options = options;
-    this.#admission = new Admission(options.limits);
-    this.#acceptRate = new AcceptRate(options.limits.acceptsPerSecond);
+    this.#admission = new Admission(options.limits, options.memory);
+    this.#acceptRate = new AcceptRate(options.memory.acceptRate, options.limits.acceptsPerSecond);
   }
 
   /** How long the next client has to wait (ms); 0: it may be accepted now. */
@@ -30,17 +32,17 @@ export class Gate {
     log(
       'rate',
       'warn',
-      `clients wait: more than ${limits.acceptsPerSecond} a second come to this thread, which is its share of proxy.acceptRate`,
+      `clients wait: ${limits.acceptsPerSecond} a second have come, which is the limit (proxy.acceptRate)`,
       { limit: limits.acceptsPerSecond },
     );
     return waitMs;
   }
 
   /** A client has been accepted from this address. True: it may stay, and counts until `left`. */
-  admit(client: string): boolean {
+  admit(client: string, nowMs: number): boolean {
     const { counters } = this.#options;
     counters.add('accepted');
-    this.#acceptRate.take();
+    this.#acceptRate.take(nowMs);
     const refusal = this.#admission.admit(client, counters.addClients(1));
     if (refusal === null) return true;
     counters.addClients(-1);

@@ -1,7 +1,7 @@
 /** What the daemon's threads and a proxy worker tell each other. */
 import type { MessagePort } from 'node:worker_threads';
 import type { LogFields, LogLevel } from '../../log/log.ts';
-import type { ProxyLimits } from '../admission.ts';
+import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import type { ConnectionBatch, ConnectionDetail } from '../connections.ts';
 import type { ProxyBackend } from '../upstream.ts';
 
@@ -13,6 +13,8 @@ export type ProxyWorkerData = {
   /** True when several workers listen on the same port. */
   readonly reusePort: boolean;
   readonly limits: ProxyLimits;
+  /** From createAdmissionMemory; the same for all workers. */
+  readonly admission: AdmissionMemory;
   /** From createProxyCounters; the same for all workers. */
   readonly counters: SharedArrayBuffer;
   /** True: a log event for each connection. Without it no such message is posted at all. */

@@ -343,13 +343,14 @@ describe('listening', () => {
 
   test('without free descriptors clients are turned away, and served again when there are some', async (t) => {
     const backend = await startBackend(t, echo);
-    const modules = ['./tcp-proxy.ts', '../counters.ts', './event-loop.ts'].map(
+    const modules = ['./tcp-proxy.ts', '../counters.ts', '../admission.ts', './event-loop.ts'].map(
       (path) => new URL(path, import.meta.url).href,
     );
     const script = `
-      const [{ TcpProxy }, { createProxyCounters }, { EventLoop }] = await Promise.all(${JSON.stringify(modules)}.map((url) => import(url)));
+      const [{ TcpProxy }, { createProxyCounters }, { createAdmissionMemory }, { EventLoop }] = await Promise.all(${JSON.stringify(modules)}.map((url) => import(url)));
+      const limits = ${JSON.stringify(LIMITS)};
       const proxy = new TcpProxy(await EventLoop.start(), { port: 0, backends: [${JSON.stringify(backend.backend())}], connectTimeoutMs: 1000,
-        reusePort: false, counters: createProxyCounters(), limits: ${JSON.stringify(LIMITS)}, debug: false, log: () => {} });
+        reusePort: false, counters: createProxyCounters(), limits, admission: createAdmissionMemory(limits, 1), debug: false, log: () => {} });
       console.log(proxy.listen());`;
     const limited = ['-c', 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"', process.execPath, script];
     const child = spawn('sh', limited, { stdio: ['ignore', 'pipe', 'inherit'] });

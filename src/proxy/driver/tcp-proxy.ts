@@ -4,7 +4,7 @@ import { ipFromOctets, parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
-import type { ProxyLimits } from '../admission.ts';
+import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
 import {
@@ -42,6 +42,7 @@ export type TcpProxyOptions = {
   readonly reusePort: boolean;
   readonly counters: SharedArrayBuffer;
   readonly limits: ProxyLimits;
+  readonly admission: AdmissionMemory;
   /** True: each connection is logged, at level debug. */
   readonly debug: boolean;
   readonly log: Log;
@@ -134,6 +135,7 @@ export class TcpProxy {
     this.#gate = new Gate({
       limits: options.limits,
       counters: this.#counters,
+      memory: options.admission,
       log: (key, level, message, fields) => this.#logLimited(key, level, message, fields),
     });
     this.#attempts = new ConnectAttempts(loop, this.#counters, options.connectTimeoutMs);
@@ -271,7 +273,7 @@ export class TcpProxy {
 
   #accept(fd: number): void {
     const { text: client, port: clientPort } = acceptedClient();
-    if (!this.#gate.admit(client)) {
+    if (!this.#gate.admit(client, this.#loop.nowMs)) {
       closeWithReset(fd);
       return;
     }

@@ -8,9 +8,11 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import { monotonicMs } from '../../net/clock.ts';
 import { echo, startBackend } from '../../testing/proxy-backends.ts';
 import { freePort, LIMITS } from '../../testing/proxy.ts';
 import { until } from '../../testing/until.ts';
+import { createAdmissionMemory } from '../admission.ts';
 import { createProxyCounters, ProxyCounters } from '../counters.ts';
 import type { ProxyCounts } from '../counters.ts';
 import type { ProxyBackend } from '../upstream.ts';
@@ -62,10 +64,14 @@ async function nameOfBackend(t: TestContext, port: number): Promise<string> {
 
 function counting(
   backends: readonly ProxyBackend[],
-): Pick<ProxyWorkerData, 'backends' | 'counters' | 'limits'> & { readonly read: () => ProxyCounts } {
+  limits = LIMITS,
+): Pick<ProxyWorkerData, 'backends' | 'counters' | 'limits' | 'admission'> & {
+  readonly read: () => ProxyCounts;
+} {
   const counters = createProxyCounters();
   const view = new ProxyCounters(counters);
-  return { backends, counters, limits: LIMITS, read: () => view.read(backends.length) };
+  const admission = createAdmissionMemory(limits, 1);
+  return { backends, counters, limits, admission, read: () => view.read(backends.length) };
 }
 
 test('listens, passes traffic, follows backends and vipRemoved, stops and exits', async (t) => {
@@ -209,4 +215,31 @@ test('two workers share a port and balance over the counters that they share', a
   for (const thread of threads) thread.send({ type: 'stop', graceMs: 0 });
   for (const thread of threads) assert.equal(await thread.exited, 0);
   assert.equal(read().clients, 0);
+});
+
+test('two workers count the clients of one source together, and those that come each second', async (t) => {
+  const backend = await startNamed(t, 'hello');
+  const port = await freePort();
+  const limits = { ...LIMITS, maxConnectionsPerSource: 20, acceptsPerSecond: 60 };
+  const { read, ...shared } = counting([backend], limits);
+  const data = { port, connectTimeoutMs: 500, reusePort: true, ...shared };
+  const threads = [startThread(t, data), startThread(t, data)];
+  for (const thread of threads) await thread.heard('listening');
+  const fromMs = monotonicMs();
+  let closed = 0;
+  const clients = Array.from({ length: 90 }, () => {
+    const client = connect({ port, host: '127.0.0.1' }).resume();
+    return client.on('error', () => {}).once('close', () => (closed += 1));
+  });
+  t.after(() => clients.forEach((client) => client.destroy()));
+  await until(() => read().accepted === 90, 'all have been looked at');
+  const tookMs = monotonicMs() - fromMs;
+  assert.ok(tookMs >= 450, `30 beyond the first 60 take 0.5 s, not ${tookMs} ms`);
+  await until(() => closed === 70, 'all but 20 are turned away');
+  assert.deepEqual([read().clients, read().overSourceLimit], [20, 70]);
+  for (const client of clients) client.destroy();
+  await until(() => read().clients === 0, 'all have left');
+  assert.equal(await nameOfBackend(t, port), 'hello');
+  for (const thread of threads) thread.send({ type: 'stop', graceMs: 0 });
+  for (const thread of threads) assert.equal(await thread.exited, 0);
 });

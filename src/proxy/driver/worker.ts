@@ -34,6 +34,7 @@ class ProxyWorker {
       reusePort: data.reusePort,
       counters: data.counters,
       limits: data.limits,
+      admission: data.admission,
       debug: data.debug ?? false,
       log: (level, message, fields) => this.#log(level, message, fields),
       onConnections: () => this.#reportSoon(),
