@@ -18,8 +18,13 @@ const trust = trustOnly(ca.pair.cert);
 
 type Place = Pick<TestBackend, 'address' | 'port'>;
 
-function check({ address, port }: Place, timeoutMs = 8000, trusted = trust): Promise<CheckOutcome> {
-  const target = { address, port, path: '/healthz', trust: trusted, timeoutMs };
+function check(
+  { address, port }: Place,
+  timeoutMs = 8000,
+  trusted = trust,
+  path = '/healthz',
+): Promise<CheckOutcome> {
+  const target = { address, port, path, trust: trusted, timeoutMs };
   return probe(target, new AbortController().signal);
 }
 
@@ -61,6 +66,27 @@ test('a good backend: GET of the path, then of /readyz, over HTTP/1.1, without S
     { ...how, url: '/healthz' },
     { ...how, url: '/readyz' },
   ]);
+});
+
+test('the path may be any, with a query: it is asked for as it is', async (context) => {
+  for (const path of [
+    '/livez?exclude=etcd',
+    '/readyz',
+    '/readyz?verbose&exclude=etcd',
+    '/a%20b/c?x=1;y=%2F',
+  ]) {
+    const seen: (string | undefined)[] = [];
+    const backend = await use(
+      context,
+      listenHttps(good, ({ url }, response) => {
+        seen.push(url);
+        response.writeHead(url === path ? 200 : 404).end();
+      }),
+    );
+    const { ok, ready, detail } = await check(backend, undefined, undefined, path);
+    assert.deepEqual({ ok, ready, detail }, { ok: true, ready: true, detail: '200' });
+    assert.deepEqual(seen, path === '/readyz' ? [path] : [path, '/readyz']);
+  }
 });
 
 /** A backend whose /healthz is good and whose /readyz answers like this. */

@@ -8,7 +8,7 @@ import { monotonicMs } from '../../net/clock.ts';
 import { echo, listOrEcho, startBackend } from '../../testing/proxy-backends.ts';
 import { ending, MIB, receiveAll, roundTrip } from '../../testing/proxy-clients.ts';
 import { LIMITS, startProxy } from '../../testing/proxy.ts';
-import { watchDescriptors } from '../../testing/sockets.ts';
+import { closeWaits, watchDescriptors } from '../../testing/sockets.ts';
 import { until, untilStill } from '../../testing/until.ts';
 
 watchDescriptors();
@@ -60,7 +60,7 @@ describe('limits', () => {
 
   test('clients that come faster than they may wait, and all are served', async (t) => {
     const backend = await startBackend(t, echo);
-    const { client, counts } = await startProxy(t, [backend.backend()], {
+    const { client, counts, logs } = await startProxy(t, [backend.backend()], {
       limits: { ...LIMITS, acceptsPerSecond: 50 },
     });
     const fromMs = monotonicMs();
@@ -69,6 +69,10 @@ describe('limits', () => {
     assert.ok(monotonicMs() - fromMs >= 550, '30 beyond the first 50 take 0.6 s');
     assert.ok(counts().rateLimited > 0);
     assert.equal(counts().accepted, 80);
+    assert.deepEqual(
+      logs.map(({ message }) => message),
+      ['clients wait: 50 a second have come, which is the limit (proxy.acceptRate)'],
+    );
   });
 
   test('a connection beyond its age is closed when it is idle, and not before', async (t) => {
@@ -107,4 +111,48 @@ describe('limits', () => {
     assert.equal(received.bytes, totalBytes);
     assert.equal(counts().closedAge, 2);
   });
+
+  const onlyOther = { address: parseIp('192.0.2.0') ?? assert.fail(), prefixLength: 24 };
+  const loopback6 = { address: parseIp('::1') ?? assert.fail(), prefixLength: 128 };
+  for (const { name, limits, total, says } of [
+    { name: 'all clients', limits: { maxConnections: 3 }, total: 'overLimit', says: /^client refused: 3 / },
+    {
+      name: 'one source',
+      limits: { maxConnectionsPerSource: 2 },
+      total: 'overSourceLimit',
+      says: /^client refused: .* has 2 /,
+    },
+    {
+      name: 'the sources',
+      limits: { allowedSources: [loopback6, onlyOther] },
+      total: 'forbidden',
+      says: /^client refused: .* no network of proxy.allowedSources$/,
+    },
+  ] as const) {
+    test(`a flood beyond the limit on ${name} is counted one by one, logged in one line, and costs nobody else`, async (t) => {
+      const backend = await startBackend(t, echo);
+      const { client, outcome, counts, logs, port } = await startProxy(t, [backend.backend()], {
+        limits: { ...LIMITS, ...limits },
+      });
+      const served = await client('::1');
+      await roundTrip(served);
+      const admitted = total === 'forbidden' ? [] : [await client(), await client()];
+      for (const socket of admitted) await roundTrip(socket);
+      for (let round = 0; round < 10; round += 1) {
+        const flood = Promise.all(Array.from({ length: 10 }, () => outcome()));
+        await roundTrip(served);
+        assert.ok((await flood).every((end) => end === 'ECONNRESET'));
+      }
+      assert.equal(counts()[total], 100);
+      assert.equal(counts().clients, 1 + admitted.length);
+      assert.equal(backend.sockets.length, 1 + admitted.length);
+      assert.deepEqual(
+        logs.map(({ level }) => level),
+        ['warn'],
+      );
+      assert.match(logs[0]?.message ?? '', says);
+      for (const socket of admitted) await roundTrip(socket);
+      assert.equal(closeWaits(port), 0);
+    });
+  }
 });

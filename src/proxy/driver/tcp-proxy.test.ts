@@ -10,8 +10,9 @@ import { monotonicMs } from '../../net/clock.ts';
 import { echo, startBackend, startSilentBackend } from '../../testing/proxy-backends.ts';
 import { ending, roundTrip } from '../../testing/proxy-clients.ts';
 import { freePort, LIMITS, startProxy } from '../../testing/proxy.ts';
-import { establishedTo, watchDescriptors } from '../../testing/sockets.ts';
+import { closeWaits, establishedTo, watchDescriptors } from '../../testing/sockets.ts';
 import { DEADLINE_MS, until } from '../../testing/until.ts';
+import type { ConnectionDetail } from '../connections.ts';
 import { ListenError } from './listener.ts';
 import { socketAddress, startConnecting } from './tcp-socket.ts';
 
@@ -171,6 +172,65 @@ describe('health', () => {
     assert.equal(counts().closedBackendDown, 0);
   });
 
+  test('a draining backend keeps its connections and gets no new ones, and gets some again when it is ready', async (t) => {
+    const stopping = await startBackend(t, echo);
+    const other = await startBackend(t, echo);
+    const { client, proxy, counts } = await startProxy(t, [
+      stopping.backend({ local: true }),
+      other.backend(),
+    ]);
+    const watch = await client();
+    await roundTrip(watch);
+    proxy.setBackends([stopping.backend({ state: 'draining' }), other.backend()]);
+    for (let count = 0; count < 5; count += 1) await roundTrip(await client());
+    assert.equal(stopping.sockets.length, 1);
+    await roundTrip(watch);
+    assert.equal(counts().closedBackendDown, 0);
+    proxy.setBackends([stopping.backend(), other.backend()]);
+    proxy.setBackends([stopping.backend({ state: 'draining' }), other.backend({ state: 'down' })]);
+    await roundTrip(await client());
+    assert.equal(stopping.sockets.length, 2);
+  });
+
+  test('a backend that returns is not given every client until it has as many as the others', async (t) => {
+    const [stayed, returned] = [await startBackend(t, echo), await startBackend(t, echo)];
+    const { client, proxy } = await startProxy(t, [stayed.backend(), returned.backend({ state: 'down' })]);
+    for (let count = 0; count < 8; count += 1) await roundTrip(await client());
+    proxy.setBackends([stayed.backend(), returned.backend()]);
+    for (let count = 0; count < 4; count += 1) await roundTrip(await client());
+    // A twentieth of a share: its first client would make as much of a load as twenty of the other one's.
+    assert.deepEqual([stayed.sockets.length, returned.sockets.length], [12, 0]);
+  });
+
+  test('a backend that accepts and says nothing holds its own client only, until it is down and the client is reset', async (t) => {
+    const silent = await startBackend(t, (socket) => void socket.resume());
+    const sound = await startBackend(t, echo);
+    const { client, outcome, proxy, counts, port } = await startProxy(t, [
+      silent.backend({ local: true }),
+      sound.backend(),
+    ]);
+    const waiting = await client();
+    const end = ending(waiting);
+    waiting.write('hello');
+    await until(() => counts().backends[0]?.bytesToBackend === 5, 'it has the hello');
+    const other = await client();
+    await roundTrip(other);
+    assert.equal(counts().clients, 2); // the first still waits: it may be a slow one
+    const down = { state: 'down' } as const;
+    proxy.setBackends([silent.backend(down), sound.backend()]);
+    assert.equal(await end, 'ECONNRESET');
+    await roundTrip(await client());
+    await roundTrip(other);
+    assert.equal(counts().closedBackendDown, 1);
+    assert.equal(silent.sockets.length, 1);
+    proxy.setBackends([silent.backend(down), sound.backend(down)]);
+    await roundTrip(other); // nobody is better: it stays
+    await until(() => closeWaits(silent.port) + closeWaits(port) === 0, 'no FIN is left unanswered');
+    await sound.refuse();
+    await silent.refuse();
+    assert.equal(await outcome(), 'ECONNRESET');
+  });
+
   test('a client that is connecting to a backend that goes down is moved to the next one', async (t) => {
     const silent = await startSilentBackend(t);
     const backend = await startBackend(t, echo);
@@ -191,6 +251,44 @@ describe('health', () => {
     proxy.setBackends([]);
     await roundTrip(await client());
     assert.deepEqual(logs[0]?.fields, { ids: ['192.0.2.9:6443'] });
+  });
+});
+
+describe('accounting', () => {
+  test('an open connection tells whose it is, since when, what it has carried, and who has finished', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, proxy } = await startProxy(t, [backend.backend()]);
+    const fromMs = monotonicMs();
+    const half = await client('127.0.0.2');
+    await roundTrip(half, 'twelve bytes');
+    const other = await client();
+    await roundTrip(other);
+    const all = (): readonly ConnectionDetail[] => proxy.details(proxy.connections.entries(), 10) ?? [];
+    const [first, second] = all();
+    assert.ok(first !== undefined && second !== undefined);
+    const { openedAtMs, idleMs, ...rest } = first;
+    assert.deepEqual(rest, {
+      id: 1,
+      client: '::ffff:127.0.0.1',
+      clientPort: half.localPort,
+      local: '::ffff:127.0.0.2',
+      backend: backend.backend().id,
+      bytesToBackend: 12,
+      bytesToClient: 12,
+      state: 'open',
+    });
+    assert.ok(openedAtMs >= fromMs - 1 && openedAtMs <= monotonicMs(), `opened at ${openedAtMs}`);
+    assert.ok(idleMs <= monotonicMs() - fromMs, `idle for ${idleMs} ms`);
+    backend.sockets[1]?.unpipe().end();
+    await until(() => all()[1]?.state === 'backend finished', 'the backend has finished');
+    const sent = backend.sockets[0] ?? assert.fail();
+    sent.unpipe(); // or it would answer the FIN
+    half.end();
+    await until(() => all()[0]?.state === 'client finished', 'the client has finished');
+    sent.end();
+    await until(() => all().length === 1, 'the first is gone');
+    other.resetAndDestroy();
+    await until(() => all().length === 0, 'the second is gone');
   });
 });
 
