@@ -15,6 +15,7 @@ const CHUNK = Buffer.alloc(64 << 10);
 
 const { node, port, certFile, keyFile } = JSON.parse(process.argv[2] ?? '') as ApiServerTask;
 let isHealthy = true;
+let isReady = true;
 
 function answer(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json', 'x-node': node });
@@ -48,8 +49,10 @@ function bulk(response: ServerResponse): void {
 
 function handle(request: IncomingMessage, response: ServerResponse): void {
   switch (request.url) {
-    case '/healthz':
     case '/readyz':
+      answer(response, isReady ? 200 : 500, { status: isReady ? 'ok' : 'shutdown failed' });
+      return;
+    case '/healthz':
     case '/livez':
       answer(response, isHealthy ? 200 : 500, { status: isHealthy ? 'ok' : 'etcd failed' });
       return;
@@ -68,7 +71,7 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
 }
 
 process.on('message', (order: HealthOrder) => {
-  isHealthy = order.isHealthy;
+  ({ isHealthy, isReady } = order);
 });
 
 const hasIpv6 = Object.values(networkInterfaces()).some((list) =>

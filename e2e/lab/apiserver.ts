@@ -10,7 +10,7 @@ export const API_SERVER_PORT = 6443;
 
 export type ApiServerTask = Certificate & { readonly node: string; readonly port: number };
 
-export type HealthOrder = { readonly isHealthy: boolean };
+export type HealthOrder = { readonly isHealthy: boolean; readonly isReady: boolean };
 
 export class ApiServer {
   readonly #host: Host;
@@ -39,11 +39,16 @@ export class ApiServer {
 
   /** From now on the health paths answer 500, as when etcd is lost; all else goes on. */
   fail(): void {
-    this.#order({ isHealthy: false });
+    this.#order({ isHealthy: false, isReady: false });
+  }
+
+  /** From now on /readyz alone answers 500, as during --shutdown-delay-duration. */
+  announceStop(): void {
+    this.#order({ isHealthy: true, isReady: false });
   }
 
   recover(): void {
-    this.#order({ isHealthy: true });
+    this.#order({ isHealthy: true, isReady: true });
   }
 
   /** Kills the server with -9: connections are reset and new ones refused. */

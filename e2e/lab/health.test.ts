@@ -11,8 +11,11 @@ import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
 import type { Host } from './host.ts';
 import { VIP_IPV4, createLab, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
+import { Readers } from './readers.ts';
 
 await enterLab();
+
+const READERS = 30;
 
 describe('API servers come and go', () => {
   let lab: Lab;
@@ -128,6 +131,75 @@ describe('API servers come and go', () => {
     await assertVipStayed(cluster, holder, fromMs);
     cluster.apiServer(holder).thaw();
     await cluster.settled();
+    await assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test('an API server that is about to stop keeps its watch and gets no new clients', async () => {
+    const holder = await cluster.settled();
+    const watcher = cluster.watch();
+    await watcher.nextEvent();
+    const server = lab.host(watcher.node);
+    const isState = (wanted: string): Promise<unknown> =>
+      eventually(
+        async () => {
+          const { backends } = await cluster.daemon(holder).status();
+          return backends.some(({ id, state }) => id.startsWith(`${server.ipv4}:`) && state === wanted);
+        },
+        { what: `${holder.name} to see ${server.name} ${wanted}`, otherwise: () => cluster.describe() },
+      );
+    cluster.apiServer(server).announceStop();
+    await isState('draining');
+    const fromMs = monotonicMs();
+    await cluster.client().steady(fromMs);
+    assert.ok(!cluster.client().answeredBy(fromMs).has(server.name), cluster.describe(fromMs));
+    await watcher.nextEvent();
+    assert.equal(watcher.node, server.name);
+    assert.deepEqual(watcher.interruptions(fromMs), []);
+    cluster.apiServer(server).recover();
+    await isState('up');
+    await watcher.stop();
+    await assertVipStayed(cluster, holder, fromMs);
+  });
+
+  test("the host of an API server falls silent: its clients are reset, the others' are not, and no socket is left", async (t) => {
+    const holder = await cluster.settled();
+    await cluster.stopClients();
+    const readers = new Readers(lab.client, { host: VIP_IPV4, port: PROXY_PORT, count: READERS });
+    await readers.allConnected();
+    const [lost] = cluster.others(holder);
+    assert.ok(lost !== undefined);
+    const socketsTo = async (host: Host): Promise<number> => {
+      const { stdout } = await holder.exec('ss', '-Htn', 'dst', `${host.ipv4}:${API_SERVER_PORT}`);
+      return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('TIME-WAIT')).length;
+    };
+    const closedDown = (): Promise<number> =>
+      cluster.daemon(holder).metric('kube_vrrp_proxy_closed_total', { reason: 'backend_down' });
+    const onLost = await socketsTo(lost);
+    assert.ok(onLost > 0 && onLost < READERS, `${onLost} of ${READERS} are on ${lost.name}`);
+    const closedBefore = await closedDown();
+    const fromMs = monotonicMs();
+    await lost.linkDown();
+    await eventually(async () => (await closedDown()) > closedBefore, {
+      what: `the clients of ${lost.name} to be reset`,
+      deadlineMs: 30_000,
+      otherwise: () => cluster.describe(),
+    });
+    await readers.allConnected();
+    const { ended, reasons } = readers.delays(fromMs);
+    t.diagnostic(`${ended.length} of ${READERS} reset, the last after ${ended.at(-1)?.toFixed(0)} ms`);
+    // A check may have been under way when they were counted.
+    assert.ok(
+      ended.length <= onLost && ended.length >= onLost - 1,
+      `${ended.length} of ${onLost} were reset`,
+    );
+    assert.deepEqual(Object.keys(reasons), ['ECONNRESET']);
+    await eventually(async () => (await socketsTo(lost)) <= 1, {
+      what: `no socket to ${lost.name} to be left, but that of a check`,
+      otherwise: () => cluster.describe(),
+    });
+    await readers.stop();
+    await lost.linkUp();
+    assert.equal(await cluster.settled(), holder);
     await assertVipStayed(cluster, holder, fromMs);
   });
 

@@ -1,6 +1,6 @@
 /** Entry of the services thread: health checks, log, admin endpoint and metrics. Nothing here is on a packet's way. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { isAbandoned } from '../health/abandon.ts';
+import { Abandonment } from '../health/abandon.ts';
 import type { BackendHealth, BackendState } from '../health/backend.ts';
 import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
 import { CredentialWatch } from '../health/driver/credential-watch.ts';
@@ -47,6 +47,7 @@ let report: HealthReport = { backends: [], settled: false, class: 'C', confirmed
 let checker: HealthChecker | null = null;
 let credentialWatch: CredentialWatch | null = null;
 let proxyPorts: readonly MessagePort[] = [];
+const abandonment = new Abandonment();
 let toldStates = '';
 let takeover: Takeover | null = null;
 const connectionLists = new ConnectionLists();
@@ -233,7 +234,8 @@ function logDraining({ id, draining, lastCheck }: BackendHealth): void {
 
 /** The proxy needs to know who is up, and who is given up, not when each was checked. */
 function tellProxy(backends: readonly BackendHealth[]): void {
-  const states = backends.map((backend) => proxyState(backend, backends));
+  const abandoned = abandonment.after(backends);
+  const states = backends.map((backend) => proxyState(backend, abandoned.has(backend.id)));
   if (states.join(' ') === toldStates) return;
   toldStates = states.join(' ');
   const command: ProxyCommand = {
@@ -249,9 +251,9 @@ function tellProxy(backends: readonly BackendHealth[]): void {
   for (const port of proxyPorts) port.postMessage(command);
 }
 
-function proxyState(backend: BackendHealth, all: readonly BackendHealth[]): ProxyBackend['state'] {
+function proxyState(backend: BackendHealth, isAbandoned: boolean): ProxyBackend['state'] {
   if (backend.state === 'up' && backend.draining) return 'draining';
-  return backend.state === 'down' && !isAbandoned(backend, all) ? 'failing' : backend.state;
+  return backend.state === 'down' && !isAbandoned ? 'failing' : backend.state;
 }
 
 async function stop(): Promise<void> {
