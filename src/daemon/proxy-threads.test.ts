@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { THREAD_PROXY, createThreadVitals } from '../net/thread-vitals.ts';
+import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { LIMITS, freePort } from '../testing/proxy.ts';
 import { until } from '../testing/until.ts';
@@ -17,6 +18,7 @@ function startThreads(port: number, count: number, onExit: (reason: string) => v
       backends: [],
       reusePort: count > 1,
       limits: LIMITS,
+      admission: createAdmissionMemory(LIMITS, 1),
       counters: createProxyCounters(),
     },
     vitals: createThreadVitals(THREAD_PROXY + count),
