@@ -13,10 +13,15 @@ const EPOLL_CLOEXEC = 0o2_000_000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 
-// struct epoll_event is packed on x86-64 alone (linux/eventpoll.h, EPOLL_PACKED): u32 events, then u64 data.
-const IS_PACKED = process.arch === 'x64';
-const EVENT_WORDS = IS_PACKED ? 3 : 4;
-const DATA_WORD = IS_PACKED ? 1 : 2;
+/**
+ * struct epoll_event: u32 events, then u64 data, in words of 32 bits. It is packed on x86-64 (`process.arch` x64) alone
+ * (linux/eventpoll.h, EPOLL_PACKED).
+ */
+export function eventLayout(arch: string): { readonly words: number; readonly dataWord: number } {
+  return arch === 'x64' ? { words: 3, dataWord: 1 } : { words: 4, dataWord: 2 };
+}
+
+const { words: EVENT_WORDS, dataWord: DATA_WORD } = eventLayout(process.arch);
 
 /** What `wait` finds is read by index, without an object for each. */
 export class Epoll {

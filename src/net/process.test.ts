@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { describe, test } from 'node:test';
 
-import { hasCapability, hasEffectiveCapability } from './process.ts';
+import { hasCapability, hasEffectiveCapability, SCHED_SETATTR_BY_ARCH } from './process.ts';
 
 describe('capabilities', () => {
   test('the effective set counts, not the others', () => {
@@ -26,6 +27,19 @@ describe('capabilities', () => {
 });
 
 describe('scheduling', () => {
+  // arm64 has the generic numbers. Newer headers have them in the architecture's own file, as x86-64 always had.
+  for (const [arch, headers] of [
+    ['x64', ['x86_64-linux-gnu/asm/unistd_64.h']],
+    ['arm64', ['aarch64-linux-gnu/asm/unistd_64.h', 'asm-generic/unistd.h']],
+  ] as const) {
+    const header = headers.map((name) => `/usr/include/${name}`).find(existsSync);
+    const skip = header === undefined && 'no headers of it on this machine';
+    test(`the number of sched_setattr(2) on ${arch} is that of the kernel's headers`, { skip }, () => {
+      const number = /^#define __NR_sched_setattr (\d+)$/m.exec(readFileSync(header ?? '', 'utf8'))?.[1];
+      assert.equal(SCHED_SETATTR_BY_ARCH.get(arch), Number(number));
+    });
+  }
+
   // In a process of its own, which may keep what it was granted.
   const ask = (): { granted: string; policy: string; nice: string; slice: string; threadPolicy: string } => {
     const url = new URL('process.ts', import.meta.url).href;

@@ -33,8 +33,8 @@ const RAISED_NICE = -10;
  */
 const SLICE_NANOSECONDS = 100_000n;
 
-/** By architecture: glibc wraps it from 2.41 on only (asm/unistd_64.h, asm-generic/unistd.h). */
-const SCHED_SETATTR_BY_ARCH: ReadonlyMap<string, number> = new Map([
+/** By `process.arch`: glibc wraps it from 2.41 on only (asm/unistd_64.h, asm-generic/unistd.h). */
+export const SCHED_SETATTR_BY_ARCH: ReadonlyMap<string, number> = new Map([
   ['x64', 314],
   ['arm64', 274],
 ]);
