@@ -22,12 +22,13 @@ COPY images/stage.sh images/
 RUN npm run build && npm prune --omit=dev && sh images/stage.sh /image
 
 FROM scratch
+# Before everything else: a label on an empty image makes the classic builder forget the platform that was asked for.
+COPY --from=build /image/ /
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="kube-vrrp" \
       org.opencontainers.image.description="A virtual IP and an API server proxy for kubeadm control planes" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
-COPY --from=build /image/ /
 # Each of glibc's arenas keeps freed memory of its own: two are enough for what Node does outside its own heap.
 ENV PATH=/usr/local/bin:/usr/bin NODE_ENV=production MALLOC_ARENA_MAX=2
 WORKDIR /app
