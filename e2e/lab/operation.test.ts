@@ -1,6 +1,7 @@
 /** What an operator sees: endpoints, commands, and what one daemon costs. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { Cluster } from './cluster.ts';
@@ -40,6 +41,22 @@ describe('operation', () => {
     const { exitCode, stdout, stderr } = await cluster.runCommand(host, 'check');
     assert.equal(exitCode, 0, stdout + stderr);
     assert.match(stdout, /192\.168\.100\.10/);
+  });
+
+  test('SIGTERM at any moment of the start ends it at once, with code 0 and without a word', async (t) => {
+    const [host] = cluster.hosts as [Host];
+    for (let afterMs = 100; afterMs <= 1500; afterMs += 100) {
+      const daemon = cluster.startDaemon(host);
+      await sleep(afterMs);
+      const signalledAtMs = monotonicMs();
+      daemon.signal('SIGTERM');
+      const { code, signal } = await daemon.ended();
+      const outcome = `${afterMs} ms after the start: ${code ?? signal} after ${Math.round(monotonicMs() - signalledAtMs)} ms`;
+      t.diagnostic(outcome);
+      // Before Node has come to the program it ends in its own way.
+      assert.ok(code === 0 || signal === 'SIGTERM', `${outcome}\n${daemon.describe()}`);
+      assert.equal(daemon.complaints, '', outcome);
+    }
   });
 
   test('check fails when somebody else answers for the VIP, and says who', async () => {

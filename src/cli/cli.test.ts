@@ -1,11 +1,12 @@
 /** The command line as people use it: real processes, their output and their exit codes. */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -449,6 +450,21 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
         );
       }
     });
+  });
+
+  test('run: a signal before the daemon is there ends it at once, with code 0', async () => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      const config = join(folder, `config-${signal}`);
+      execFileSync('mkfifo', [config]);
+      const child = spawn(process.execPath, [MAIN, 'run', '--config', config], { stdio: 'pipe' });
+      const ended = once(child, 'exit');
+      const complaints = textOf(child.stderr);
+      // Opens when the other end reads: the configuration is being read now.
+      const writer = await open(config, 'w');
+      child.kill(signal);
+      await writer.close();
+      assert.deepEqual([await ended, await complaints], [[0, null], '']);
+    }
   });
 
   /** Needs iproute2, and root or a kernel that lets users make namespaces; it fails where they are not there. */

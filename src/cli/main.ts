@@ -1,16 +1,20 @@
 #!/usr/bin/env node
 /** The entry point. */
 import './memory.ts';
+import { endAtSignals } from './early-signals.ts';
 import { endQuietlyOnClosedPipe } from './terminal.ts';
 
 const words = process.argv.slice(2);
 
 endQuietlyOnClosedPipe();
 if (words[0] === 'run') {
+  const leaveSignals = endAtSignals();
   const { interpretElsewhere } = await import('./interpret-elsewhere.ts');
   const outcome = await interpretElsewhere(words);
-  if ('run' in outcome) process.exitCode = await (await import('./run.ts')).runUntilStopped(outcome.run);
-  else process.exitCode = outcome.exitCode;
+  if ('run' in outcome) {
+    const { runUntilStopped } = await import('./run.ts');
+    process.exitCode = await runUntilStopped(outcome.run, leaveSignals);
+  } else process.exitCode = outcome.exitCode;
 } else {
   const { interpret } = await import('./command-line.ts');
   const outcome = await interpret(words);

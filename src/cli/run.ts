@@ -16,10 +16,15 @@ function endSoon(code: number): void {
   setTimeout(end, LEFTOVER_MS).unref();
 }
 
-/** Runs the daemon until it is stopped, and returns the exit code. */
-export async function runUntilStopped(config: Config): Promise<number> {
+/**
+ * Runs the daemon until it is stopped, and returns the exit code. `leaveSignals` is called as soon as the daemon has its
+ * own handlers of signals.
+ */
+export async function runUntilStopped(config: Config, leaveSignals: () => void): Promise<number> {
   try {
-    const code = await runDaemon(config);
+    const running = runDaemon(config);
+    leaveSignals();
+    const code = await running;
     endSoon(code);
     return code;
   } catch (error) {

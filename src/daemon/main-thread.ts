@@ -3,6 +3,7 @@
  * the election and nothing else, so that no client, check, log line or scrape can delay an advertisement.
  */
 import { randomInt } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, backendPeers } from '../config/config.ts';
 import type { Credentials } from '../health/credentials.ts';
 import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
@@ -38,6 +39,8 @@ const NEEDED: readonly (readonly [Capability, string])[] = [
 const CONNECT_TIMEOUT_MS = 2000;
 const SNAPSHOT_MS = 1000;
 const MAX_SEED = 2 ** 31;
+/** For the step of the start that is under way when the daemon is to stop: threads that begin to listen, at most. */
+const START_MS = 3000;
 /** Clients of the node's own address may finish what they carry; the rest of kubelet's 30 s is for the handover. */
 const PROXY_GRACE_MS = 5000;
 const SCHEDULING_TEXT = {
@@ -112,13 +115,15 @@ class Daemon {
     process.once('uncaughtException', (error) =>
       this.fail(`internal error: ${error.stack ?? error.message}`),
     );
-    await this.servicesReady;
+    await Promise.race([this.servicesReady, this.end]);
     const scheduling = raisePriority();
     this.stopBeat = beat(this.vitals, THREAD_ELECTION, () => this.election?.works() ?? true);
     const snapshots = setInterval(() => this.publish(), SNAPSHOT_MS);
     try {
-      const started = await Promise.race([this.start(scheduling), this.end]);
-      const end = started ?? (await this.end);
+      const starting = this.start(scheduling);
+      await Promise.race([starting, this.end]);
+      const end = await this.end;
+      await this.abandonStart(starting);
       await this.stop(end);
       return end.code;
     } finally {
@@ -134,8 +139,16 @@ class Daemon {
     await this.services.stop();
   }
 
-  private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<null> {
+  /** What a start that is under way is opening has to be there before it can be closed. */
+  private async abandonStart(starting: Promise<void>): Promise<void> {
+    this.stopping.abort();
+    await Promise.race([Promise.allSettled([starting]), delay(START_MS, undefined, { ref: false })]);
+  }
+
+  /** Rejects with an AbortError when the daemon is to stop meanwhile. */
+  private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<void> {
     const { config, log } = this;
+    const { signal } = this.stopping;
     const election = await Election.open({
       openNetlink: (onChange, onError) => RtNetlink.open(onChange, onError),
       config,
@@ -145,6 +158,7 @@ class Daemon {
       onLost: (active) => this.passOver(active),
     });
     this.election = election;
+    signal.throwIfAborted();
     await election.sweep();
     const credentials = await this.untilDone('the certificates of health', () => this.readCredentials());
     const node = await this.untilDone('the network of this node', () => this.findNode(election), {
@@ -157,13 +171,13 @@ class Daemon {
       local: election.interfaces.has(address),
     }));
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
+    signal.throwIfAborted();
     const place: Place = { interfaceName: node.link.name, self: node.self };
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
     this.waitingFor = null;
     election.start(place);
     this.publish();
     this.logReady(place, backends, scheduling);
-    return null;
   }
 
   private logReady(
@@ -304,7 +318,6 @@ class Daemon {
 
   /** The successor first, then the clients, then the rest. */
   private async stop(end: End): Promise<void> {
-    this.stopping.abort();
     this.log('info', `stopping: ${end.text}`, { event: 'stopping' });
     this.publish();
     const handover = end.code === 0;

@@ -26,6 +26,7 @@ export async function untilDone<Result>(
 ): Promise<Result> {
   let told: string | null = null;
   for (let retryMs = RETRY_MS; ; retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)) {
+    signal.throwIfAborted();
     const change = changed?.();
     try {
       const result = await attempt();
