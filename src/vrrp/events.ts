@@ -40,6 +40,7 @@ export const CAUSE_KINDS = [
   'no_successor',
   'stopped',
   'bind_failed',
+  'renewal_failed',
   'address_lost',
 ] as const;
 export type CauseKind = (typeof CAUSE_KINDS)[number];
@@ -67,14 +68,16 @@ export type RouterEvent =
   | { readonly type: 'addressLost'; readonly text: string }
   /** Another host says, without VRRP, that it has an address of the virtual router. */
   | { readonly type: 'addressClaimed' }
-  /** A bind or a renewal failed. */
+  /** The address could not be bound. */
   | { readonly type: 'bindFailed'; readonly text: string }
+  /** Its lifetime could not be started anew; it is still there until that ends. */
+  | { readonly type: 'renewalFailed'; readonly text: string }
   /** Hand over and stay out of elections until `undrain`. `force`: give up the addresses even if nobody takes them. */
   | { readonly type: 'drain'; readonly force: boolean }
   | { readonly type: 'undrain' };
 
-/** `two_actives` comes with every advertisement of the other one: whoever writes it down has to limit it. */
-export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored' | 'two_actives';
+/** `two_actives` and `renewal_failed` come again and again: whoever writes them down has to limit them. */
+export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored' | 'renewal_failed' | 'two_actives';
 
 export type Action =
   | { readonly type: 'send'; readonly priority: number }

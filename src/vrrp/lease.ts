@@ -2,8 +2,10 @@
 
 /** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
 export const LEASE_SECONDS = 1;
-/** Four tries to renew before the kernel takes the address away. */
+/** Three tries to renew before the kernel may take the address away. */
 export const LEASE_RENEWAL_MS = 250;
+/** So many failed renewals in a row, and the next one might come too late: the address is given up while it is there. */
+export const RENEWALS = (LEASE_SECONDS * 1000) / LEASE_RENEWAL_MS - 1;
 /** Out of elections for this long after giving up an address that cannot be bound or kept. */
 export const HOLD_OFF_MS = 10_000;
 /** An address taken from outside more often than this within HOLD_OFF_MS is given up. */
@@ -12,6 +14,8 @@ export const MAX_REPAIRS = 3;
 /** The lease of one term as Active. */
 export class Lease {
   private nextMs: number;
+  private failures = 0;
+  private failedAtMs = -Infinity;
   private losses = 0;
   private lossesSinceMs: number;
 
@@ -28,6 +32,16 @@ export class Lease {
   /** It is bound again, or renewed, at `nowMs`. */
   renew(nowMs: number): void {
     this.nextMs = nowMs + LEASE_RENEWAL_MS;
+  }
+
+  /**
+   * A renewal failed. Returns how many have in a row, this one included: one that comes later than the next was due
+   * has had a good one before it.
+   */
+  fail(nowMs: number): number {
+    this.failures = nowMs - this.failedAtMs < 1.5 * LEASE_RENEWAL_MS ? this.failures + 1 : 1;
+    this.failedAtMs = nowMs;
+    return this.failures;
   }
 
   /** Somebody removed an address. Returns how often that has happened within HOLD_OFF_MS, this time included. */

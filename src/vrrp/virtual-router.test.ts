@@ -6,7 +6,7 @@ import { heard } from '../testing/heard.ts';
 import { ANNOUNCEMENT_OFFSETS_MS } from './announcements.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
-import { HOLD_OFF_MS } from './lease.ts';
+import { HOLD_OFF_MS, LEASE_RENEWAL_MS } from './lease.ts';
 import { autoPriorities } from './priority.ts';
 import { VirtualRouter } from './virtual-router.ts';
 
@@ -464,6 +464,23 @@ describe('the kernel', () => {
     assert.equal(cause?.silent, undefined);
   });
 
+  test('a renewal that fails is tried again; the third in a row gives the address up, and says so', () => {
+    const stage = Stage.active();
+    const fail = (): Action[] => {
+      stage.advance(LEASE_RENEWAL_MS);
+      return stage.give({ type: 'renewalFailed', text: 'cannot renew: ENOBUFS' });
+    };
+    for (let round = 0; round < 2; round += 1) {
+      for (let count = 0; count < 2; count += 1) assert.deepEqual(types(fail()), ['notice']);
+      // A good one in between.
+      stage.advance(LEASE_RENEWAL_MS);
+    }
+    const actions = [fail(), fail(), fail()].flat();
+    assert.deepEqual(sent(actions), [0]);
+    assert.deepEqual(causes(actions), ['Active -> Backup: cannot renew: ENOBUFS, 3 times in a row']);
+    assert.equal(stage.router.stateName, 'Backup');
+  });
+
   test('a bind that fails lets others take over', () => {
     const actions = Stage.active().give({ type: 'bindFailed', text: 'EPERM' });
     assert.deepEqual(types(actions), ['send', 'unbind', 'transition']);
@@ -551,6 +568,7 @@ const anyEvent: fc.Arbitrary<RouterEvent> = fc.oneof(
   fc.constant<RouterEvent>({ type: 'tick' }),
   fc.constant<RouterEvent>({ type: 'addressLost', text: 'lost' }),
   fc.constant<RouterEvent>({ type: 'bindFailed', text: 'failed' }),
+  fc.constant<RouterEvent>({ type: 'renewalFailed', text: 'failed' }),
   fc.constant<RouterEvent>({ type: 'undrain' }),
   fc.boolean().map((force): RouterEvent => ({ type: 'drain', force })),
   fc.boolean().map((handover): RouterEvent => ({ type: 'shutdown', handover, text: 'stop' })),

@@ -14,7 +14,7 @@ import type { Advertisement } from './advertisement.ts';
 import { Announcements } from './announcements.ts';
 import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
-import { HOLD_OFF_MS, Lease, MAX_REPAIRS } from './lease.ts';
+import { HOLD_OFF_MS, Lease, MAX_REPAIRS, RENEWALS } from './lease.ts';
 import { Preemption } from './preemption.ts';
 import type { HealthClass } from './priority.ts';
 import { Rivalry } from './rivalry.ts';
@@ -47,6 +47,11 @@ type ActiveState = {
   readonly announcements: Announcements;
   resignation: Resignation | null;
 };
+
+type AddressEvent = Extract<
+  RouterEvent,
+  { readonly type: 'addressLost' | 'addressClaimed' | 'bindFailed' | 'renewalFailed' }
+>;
 
 type State = { readonly name: 'Initialize' } | BackupState | ActiveState;
 
@@ -149,16 +154,10 @@ export class VirtualRouter {
         this.onAdvertisement(event.advertisement, event.source, nowMs, actions);
         break;
       case 'addressLost':
-        if (this.state.name === 'Active') this.onAddressLost(this.state, event.text, nowMs, actions);
-        break;
       case 'addressClaimed':
-        // Neighbours that believed the other host are told anew; a successor's word is not to be undone.
-        if (this.state.name === 'Active' && this.state.resignation === null)
-          actions.push({ type: 'announce' });
-        break;
       case 'bindFailed':
-        if (this.state.name === 'Active')
-          this.giveUp({ kind: 'bind_failed', text: event.text }, nowMs, actions);
+      case 'renewalFailed':
+        if (this.state.name === 'Active') this.onAddressEvent(this.state, event, nowMs, actions);
         break;
       case 'tick':
         this.onTick(nowMs, actions);
@@ -458,6 +457,34 @@ export class VirtualRouter {
     state.sentAtMs = nowMs;
     state.adverAtMs = nowMs + this.options.advertisementIntervalMs;
     actions.push({ type: 'send', priority: this.priority });
+  }
+
+  /** Something has happened to the address, or is said of it. */
+  private onAddressEvent(state: ActiveState, event: AddressEvent, nowMs: number, actions: Action[]): void {
+    switch (event.type) {
+      case 'addressLost':
+        this.onAddressLost(state, event.text, nowMs, actions);
+        break;
+      case 'addressClaimed':
+        // Neighbours that believed the other host are told anew; a successor's word is not to be undone.
+        if (state.resignation === null) actions.push({ type: 'announce' });
+        break;
+      case 'bindFailed':
+        this.giveUp({ kind: 'bind_failed', text: event.text }, nowMs, actions);
+        break;
+      case 'renewalFailed':
+        this.onRenewalFailed(state, event.text, nowMs, actions);
+        break;
+    }
+  }
+
+  private onRenewalFailed(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {
+    if (state.lease.fail(nowMs) < RENEWALS) {
+      actions.push({ type: 'notice', notice: 'renewal_failed', text: `${text}; it is tried again` });
+      return;
+    }
+    const often = `${text}, ${RENEWALS} times in a row`;
+    this.giveUp({ kind: 'renewal_failed', text: often }, nowMs, actions);
   }
 
   private onAddressLost(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {

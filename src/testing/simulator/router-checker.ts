@@ -4,10 +4,20 @@
  */
 import type { Advertisement } from '../../vrrp/advertisement.ts';
 import { ANNOUNCEMENT_OFFSETS_MS } from '../../vrrp/announcements.ts';
-import type { Action, Cause, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
+import type {
+  Action,
+  Cause,
+  CauseKind,
+  RouterEvent,
+  StateName,
+  VirtualRouterOptions,
+} from '../../vrrp/events.ts';
 import { HOLD_OFF_MS } from '../../vrrp/lease.ts';
 import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
 import type { Fail } from './failure.ts';
+
+/** After these an address is left alone for HOLD_OFF_MS. */
+export const GIVEN_UP: ReadonlySet<CauseKind> = new Set(['bind_failed', 'renewal_failed', 'address_lost']);
 
 /** What is left of a millisecond when clocks with a month on them are added and subtracted. */
 const ROUNDING_MS = 0.001;
@@ -252,7 +262,7 @@ export class RouterChecker {
   }
 
   private takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {
-    if (cause.kind === 'bind_failed' || cause.kind === 'address_lost') {
+    if (GIVEN_UP.has(cause.kind)) {
       this.heldOffUntilMs = nowMs + HOLD_OFF_MS;
     }
     if (to === 'Backup') this.takeBackup(cause, event, nowMs);

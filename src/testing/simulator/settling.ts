@@ -20,7 +20,7 @@ import {
 import { type Cluster, type ClusterWatcher, LEASE_OVER_MS, type Transition } from './cluster.ts';
 import { UNBIND_MS } from './daemon.ts';
 import type { Host } from './host.ts';
-import { BURST_MS, PUNCTUAL_TIMERS } from './router-checker.ts';
+import { BURST_MS, GIVEN_UP, PUNCTUAL_TIMERS } from './router-checker.ts';
 import type { Task } from './schedule.ts';
 import { priorityOf } from './watchers.ts';
 
@@ -108,7 +108,7 @@ class Settling implements ClusterWatcher, Task {
 
   moved({ host, to, cause }: Transition): void {
     const { cluster } = this;
-    if (cause.kind === 'bind_failed' || cause.kind === 'address_lost') {
+    if (GIVEN_UP.has(cause.kind)) {
       this.disturbed();
       this.expectHoldToEnd(host);
     }

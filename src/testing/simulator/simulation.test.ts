@@ -24,6 +24,7 @@ const CAUSES: Readonly<Record<CauseKind, true>> = {
   no_successor: true,
   stopped: true,
   bind_failed: true,
+  renewal_failed: true,
   address_lost: true,
 };
 const PLOTS: readonly Plot[] = ['faults', 'failover', 'split', 'handover', 'outage'];

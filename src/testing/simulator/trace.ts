@@ -34,6 +34,7 @@ export function describeEvent(event: RouterEvent): string {
     case 'linkDown':
     case 'addressLost':
     case 'bindFailed':
+    case 'renewalFailed':
       return `${event.type}: ${event.text}`;
     case 'addressClaimed':
     case 'startup':

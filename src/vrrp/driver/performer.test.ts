@@ -23,6 +23,7 @@ class Stage {
   queue: number[] = [];
   timers: { readonly atMs: number; readonly onTime: () => void }[] = [];
   failures: ((text: string) => void)[] = [];
+  renewalFailures: ((text: string) => void)[] = [];
   releases: { readonly isOver: () => boolean; readonly onEnd: () => void }[] = [];
   readonly performer = new Performer({
     core: this.core,
@@ -45,7 +46,8 @@ class Stage {
       discardQueued: () => {},
     },
     lease: {
-      take: (_, onFailure) => this.failures.push(onFailure),
+      take: (purpose, onFailure) =>
+        (purpose === 'bind' ? this.failures : this.renewalFailures).push(onFailure),
       release: (_, isOver, onEnd) => this.releases.push({ isOver, onEnd }),
     },
     observer: { transition: () => {}, notice: () => {}, stepped: () => {} },
@@ -107,6 +109,14 @@ test('a bind that fails is told to the core in its own term only', () => {
   assert.equal(stage.core.stateName, 'Active');
   stage.failures.at(-1)!('refused');
   assert.equal(stage.core.stateName, 'Backup');
+});
+
+test('a renewal that fails is told to the core as such', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  while (stage.renewalFailures.length === 0) stage.fire();
+  stage.renewalFailures[0]!('refused');
+  assert.equal(stage.core.stateName, 'Active');
 });
 
 test('a release that ends after the next promotion leaves the address to the new term', () => {

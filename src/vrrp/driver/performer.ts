@@ -124,7 +124,8 @@ export class Performer {
   private take(purpose: 'bind' | 'renew'): void {
     const { term } = this;
     this.options.lease.take(purpose, (text) => {
-      if (term === this.term && this.isLeased) this.give({ type: 'bindFailed', text });
+      const type = purpose === 'bind' ? 'bindFailed' : 'renewalFailed';
+      if (term === this.term && this.isLeased) this.give({ type, text });
     });
   }
 

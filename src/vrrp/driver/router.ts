@@ -381,8 +381,14 @@ export class Router {
 
   private onNotice(notice: Notice, text: string): void {
     if (notice === 'two_actives') this.conflicts.onTwoActives(text);
+    else if (notice === 'renewal_failed') this.onRenewalFailed(text);
     else this.log('warn', text, { event: notice });
     if (notice === 'drain_failed') this.options.onDrainFailed();
+  }
+
+  private onRenewalFailed(text: string): void {
+    const suppressed = this.logLimit.take('renewal', monotonicMs());
+    if (suppressed !== null) this.log('warn', text, { event: 'renewal_failed', suppressed });
   }
 
   private onTransition(from: StateName, to: StateName, cause: Cause): void {
