@@ -18,6 +18,7 @@ import { KernelLease } from './kernel-lease.ts';
 import { observeLateness } from './lateness.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
+import { Reopening } from './reopening.ts';
 import { UnreadPackets } from './unread-packets.ts';
 
 export type RouterOptions = {
@@ -87,8 +88,6 @@ const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
 /** Twice an advertisement interval: over before an Active_Down_Interval is. */
 const ASKS = 6;
-/** After its socket failed, a router is out of the election for this long. */
-const REOPEN_MS = 1000;
 
 export class Router {
   readonly options: RouterOptions;
@@ -99,6 +98,7 @@ export class Router {
   private readonly receiver: Receiver;
   private readonly conflicts: Conflicts;
   private readonly unread: UnreadPackets;
+  private readonly reopening = new Reopening();
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
   private wanted: RouterLink | null = null;
@@ -274,6 +274,7 @@ export class Router {
     try {
       const packet = link.mac === null ? null : openPacketSocket({ index: link.index, mac: link.mac });
       this.unread.begin();
+      this.reopening.opened(monotonicMs());
       return { link, outgoing: this.outgoingFrom(link.source), vrrp, packet };
     } catch (error) {
       vrrp.close();
@@ -319,12 +320,16 @@ export class Router {
   private onSocketError(error: unknown): void {
     const { wanted } = this;
     if (wanted === null) return;
+    const nowMs = monotonicMs();
+    const delayMs = this.reopening.failed(nowMs);
     const text = `the VRRP socket on ${wanted.name} failed: ${errorText(error)}`;
-    this.log('error', `${text}; opening it again in ${REOPEN_MS} ms`, { event: 'socket_error' });
+    const suppressed = this.logLimit.take(`socket ${wanted.name}`, nowMs);
+    if (suppressed !== null)
+      this.log('error', `${text}; opening it again in ${delayMs} ms`, { event: 'socket_error', suppressed });
     this.leaveLink(text);
     setTimeout(() => {
       if (this.wanted === wanted && this.attachment === null) this.attach(wanted);
-    }, REOPEN_MS).unref();
+    }, delayMs).unref();
   }
 
   private leaveLink(text: string): void {
