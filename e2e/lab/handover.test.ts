@@ -9,10 +9,12 @@ import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
 import { enterLab } from './privileges.ts';
+import { Readers } from './readers.ts';
 
 await enterLab();
 
 const HANDOVERS = 6;
+const READERS = 100;
 /** So often that at most moments a request is under way. */
 const POLL_MS = 10;
 
@@ -130,5 +132,73 @@ describe('draining a node', () => {
     t.diagnostic(`longest gap ${disruption.longestGapMs.toFixed(0)} ms, ${disruption.failed} failed`);
     assert.ok(disruption.outageMs <= 500, cluster.describe());
     assert.equal((await cluster.daemon(holder).command('undrain')).exitCode, 0);
+  });
+});
+
+describe('another configuration', () => {
+  const CHANGE = { proxy: { workers: 2, maxConnectionsPerSource: 500 }, health: { interval: '700ms' } };
+  const changed = new Set<Host>();
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+    cluster = await Cluster.start(lab, { configOf: (host) => (changed.has(host) ? CHANGE : {}) });
+  });
+  after(async () => lab.remove());
+
+  test('comes node by node under load: open connections move, requests are answered, and nothing is left', async (t) => {
+    await cluster.settled();
+    const readers = new Readers(lab.client, { host: VIP_IPV4, port: PROXY_PORT, count: READERS });
+    await readers.allConnected();
+    const watcher = cluster.watch();
+    await watcher.nextEvent();
+    const fromMs = monotonicMs();
+    // The holder last: then the connections move once.
+    const holder = cluster.holder();
+    for (const host of [...cluster.others(holder), holder]) {
+      const daemon = cluster.daemon(host);
+      daemon.signal('SIGTERM');
+      assert.deepEqual(await daemon.ended(), { code: 0, signal: null });
+      changed.add(host);
+      cluster.startDaemon(host);
+      await cluster.settled();
+      const metrics = await cluster.daemon(host).metrics();
+      assert.ok(
+        metrics.some(({ labels }) => labels['thread'] === 'proxy1'),
+        cluster.describe(fromMs),
+      );
+    }
+    await readers.allConnected();
+    await watcher.nextEvent();
+    const successor = cluster.holder();
+    assert.notEqual(successor, holder);
+    const { failed, outageMs, requests, failures } = cluster.client().disruption(fromMs);
+    const { reasons } = readers.delays(fromMs);
+    t.diagnostic(`${failed} of ${requests} requests failed, no answer for ${outageMs.toFixed(0)} ms`);
+    // None, but on a machine that is too busy to answer within the client's patience.
+    assert.deepEqual(
+      failures.filter((failure) => failure !== 'timeout'),
+      [],
+      cluster.describe(fromMs),
+    );
+    assert.deepEqual(reasons, { ECONNRESET: READERS });
+    assert.deepEqual(
+      watcher.interruptions(fromMs).map(({ reason }) => reason),
+      ['ECONNRESET'],
+    );
+    const clients = await cluster.daemon(successor).metric('kube_vrrp_proxy_clients');
+    assert.ok(clients >= READERS + 1, `${clients} clients`);
+    await readers.stop();
+    await cluster.stopClients();
+    let left = '';
+    await eventually(
+      async () => {
+        const waiting = cluster.hosts.map((host) => host.exec('ss', '-Htn', 'state', 'close-wait'));
+        left = (await Promise.all(waiting)).map(({ stdout }) => stdout).join('');
+        return left === '' && (await cluster.daemon(successor).metric('kube_vrrp_proxy_clients')) === 0;
+      },
+      { what: 'all clients to be gone, and every FIN to be answered', otherwise: () => left },
+    );
   });
 });
