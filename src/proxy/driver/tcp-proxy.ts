@@ -1,21 +1,12 @@
 /** The TCP data plane of one thread: a listener, and a relay for each client. */
-import { networkInterfaces } from 'node:os';
-import { ipFromOctets, parseIp, parseSocketAddress } from '../../ip/address.ts';
+import { parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
-import {
-  backendsToClose,
-  chooseUpstream,
-  findOwnBackend,
-  risenBackends,
-  slowStartShare,
-  withStates,
-} from '../upstream.ts';
-import type { BackendLoad, ProxyBackend } from '../upstream.ts';
+import type { ProxyBackend } from '../upstream.ts';
 import { ConnectAttempts } from './connect-attempts.ts';
 import type { Deadline, EventLoop } from './event-loop.ts';
 import { createFlowMemory, type FlowMemory } from './flow.ts';
@@ -24,14 +15,8 @@ import { HandedOverVips } from './handed-over-vips.ts';
 import { Listener, ListenError } from './listener.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
-import {
-  acceptedClient,
-  type ConnectionOptions,
-  isOwnFault,
-  localAddress,
-  socketAddress,
-  type SocketAddress,
-} from './tcp-socket.ts';
+import { acceptedClient, type ConnectionOptions, localAddress } from './tcp-socket.ts';
+import { Upstreams } from './upstreams.ts';
 
 export type TcpProxyOptions = {
   /** 0 takes any free port. */
@@ -94,6 +79,7 @@ export class TcpProxy {
   readonly #limiter = new LogLimit(LOG_INTERVAL_MS, 2 * MAX_BACKENDS);
   readonly #host: RelayHost;
   readonly #memory: FlowMemory;
+  readonly #upstreams: Upstreams;
   readonly #gate: Gate;
   readonly #attempts: ConnectAttempts;
   readonly #handedOver: HandedOverVips;
@@ -101,42 +87,33 @@ export class TcpProxy {
   readonly #flushDeadline: Deadline;
   readonly #checkDeadline: Deadline;
   readonly #graceDeadline: Deadline;
-  readonly #addresses: SocketAddress[];
-  readonly #load: BackendLoad = {
-    connections: (index) => this.#counters.connections(index),
-    isSuspect: (index) => this.#counters.isSuspect(index),
-    share: (index) => slowStartShare(this.#loop.nowMs - (this.#risenAtMs[index] ?? 0)),
-  };
-  /** When a backend came up again while others were up, per backend, monotonicMs. */
-  readonly #risenAtMs = new Float64Array(MAX_BACKENDS).fill(Number.NEGATIVE_INFINITY);
   #listener: Listener | null = null;
-  #backends: readonly ProxyBackend[];
-  #ownBackends: readonly number[] = [];
   #port: number;
   /** Resolves `stop` when the last relay has ended, or the grace is over. */
   #whenIdle: (() => void) | null = null;
 
   /** Throws a RangeError for more than MAX_BACKENDS backends or foreign counters. */
   constructor(loop: EventLoop, options: TcpProxyOptions) {
-    if (options.backends.length > MAX_BACKENDS) {
-      throw new RangeError(
-        `the proxy takes at most ${MAX_BACKENDS} backends, got ${options.backends.length}`,
-      );
-    }
     this.#loop = loop;
     this.#options = options;
     this.#times = { ...DEFAULT_TIMES, ...options.times };
     this.#counters = new ProxyCounters(options.counters);
-    this.#backends = options.backends;
     this.#port = options.port;
     this.#memory = createFlowMemory(options.maxPipes ?? MAX_PIPES);
-    this.#addresses = options.backends.map(addressOf);
+    const logLimited = (key: string, level: LogLevel, message: string, fields: LogFields): void =>
+      this.#logLimited(key, level, message, fields);
+    this.#upstreams = new Upstreams(loop, {
+      backends: options.backends,
+      counters: this.#counters,
+      log: options.log,
+      logLimited,
+    });
     this.#host = this.#relayHost();
     this.#gate = new Gate({
       limits: options.limits,
       counters: this.#counters,
       memory: options.admission,
-      log: (key, level, message, fields) => this.#logLimited(key, level, message, fields),
+      log: logLimited,
     });
     this.#attempts = new ConnectAttempts(loop, this.#counters, options.connectTimeoutMs);
     this.#handedOver = new HandedOverVips(loop, {
@@ -151,7 +128,7 @@ export class TcpProxy {
 
   /** Starts to serve; returns the port. Throws a ListenError. */
   listen(): number {
-    const own = findOwnBackend(this.#backends, this.#options.port, hostAddresses());
+    const own = this.#upstreams.findItself(this.#options.port);
     if (own !== null) {
       throw new ListenError(
         'EPROXYLOOP',
@@ -172,15 +149,7 @@ export class TcpProxy {
 
   /** Takes over the states; the set of backends itself is fixed, ids that are not in it are logged and ignored. */
   setBackends(update: readonly ProxyBackend[]): void {
-    const previous = this.#backends;
-    const { backends, unknownIds } = withStates(previous, update);
-    this.#backends = backends;
-    if (unknownIds.length > 0) {
-      const message = 'health report about a backend that the proxy does not have';
-      this.#logLimited('unknown-backend', 'error', message, { ids: unknownIds });
-    }
-    for (const index of risenBackends(previous, backends)) this.#risenAtMs[index] = this.#loop.nowMs;
-    const closing = backendsToClose(previous, backends);
+    const closing = this.#upstreams.setStates(update);
     if (closing.length > 0) this.#closeBackends(new Set(closing));
   }
 
@@ -247,25 +216,25 @@ export class TcpProxy {
   }
 
   #relayHost(): RelayHost {
-    const ownBackends = (): readonly number[] => this.#ownBackends;
+    const upstreams = this.#upstreams;
     return {
       get ownBackends() {
-        return ownBackends();
+        return upstreams.itself;
       },
       loop: this.#loop,
       memory: this.#memory,
       options: this.#times,
       bytesToBackend: this.#bytesToBackend,
       bytesToClient: this.#bytesToClient,
-      choose: (tried) => this.#choose(tried),
-      addressOf: (index) => this.#addresses[index] ?? NOWHERE,
-      hasOwnPort: (index) => this.#backends[index]?.port === this.#port,
+      choose: (tried) => upstreams.choose(tried),
+      addressOf: (index) => upstreams.addressOf(index),
+      hasOwnPort: (index) => upstreams.portOf(index) === this.#port,
       attempting: (relay) => this.#attempts.begin(relay),
       attempted: (relay) => this.#attempts.end(relay),
-      connectFailed: (index, reason, attemptedAtMs) => this.#connectFailed(index, reason, attemptedAtMs),
+      connectFailed: (index, reason, attemptedAtMs) => upstreams.connectFailed(index, reason, attemptedAtMs),
       released: (index) => this.#counters.addConnections(index, -1),
       opened: (relay, index, tried) => this.#opened(relay, index, tried),
-      reachedItself: (index) => this.#reachedItself(index),
+      reachedItself: (index) => upstreams.reachedItself(index),
       refused: (tried) => this.#refused(tried),
       closed: (relay, index) => this.#closed(relay, index),
     };
@@ -288,19 +257,11 @@ export class TcpProxy {
     this.#logLimited(`accept-${code}`, 'error', `cannot accept a client: ${code}`, { code });
   }
 
-  #choose(tried: readonly number[]): number {
-    const index = chooseUpstream(this.#backends, this.#load, tried);
-    if (index === null) return -1;
-    this.#counters.addConnections(index, 1);
-    return index;
-  }
-
   #opened(relay: Relay, backendIndex: number, tried: number): void {
-    this.#counters.addBackend(backendIndex, 'connections');
-    if (this.#counters.isSuspect(backendIndex)) this.#counters.prove(backendIndex, this.#loop.nowMs);
+    this.#upstreams.connected(backendIndex);
     this.#loop.arm(this.#flushDeadline, this.#times.flushIntervalMs);
     const { client, clientPort, local } = relay.addresses;
-    const backend = this.#backends[backendIndex]?.id ?? '';
+    const backend = this.#upstreams.idOf(backendIndex);
     const openedAtMs = this.#loop.nowMs;
     this.connections.opens(relay, { client, clientPort, local, backend, openedAtMs });
     this.#options.onConnections?.();
@@ -313,27 +274,6 @@ export class TcpProxy {
       backend,
       tried,
     });
-  }
-
-  #connectFailed(backendIndex: number, reason: string, attemptedAtMs: number): void {
-    this.#counters.addBackend(backendIndex, 'connectFailures');
-    if (!isOwnFault(reason)) this.#counters.suspect(backendIndex, attemptedAtMs);
-    const backend = this.#backends[backendIndex]?.id ?? '';
-    this.#logLimited(`connect-${backend}`, 'warn', `cannot connect to backend ${backend}: ${reason}`, {
-      backend,
-      reason,
-    });
-  }
-
-  #reachedItself(backendIndex: number): void {
-    if (this.#ownBackends.includes(backendIndex)) return;
-    this.#ownBackends = [...this.#ownBackends, backendIndex];
-    const backend = this.#backends[backendIndex]?.id;
-    this.#options.log(
-      'error',
-      `backend ${backend} is this proxy itself and is not used any more: check peers and proxy.backendPort`,
-      { backend },
-    );
   }
 
   #refused(tried: number): void {
@@ -364,7 +304,7 @@ export class TcpProxy {
       }
     }
     if (closed === 0) return;
-    const ids = [...indices].map((index) => this.#backends[index]?.id);
+    const ids = [...indices].map((index) => this.#upstreams.idOf(index));
     this.#options.log('info', `closed ${closed} connections of ${ids.join(', ')}: down, and another is up`, {
       backends: ids,
       closed,
@@ -389,7 +329,7 @@ export class TcpProxy {
   }
 
   #flush(): void {
-    for (let index = 0; index < this.#backends.length; index += 1) this.#flushBackend(index);
+    for (let index = 0; index < this.#upstreams.count; index += 1) this.#flushBackend(index);
     if (this.#relays.size > 0) this.#loop.arm(this.#flushDeadline, this.#times.flushIntervalMs);
   }
 
@@ -418,20 +358,6 @@ export class TcpProxy {
     if (suppressed === null) return;
     this.#options.log(level, message, suppressed === 0 ? fields : { ...fields, suppressed });
   }
-}
-
-const NOWHERE: SocketAddress = socketAddress(ipFromOctets(new Uint8Array(4)), 0);
-
-/** Throws a RangeError when the backend's host is no IP address. */
-function addressOf({ id, host, port }: ProxyBackend): SocketAddress {
-  const address = parseIp(host);
-  if (address === null) throw new RangeError(`backend ${id}: ${host} is not an IP address`);
-  return socketAddress(address, port);
-}
-
-function hostAddresses(): ReadonlySet<string> {
-  const addresses = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
-  return new Set(addresses.map((entry) => canonicalText(entry.address)));
 }
 
 /** Canonical text of what the kernel calls an address: without zone, IPv4 clients of a `::` listener as IPv4. */
