@@ -89,8 +89,8 @@ export class Relay implements Watcher, Task {
   openedAtMs = 0;
   /** Of the latest bytes, or of the opening, monotonicMs. */
   activeAtMs = 0;
-  /** Of this connection's longest age, 0.9 to 1.1: clients that came together do not go together. */
-  readonly ageFactor = 0.9 + Math.random() * 0.2;
+  /** Its own in [0, 1): clients that came together do not go together. */
+  readonly luck = Math.random();
 
   /** `clientFd` is an accepted socket, which is the relay's from now on. */
   constructor(clientFd: number, addresses: ClientAddresses, host: RelayHost) {

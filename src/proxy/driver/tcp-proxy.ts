@@ -3,6 +3,7 @@ import { parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
+import { isTooOld, longestAgeMs } from '../age.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
@@ -59,8 +60,6 @@ export const MAX_PIPES = 128;
 const LOG_INTERVAL_MS = 5_000;
 /** How often connections are looked at for their age. */
 const AGE_TICK_MS = 500;
-/** A connection on which nothing has come or gone for this long is idle. */
-const IDLE_MS = 1_000;
 
 /**
  * Listens on every address of the host, so on a VIP whenever it is bound, and relays each client to a backend.
@@ -318,10 +317,13 @@ export class TcpProxy {
 
   #closeAged(): void {
     const { maxConnectionAgeMs } = this.#options.limits;
+    const { nowMs } = this.#loop;
     for (const relay of this.#relays) {
-      const ageMs = this.#loop.nowMs - relay.openedAtMs;
-      const isDue = !relay.isConnecting && ageMs > maxConnectionAgeMs * relay.ageFactor;
-      if (!isDue || relay.isHeldBack || this.#loop.nowMs - relay.activeAtMs < IDLE_MS) continue;
+      if (relay.isConnecting) continue;
+      const ageMs = nowMs - relay.openedAtMs;
+      const quietMs = nowMs - relay.activeAtMs;
+      const longestMs = longestAgeMs(maxConnectionAgeMs, relay.luck);
+      if (!isTooOld({ ageMs, quietMs, isHeldBack: relay.isHeldBack }, longestMs)) continue;
       this.#counters.add('closedAge');
       relay.close();
     }
