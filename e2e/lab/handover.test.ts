@@ -136,7 +136,11 @@ describe('draining a node', () => {
 });
 
 describe('another configuration', () => {
-  const CHANGE = { proxy: { workers: 2, maxConnectionsPerSource: 500 }, health: { interval: '700ms' } };
+  const CHANGE = {
+    proxy: { workers: 2, maxConnectionsPerSource: 500 },
+    health: { interval: '700ms' },
+    log: { level: 'debug' },
+  };
   const changed = new Set<Host>();
   let lab: Lab;
   let cluster: Cluster;
@@ -160,6 +164,7 @@ describe('another configuration', () => {
       const daemon = cluster.daemon(host);
       daemon.signal('SIGTERM');
       assert.deepEqual(await daemon.ended(), { code: 0, signal: null });
+      assert.ok(!daemon.log().some(({ level, event }) => level === 'debug' || event === 'connection'));
       changed.add(host);
       cluster.startDaemon(host);
       await cluster.settled();
@@ -199,6 +204,14 @@ describe('another configuration', () => {
         return left === '' && (await cluster.daemon(successor).metric('kube_vrrp_proxy_clients')) === 0;
       },
       { what: 'all clients to be gone, and every FIN to be answered', otherwise: () => left },
+    );
+    const ends = cluster
+      .daemon(successor)
+      .log()
+      .filter(({ event }) => event === 'connection');
+    assert.ok(
+      ends.some(({ level, fields }) => level === 'debug' && Number(fields['bytesToClient']) > 0),
+      cluster.describe(fromMs),
     );
   });
 });

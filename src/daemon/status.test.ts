@@ -119,6 +119,49 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
   assert.match(again, /^kube_vrrp_advertisements_sent_total\{.*\} 7$/m, 'a second scrape does not add up');
 });
 
+test('/metrics has what the proxy has counted, in total and of each API server', async () => {
+  const proxy = {
+    clients: 1,
+    accepted: 2,
+    refused: 3,
+    overLimit: 4,
+    overSourceLimit: 5,
+    forbidden: 6,
+    rateLimited: 7,
+    acceptErrors: 8,
+    closedVipRemoved: 9,
+    closedBackendDown: 10,
+    closedAge: 11,
+    backends: [
+      { connections: 12, connectionsTotal: 13, connectFailures: 14, bytesToBackend: 15, bytesToClient: 16 },
+    ],
+  };
+  const text = await new Metrics().render({ ...observation, proxy });
+  const samples = text
+    .split('\n')
+    .filter((line) => /^kube_vrrp_(?:proxy|backend)_/.test(line))
+    .map((line) => line.replace('backend="10.0.0.1:6443",local="true"', 'b'))
+    .filter((line) => !/_(?:up|misconfigured|check_seconds)\{/.test(line));
+  assert.deepEqual(samples.toSorted(), [
+    'kube_vrrp_backend_connect_failures_total{b} 14',
+    'kube_vrrp_backend_connections_total{b} 13',
+    'kube_vrrp_backend_connections{b} 12',
+    'kube_vrrp_backend_received_bytes_total{b} 16',
+    'kube_vrrp_backend_sent_bytes_total{b} 15',
+    'kube_vrrp_proxy_accept_errors_total 8',
+    'kube_vrrp_proxy_accept_pauses_total 7',
+    'kube_vrrp_proxy_accepted_total 2',
+    'kube_vrrp_proxy_clients 1',
+    'kube_vrrp_proxy_closed_total{reason="age"} 11',
+    'kube_vrrp_proxy_closed_total{reason="backend_down"} 10',
+    'kube_vrrp_proxy_closed_total{reason="forbidden"} 6',
+    'kube_vrrp_proxy_closed_total{reason="limit"} 4',
+    'kube_vrrp_proxy_closed_total{reason="no_backend"} 3',
+    'kube_vrrp_proxy_closed_total{reason="source_limit"} 5',
+    'kube_vrrp_proxy_closed_total{reason="vip_removed"} 9',
+  ]);
+});
+
 test('RFC 9568 6.4.3: how late the Adver_Timer was is a histogram of the usual kind', async () => {
   const lateness = createLateness();
   for (const lateMs of [0.5, 4, 4, 2500]) observeLateness(lateness, lateMs);

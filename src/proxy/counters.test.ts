@@ -28,9 +28,13 @@ test('no two counters share a cell', () => {
     'accepted',
     'refused',
     'overLimit',
+    'overSourceLimit',
+    'forbidden',
+    'rateLimited',
     'acceptErrors',
     'closedVipRemoved',
     'closedBackendDown',
+    'closedAge',
   ];
   const backendTotals: BackendTotal[] = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'];
   const counters = new ProxyCounters(createProxyCounters());
