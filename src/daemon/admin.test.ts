@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -8,8 +8,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { Admin } from './admin.ts';
 import type { Observation } from './status.ts';
 
-/** An admin endpoint whose daemon cannot be looked at, on a socket of its own. */
-async function openAdmin(context: TestContext): Promise<string> {
+/** An admin endpoint whose daemon cannot be looked at, on a socket of its own; its lines go to `lines`. */
+async function openAdmin(context: TestContext, lines: string[] = []): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
   const socket = join(folder, 'control.sock');
   const admin = new Admin({
@@ -21,6 +21,7 @@ async function openAdmin(context: TestContext): Promise<string> {
     drain: () => null,
     undrain: () => undefined,
     connections: () => Promise.reject(new Error('the proxy does not answer')),
+    log: (_, message) => lines.push(message),
   });
   await admin.listen();
   context.after(async () => {
@@ -53,5 +54,17 @@ test('what fails while an answer is made is that answer, and ends nothing else',
     assert.equal(status, 'HTTP/1.1 500 Internal Server Error', target);
     assert.match(body, /nothing to see|the proxy does not answer/);
   }
+  assert.equal((await askRaw(socket, 'POST /undrain')).status, 'HTTP/1.1 200 OK');
+});
+
+test('a connection that cannot be accepted is a line of the log, not more than one a minute', async (context) => {
+  const lines: string[] = [];
+  const listen = context.mock.method(Server.prototype, 'listen');
+  const socket = await openAdmin(context, lines);
+  const server = listen.mock.calls[0]?.this as Server;
+  for (let count = 0; count < 3; count += 1) server.emit('error', new Error('accept ENOBUFS'));
+  assert.deepEqual(lines, [
+    `the admin endpoint on ${socket} cannot accept a connection (accept ENOBUFS); it goes on`,
+  ]);
   assert.equal((await askRaw(socket, 'POST /undrain')).status, 'HTTP/1.1 200 OK');
 });

@@ -5,6 +5,9 @@ import { dirname } from 'node:path';
 import { formatHostPort } from '../ip/address.ts';
 import type { Config } from '../config/config.ts';
 import { errorText } from '../log/error-text.ts';
+import { LogLimit } from '../log/log-limit.ts';
+import type { Log } from '../log/log.ts';
+import { monotonicMs } from '../net/clock.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
@@ -18,6 +21,7 @@ export type AdminOptions = {
   readonly undrain: () => void;
   /** Who is connected to what now. */
   readonly connections: () => Promise<readonly ConnectionDetail[]>;
+  readonly log: Log;
 };
 
 type Reply = { readonly status: number; readonly contentType: string; readonly body: string };
@@ -26,6 +30,7 @@ type Route = (request: { readonly force: boolean }) => Reply | Promise<Reply>;
 /** Clients are few (kubelet, a scraper, an operator): a bound on what strangers can hold open. */
 const MAX_CONNECTIONS = 64;
 const REQUEST_TIMEOUT_MS = 5000;
+const LOG_PERIOD_MS = 60_000;
 
 const json = (status: number, value: unknown): Reply => ({
   status,
@@ -44,6 +49,7 @@ export class Admin {
   private readonly options: AdminOptions;
   private readonly metrics = new Metrics();
   private readonly servers: Server[] = [];
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, 2);
 
   constructor(options: AdminOptions) {
     this.options = options;
@@ -128,7 +134,16 @@ export class Admin {
       });
       server.listen(where, resolve);
     });
+    // Accepting fails when memory is short; without a listener that would end the daemon.
+    server.on('error', (error) => this.warn(name, error));
     this.servers.push(server);
+  }
+
+  private warn(name: string, error: Error): void {
+    const suppressed = this.logLimit.take(name, monotonicMs());
+    if (suppressed === null) return;
+    const text = `the admin endpoint on ${name} cannot accept a connection (${errorText(error)}); it goes on`;
+    this.options.log('warn', text, { event: 'admin', suppressed });
   }
 }
 

@@ -132,6 +132,7 @@ const admin = new Admin({
   },
   undrain: () => tell({ type: 'undrain' }),
   connections: () => connectionLists.ask(proxyPorts),
+  log,
 });
 
 function start({ self, interfaceName, backends, credentials, proxyPorts: ports }: Started): void {
