@@ -369,6 +369,16 @@ describe('handover', () => {
     assert.equal(stage.router.deadlineMs, Infinity);
   });
 
+  test('a stop with long intervals ends before a kubelet loses patience; a drain waits for two of them', () => {
+    const stop = Stage.active({ advertisementIntervalMs: 40_950 });
+    stop.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    assert.equal(causes(stop.advance(20_100)).length, 1);
+    const drain = Stage.active({ advertisementIntervalMs: 40_950 });
+    drain.give({ type: 'drain', force: false });
+    drain.advance(81_000);
+    assert.equal(drain.router.drained, true);
+  });
+
   test('nothing turns a router that is stopping into a Backup', () => {
     const ways: RouterEvent[] = [
       { type: 'drain', force: true },

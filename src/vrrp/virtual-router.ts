@@ -22,6 +22,9 @@ import { Rivalry } from './rivalry.ts';
 /** A stopping Active waits this long beyond two intervals for its successor. */
 const HANDOVER_GRACE_MS = 500;
 
+/** Whoever stops the daemon kills it after a while: a kubelet after 30 s, by our static pod. */
+const MAX_SHUTDOWN_WAIT_MS = 20_000;
+
 type Resignation = {
   readonly deadlineMs: number;
   /** `forcedDrain` gives the addresses up at the deadline even if nobody has taken them; `drain` keeps them. */
@@ -295,7 +298,8 @@ export class VirtualRouter {
     actions: Action[],
   ): void {
     // Two intervals leave room for a lost packet and for version 2's fixed skew of up to one second.
-    const waitMs = 2 * Math.max(this.options.advertisementIntervalMs, HANDOVER_GRACE_MS);
+    const wantedMs = 2 * Math.max(this.options.advertisementIntervalMs, HANDOVER_GRACE_MS);
+    const waitMs = reason === 'shutdown' ? Math.min(wantedMs, MAX_SHUTDOWN_WAIT_MS) : wantedMs;
     state.resignation = { deadlineMs: nowMs + waitMs, reason, text };
     this.sendNow(state, nowMs, actions);
   }
