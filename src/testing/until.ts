@@ -9,12 +9,12 @@ const LOOK_MS = 5;
 const STILL_MS = 200;
 
 export async function until(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   what: string | (() => string),
   withinMs = DEADLINE_MS,
 ): Promise<void> {
   const deadlineMs = monotonicMs() + withinMs;
-  while (!condition()) {
+  while (!(await condition())) {
     assert.ok(
       monotonicMs() < deadlineMs,
       `not within ${withinMs} ms: ${typeof what === 'string' ? what : what()}`,
