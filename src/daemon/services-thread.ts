@@ -189,7 +189,7 @@ function onReport(latest: HealthReport): void {
   for (const [index, backend] of latest.backends.entries()) {
     if (backend.lastCheck?.ok === true) proxyCounters.prove(index, backend.lastCheck.atMs);
     if (backend.misconfigured && report.backends[index]?.misconfigured !== true) warnMisconfigured(backend);
-    if (backend.draining !== (report.backends[index]?.draining ?? false)) logDraining(backend);
+    if (backend.withheld !== (report.backends[index]?.withheld ?? null)) logWithheld(backend);
   }
   report = latest;
   tellProxy(latest.backends);
@@ -226,11 +226,13 @@ function warnMisconfigured(backend: BackendHealth): void {
   log('warn', text, { event: 'misconfigured', backend: backend.id });
 }
 
-function logDraining({ id, draining, lastCheck }: BackendHealth): void {
-  const text = draining
-    ? `API server ${id} is not ready (${lastCheck?.detail}): it gets no new clients while another is, and keeps those it has`
-    : `API server ${id} is ready for new clients again`;
-  log('info', text, { event: 'draining', backend: id, draining });
+function logWithheld({ id, withheld, lastCheck }: BackendHealth): void {
+  const what = withheld === 'notReady' ? 'is not ready' : 'does not last';
+  const text =
+    withheld === null
+      ? `API server ${id} gets new clients again`
+      : `API server ${id} ${what} (${lastCheck?.detail}): it gets no new clients while another can, and keeps those it has`;
+  log('info', text, { event: 'withheld', backend: id, withheld });
 }
 
 /** The proxy needs to know who is up, and who is given up, not when each was checked. */
@@ -253,7 +255,7 @@ function tellProxy(backends: readonly BackendHealth[]): void {
 }
 
 function proxyState(backend: BackendHealth, isAbandoned: boolean): ProxyBackend['state'] {
-  if (backend.state === 'up' && backend.draining) return 'draining';
+  if (backend.state === 'up' && backend.withheld !== null) return 'draining';
   return backend.state === 'down' && !isAbandoned ? 'failing' : backend.state;
 }
 

@@ -40,7 +40,7 @@ const observation: Observation = {
       state: 'up',
       sinceMs: 0,
       misconfigured: false,
-      draining: false,
+      withheld: null,
       lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
     },
   ],
@@ -141,7 +141,7 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     .split('\n')
     .filter((line) => /^kube_vrrp_(?:proxy|backend)_/.test(line))
     .map((line) => line.replace('backend="10.0.0.1:6443",local="true"', 'b'))
-    .filter((line) => !/_(?:up|misconfigured|check_seconds)\{/.test(line));
+    .filter((line) => !/_(?:up|takes_new_clients|misconfigured|check_seconds)\{/.test(line));
   assert.deepEqual(samples.toSorted(), [
     'kube_vrrp_backend_connect_failures_total{b} 14',
     'kube_vrrp_backend_connections_total{b} 13',
@@ -183,4 +183,21 @@ test('RFC 9568 6.4.3: how late the Adver_Timer was is a histogram of the usual k
   }
   assert.ok(text.includes(`${name}_count{${labels}} 4\n`), text);
   assert.ok(text.includes(`${name}_sum{${labels}} 2.5085\n`), text);
+});
+
+test('an API server that is withheld is up, and takes no new clients', async () => {
+  const told = async (withheld: 'notReady' | 'flapping' | null): Promise<unknown[]> => {
+    const backends = observation.backends.map((backend) => ({ ...backend, withheld }));
+    const text = await new Metrics().render({ ...observation, backends });
+    const flag = (name: string): string | undefined =>
+      new RegExp(`^kube_vrrp_backend_${name}\\{.*\\} (\\d)$`, 'mu').exec(text)?.[1];
+    return [
+      flag('up'),
+      flag('takes_new_clients'),
+      buildStatus({ ...observation, backends }).backends[0]?.state,
+    ];
+  };
+  assert.deepEqual(await told(null), ['1', '1', 'up']);
+  assert.deepEqual(await told('notReady'), ['1', '0', 'draining']);
+  assert.deepEqual(await told('flapping'), ['1', '0', 'up']);
 });

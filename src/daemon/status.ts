@@ -66,7 +66,7 @@ export function buildStatus(observation: Observation): Status {
     backends: backends.map((backend, index) => ({
       id: backend.id,
       local: backend.local,
-      state: backend.state === 'up' && backend.draining ? 'draining' : backend.state,
+      state: backend.state === 'up' && backend.withheld === 'notReady' ? 'draining' : backend.state,
       detail: backend.lastCheck?.detail ?? 'not checked yet',
       misconfigured: backend.misconfigured,
       connections: proxy.backends[index]?.connections ?? 0,

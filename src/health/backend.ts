@@ -28,6 +28,9 @@ export type BackendHealth = {
   } | null;
   /** Checks have been answered with 401 or 403 for long: the server lives, but the check is not allowed. */
   readonly misconfigured: boolean;
-  /** The last check was good, but /readyz fails: the server is about to stop, or not up yet. */
-  readonly draining: boolean;
+  /**
+   * Why the server gets no new clients though it is up. `notReady`: /readyz fails, as it is about to stop or has not
+   * started up; `flapping`: it has fallen again and again.
+   */
+  readonly withheld: 'notReady' | 'flapping' | null;
 };

@@ -101,3 +101,30 @@ test('a server that refuses checks is misconfigured after 10 s of it, as one tha
   assert.equal(misconfiguredAfter([5000, true], [9000, false], [15_000, true]), false);
   assert.equal(misconfiguredAfter([5000, true], [15_000, true], [16_000, false]), false);
 });
+
+test('flap damping: a backend that keeps falling is up again by rise, and gets no new clients until it has lasted', () => {
+  const thresholds = { rise: 1, fall: 1 };
+  let backend = UNTRIED;
+  let atMs = 0;
+  const check = (ok: boolean): void => {
+    atMs += 1000;
+    backend = recordCheck(backend, outcome(ok, atMs), thresholds);
+  };
+  for (const ok of [true, false, true, false, true]) check(ok);
+  assert.deepEqual([backend.health.state, backend.health.withheld], ['up', null]);
+  check(false);
+  check(true);
+  assert.deepEqual([backend.health.state, backend.health.withheld], ['up', 'flapping']);
+  assert.equal(backend.health.lastCheck?.detail, '200, but it has fallen 3 times within 5 minutes');
+  for (let count = 0; count < 9; count += 1) check(true);
+  assert.equal(backend.health.withheld, 'flapping');
+  check(true);
+  assert.deepEqual([backend.health.withheld, backend.health.lastCheck?.detail], [null, '200']);
+  backend = recordCheck(backend, { ...outcome(true, atMs + 1000), ready: false }, thresholds);
+  assert.equal(backend.health.withheld, 'notReady');
+});
+
+test('a failed check that takes a backend down, and the first check of all, are no two falls', () => {
+  const { falls, health } = after([false, true, false, false, false], { rise: 1, fall: 3 });
+  assert.deepEqual([falls, health.state], [[1004], 'down']);
+});

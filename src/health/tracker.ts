@@ -1,6 +1,7 @@
 /** Rise and fall of one backend: what its checks, one after the other, say about its state. Pure. */
 import { type IpAddress, formatHostPort } from '../ip/address.ts';
 import type { BackendHealth, BackendState } from './backend.ts';
+import { countFalls, isFlapping, MEMORY_MS, withFall } from './flapping.ts';
 
 /** What one check found. */
 export type CheckOutcome = {
@@ -33,6 +34,8 @@ export type TrackedBackend = {
   readonly goodSinceMs: number;
   /** The same of checks that were refused. */
   readonly refusedSinceMs: number;
+  /** When it fell lately; oldest first, a few at most. */
+  readonly falls: readonly number[];
 };
 
 /** An API server that starts refuses everybody until it has made its own RBAC rules, which takes seconds. */
@@ -55,9 +58,16 @@ export function untriedBackend(backend: {
     sinceMs: 0,
     lastCheck: null,
     misconfigured: false,
-    draining: false,
+    withheld: null,
   } as const;
-  return { health, contradictions: 0, confirmedAtMs: 0, goodSinceMs: Infinity, refusedSinceMs: Infinity };
+  return {
+    health,
+    contradictions: 0,
+    confirmedAtMs: 0,
+    goodSinceMs: Infinity,
+    refusedSinceMs: Infinity,
+    falls: [],
+  };
 }
 
 /**
@@ -70,24 +80,41 @@ export function recordCheck(
   thresholds: Thresholds,
 ): TrackedBackend {
   const { health } = backend;
-  const { ok, ready, refused, detail, startedMs, durationMs } = outcome;
+  const { ok, refused, startedMs } = outcome;
   const refusedSinceMs = refused ? Math.min(backend.refusedSinceMs, startedMs) : Infinity;
   const contradictions = (health.state === 'up') === ok ? 0 : backend.contradictions + 1;
   const turns = health.state === 'unknown' || contradictions >= (ok ? thresholds.rise : thresholds.fall);
-  const opposite: BackendState = ok ? 'up' : 'down';
-  const lastCheck = { ok, detail, durationMs, atMs: startedMs };
+  const state: BackendState = turns ? (ok ? 'up' : 'down') : health.state;
+  const sinceMs = turns ? startedMs : health.sinceMs;
+  const fell = state === 'down' && health.state === 'up';
+  const falls = fell ? withFall(backend.falls, startedMs) : backend.falls;
+  const withheld = withheldBy(outcome, state === 'up' && isFlapping(falls, sinceMs, startedMs));
   return {
     health: {
       ...health,
-      state: turns ? opposite : health.state,
-      sinceMs: turns ? startedMs : health.sinceMs,
-      lastCheck,
+      state,
+      sinceMs,
+      lastCheck: lastCheckOf(outcome, withheld === 'flapping' ? countFalls(falls, startedMs) : 0),
       misconfigured: startedMs - refusedSinceMs >= REFUSED_FOR_GOOD_MS,
-      draining: ok && !ready,
+      withheld,
     },
     contradictions: turns ? 0 : contradictions,
     confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,
     goodSinceMs: ok ? Math.min(backend.goodSinceMs, startedMs) : Infinity,
     refusedSinceMs,
+    falls,
   };
+}
+
+function withheldBy({ ok, ready }: CheckOutcome, flapping: boolean): BackendHealth['withheld'] {
+  if (ok && !ready) return 'notReady';
+  return flapping ? 'flapping' : null;
+}
+
+function lastCheckOf(
+  { ok, detail, startedMs: atMs, durationMs }: CheckOutcome,
+  falls: number,
+): BackendHealth['lastCheck'] {
+  const history = falls > 0 ? `, but it has fallen ${falls} times within ${MEMORY_MS / 60_000} minutes` : '';
+  return { ok, detail: `${detail}${history}`, durationMs, atMs };
 }

@@ -32,6 +32,11 @@ export const BACKEND_METRICS: readonly Metric[] = [
     state === 'up' ? 1 : 0,
   ),
   perBackend(
+    'kube_vrrp_backend_takes_new_clients',
+    '1 while the API server is up, ready, and has not fallen again and again lately',
+    ({ state, withheld }) => (state === 'up' && withheld === null ? 1 : 0),
+  ),
+  perBackend(
     'kube_vrrp_backend_misconfigured',
     '1 while the API server answers checks with 401 or 403',
     ({ misconfigured }) => (misconfigured ? 1 : 0),
