@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import type { Status } from '../../src/daemon/status.ts';
+import { API_SERVER_PORT } from '../lab/apiserver.ts';
 import { PollingClient, type Disruption } from '../lab/client.ts';
 import { eventually } from '../lab/eventually.ts';
 import { LabProcess } from '../lab/lab-process.ts';
@@ -349,8 +350,25 @@ export class KindCluster {
     const ready = new Set(
       [...nodes.items, ...pods.items].filter(isReady).map(({ metadata }) => metadata.name),
     );
-    return [...this.controlPlanes.map(({ name }) => name), this.worker.name, ...expected].filter(
+    const unready = [...this.controlPlanes.map(({ name }) => name), this.worker.name, ...expected].filter(
       (name) => !ready.has(name),
     );
+    return [...unready, ...(await this.#silentApiServers())];
+  }
+
+  /**
+   * Asked themselves, without the VIP: of a node that was lost, Kubernetes says Ready for another 40 s. /readyz includes
+   * the API server's etcd, which answers with a quorum only.
+   */
+  async #silentApiServers(): Promise<string[]> {
+    const asked = this.controlPlanes.map(async ({ name, ipv4 }) => {
+      const server = `--server=https://${ipv4}:${API_SERVER_PORT}`;
+      const isReady = await this.kubectl.run('get', '--raw=/readyz', server).then(
+        () => true,
+        () => false,
+      );
+      return isReady ? [] : [`the API server or etcd of ${name}`];
+    });
+    return (await Promise.all(asked)).flat();
   }
 }
