@@ -97,11 +97,12 @@ function parseHostAddress(value: string): IpAddress | string {
 function parseEach(
   values: readonly string[],
   context: z.core.$RefinementCtx<readonly string[]>,
+  parse: (value: string) => IpAddress | string,
   refuse: (address: IpAddress, earlier: readonly IpAddress[]) => string | null,
 ): IpAddress[] {
   const addresses: IpAddress[] = [];
   for (const [index, value] of values.entries()) {
-    const parsed = parseHostAddress(value);
+    const parsed = parse(value);
     const message = typeof parsed === 'string' ? parsed : refuse(parsed, addresses);
     if (message !== null) context.addIssue({ code: 'custom', path: [index], message });
     if (typeof parsed !== 'string') addresses.push(parsed);
@@ -123,7 +124,7 @@ export function addressPerFamily() {
     .min(1, { error: accepts })
     .max(2, { error: accepts })
     .transform((values, context) =>
-      parseEach(values, context, ({ family }, [first]) => {
+      parseEach(values, context, parseHostAddress, ({ family }, [first]) => {
         if (family !== first?.family) return null;
         return `${family === 'IPv4' ? 'an IPv6' : 'an IPv4'} address beside ${first.text}: one of each family`;
       }),
@@ -132,7 +133,9 @@ export function addressPerFamily() {
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
 }
 
-const EACH_ONCE = 'each address once';
+function refuseRepeated({ text }: IpAddress, earlier: readonly IpAddress[]): string | null {
+  return earlier.some((other) => other.text === text) ? 'each address once' : null;
+}
 
 /** A list of distinct host addresses. */
 export function addressList(max: number) {
@@ -141,32 +144,24 @@ export function addressList(max: number) {
     .array(z.string({ error: ADDRESS }), { error: accepts })
     .min(1, { error: accepts })
     .max(max, { error: accepts })
-    .transform((values, context) =>
-      parseEach(values, context, ({ text }, earlier) =>
-        earlier.some((other) => other.text === text) ? EACH_ONCE : null,
-      ),
-    );
+    .transform((values, context) => parseEach(values, context, parseHostAddress, refuseRepeated));
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
+}
+
+const LINK_LOCAL_ADDRESS = 'an IPv6 link-local address such as fe80::1, without an interface behind a %';
+
+function parseLinkLocalAddress(value: string): IpAddress | string {
+  const address = parseIp(value);
+  return address !== null && isLinkLocal(address) ? address : LINK_LOCAL_ADDRESS;
 }
 
 /** A list of distinct IPv6 link-local addresses; "" as a flag is the empty one. */
 export function linkLocalList(max: number) {
   const accepts = `a list of at most ${max} IPv6 link-local addresses such as fe80::1`;
-  const each = 'an IPv6 link-local address such as fe80::1, without an interface behind a %';
   const schema = z
-    .array(z.string({ error: each }), { error: accepts })
+    .array(z.string({ error: LINK_LOCAL_ADDRESS }), { error: accepts })
     .max(max, { error: accepts })
-    .transform((values, context) => {
-      const addresses: IpAddress[] = [];
-      for (const [index, value] of values.entries()) {
-        const address = parseIp(value);
-        const isGood = address !== null && isLinkLocal(address);
-        const isNew = isGood && addresses.every(({ text }) => text !== address.text);
-        if (isNew) addresses.push(address);
-        else context.addIssue({ code: 'custom', path: [index], message: isGood ? EACH_ONCE : each });
-      }
-      return addresses;
-    });
+    .transform((values, context) => parseEach(values, context, parseLinkLocalAddress, refuseRepeated));
   return { schema, accepts, fromText: listOrNone } satisfies Kind<typeof schema>;
 }
 
