@@ -90,7 +90,7 @@ export class Relay implements Watcher, Task {
   /** Of the latest bytes, or of the opening, monotonicMs. */
   activeAtMs = 0;
   /** Its own in [0, 1): clients that came together do not go together. */
-  readonly luck = Math.random();
+  readonly ageJitter = Math.random();
 
   /** `clientFd` is an accepted socket, which is the relay's from now on. */
   constructor(clientFd: number, addresses: ClientAddresses, host: RelayHost) {

@@ -322,7 +322,7 @@ export class TcpProxy {
       if (relay.isConnecting) continue;
       const ageMs = nowMs - relay.openedAtMs;
       const quietMs = nowMs - relay.activeAtMs;
-      const longestMs = longestAgeMs(maxConnectionAgeMs, relay.luck);
+      const longestMs = longestAgeMs(maxConnectionAgeMs, relay.ageJitter);
       if (!isTooOld({ ageMs, quietMs, isHeldBack: relay.isHeldBack }, longestMs)) continue;
       this.#counters.add('closedAge');
       relay.close();
