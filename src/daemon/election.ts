@@ -1,7 +1,6 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
 import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
-import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
@@ -15,6 +14,7 @@ import type { Authentication } from '../vrrp/advertisement.ts';
 import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import { type HealthClass, autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
+import { StrayVips } from './stray-vips.ts';
 
 /** What the election needs of rtnetlink. */
 type Netlink = Pick<
@@ -49,11 +49,8 @@ export type Place = { readonly interfaceName: string; readonly self: IpAddress }
 
 /** After the kernel dropped notifications, everything is read again, but not more often than this. */
 const REREAD_MS = 1000;
-/** From when a VIP appears that should not be there until it is removed. */
-const SWEEP_MS = 250;
-/** What others can make it log: a line per kind each minute. */
+/** Overruns are a line each minute. */
 const LOG_PERIOD_MS = 60_000;
-const LOG_KEYS = 64;
 /** A router whose deadline is overdue by this much is not being served. */
 const OVERDUE_MS = 3000;
 
@@ -61,12 +58,12 @@ export class Election {
   readonly interfaces = new InterfaceTable();
   private readonly options: ElectionOptions;
   private readonly netlink: Netlink;
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  private readonly strays: StrayVips;
+  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, 1);
   private routers: readonly Router[] = [];
   private place: Place | null = null;
   private lastReasons = new Map<Family, string>();
   private rereadTimer: NodeJS.Timeout | null = null;
-  private sweepTimer: NodeJS.Timeout | null = null;
   private whenChanged: (() => void) | null = null;
 
   private constructor(options: ElectionOptions) {
@@ -75,6 +72,13 @@ export class Election {
       (change) => this.onNetlink(change),
       (error) => this.onNetlinkError(error),
     );
+    this.strays = new StrayVips({
+      vips: options.config.vips,
+      interfaces: this.interfaces,
+      removeExactly: (address) => this.netlink.removeExactly(address),
+      isOurs: (address) => this.isOurs(address),
+      log: options.log,
+    });
   }
 
   /** Opens rtnetlink and reads what there is. Throws NetlinkError. */
@@ -100,21 +104,9 @@ export class Election {
     });
   }
 
-  /**
-   * Removes VIPs that no router here has bound, and says so: nobody may hold one without an election. An earlier run may
-   * have left them, or another program or a hand have put them there.
-   */
-  async sweep(): Promise<void> {
-    for (const stray of this.interfaces.allAddresses()) {
-      if (!this.isStray(stray) || !(await this.netlink.removeExactly(stray))) continue;
-      const { address, linkIndex, prefixLength } = stray;
-      const link = this.interfaces.allLinks().find(({ index }) => index === linkIndex);
-      const what = `${address.text}/${prefixLength} on ${link?.name ?? `link ${linkIndex}`}`;
-      const suppressed = this.logLimit.take(`sweep ${what}`, monotonicMs());
-      if (suppressed === null) continue;
-      const text = `removed a stale VIP, ${what}: no node may hold it without an election; see that nothing else configures it`;
-      this.options.log('warn', text, { event: 'sweep', suppressed });
-    }
+  /** Removes VIPs that nobody here may have, before the start. Rejects with NetlinkError. */
+  sweep(): Promise<void> {
+    return this.strays.sweep();
   }
 
   /** Takes part from now on, whenever the interface can be used. */
@@ -147,7 +139,8 @@ export class Election {
   }
 
   close(): void {
-    for (const timer of [this.rereadTimer, this.sweepTimer]) if (timer !== null) clearTimeout(timer);
+    if (this.rereadTimer !== null) clearTimeout(this.rereadTimer);
+    this.strays.close();
     this.netlink.close();
   }
 
@@ -199,8 +192,8 @@ export class Election {
   private onNetlink(change: NetlinkChange): void {
     this.interfaces.apply(change);
     // Each renewal of the own lease comes back as a notification, and says nothing about the interface.
-    if (change.kind === 'addressAdded' && this.isVip(change.address.address)) {
-      if (this.isStray(change.address)) this.sweepSoon();
+    if (change.kind === 'addressAdded' && this.strays.isVip(change.address.address)) {
+      this.strays.look(change.address);
       return;
     }
     if (change.kind === 'addressRemoved' && !this.isLeased(change.address)) {
@@ -211,10 +204,6 @@ export class Election {
     this.whenChanged?.();
   }
 
-  private isVip(address: IpAddress): boolean {
-    return this.options.config.vips.some((vip) => vip.text === address.text);
-  }
-
   /** Whether the kernel still has the address with the prefix that a lease has, when another one is gone. */
   private isLeased({ linkIndex, address }: InterfaceAddress): boolean {
     const prefixLength = HOST_PREFIX_BY_FAMILY[address.family];
@@ -223,35 +212,11 @@ export class Election {
       .some((own) => own.address.text === address.text && own.prefixLength === prefixLength);
   }
 
-  /** Whether this is a VIP, and not as the router has it that has it now or is about to have it removed. */
-  private isStray({ linkIndex, address, prefixLength }: InterfaceAddress): boolean {
-    if (!this.isVip(address)) return false;
+  /** Whether a router has this VIP now, as it stands there, or is about to have it removed. */
+  private isOurs({ linkIndex, address, prefixLength }: InterfaceAddress): boolean {
     const router = this.routers.find(({ options }) => options.vip.text === address.text);
-    if (router === undefined || prefixLength !== HOST_PREFIX_BY_FAMILY[address.family]) return true;
-    return !router.releasing && !(router.leased && router.link?.index === linkIndex);
-  }
-
-  /** Not at once: word of the last renewal may come after the lease has ended, and another program may try again. */
-  private sweepSoon(): void {
-    this.sweepTimer ??= setTimeout(() => {
-      this.sweepTimer = null;
-      void this.sweepAgain();
-    }, SWEEP_MS);
-  }
-
-  private async sweepAgain(): Promise<void> {
-    try {
-      await this.sweep();
-    } catch (error) {
-      this.onSweepError(error);
-    }
-  }
-
-  private onSweepError(error: unknown): void {
-    const suppressed = this.logLimit.take('sweep failed', monotonicMs());
-    if (suppressed === null) return;
-    const text = `cannot remove a stale VIP: ${errorText(error)}; remove it by hand`;
-    this.options.log('warn', text, { event: 'sweep', suppressed });
+    if (router === undefined || prefixLength !== HOST_PREFIX_BY_FAMILY[address.family]) return false;
+    return router.releasing || (router.leased && router.link?.index === linkIndex);
   }
 
   private attachAll(): void {
@@ -318,7 +283,7 @@ export class Election {
     try {
       await this.reread();
       this.attachAll();
-      await this.sweepAgain();
+      await this.strays.sweepAgain();
     } catch (error) {
       this.onNetlinkError(error instanceof Error ? error : new Error(String(error)));
     }
