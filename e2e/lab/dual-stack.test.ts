@@ -122,7 +122,9 @@ describe('IPv6 multicast with vrrp.linkLocalPeers', () => {
       const [stranger, ...hosts] = lab.hosts.toReversed() as [Host, ...Host[]];
       const linkLocalPeers = hosts.map(({ linkLocal }) => linkLocal);
       const vips = [VIP_IPV6];
-      const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp: { linkLocalPeers } } });
+      // Of their own accord one of them would advertise 254, too, and a Backup yields to an equal (RFC 9568 6.4.2).
+      const vrrp = { linkLocalPeers, priority: 100 };
+      const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp } });
       const holder = cluster.holder(VIP_IPV6);
       const fromMs = monotonicMs();
       const claim = { vrrp: { priority: 254, preempt: 'always' } };
