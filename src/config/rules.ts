@@ -78,7 +78,6 @@ function* preemptionRule({ vrrp }: ConfigDraft): Generator<BrokenRule> {
   yield { path: 'vrrp.preemptDelay', message };
 }
 
-/** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
 function* clientRules({ health }: ConfigDraft): Generator<BrokenRule> {
   const { clientCertFile, clientKeyFile } = health;
   if (clientCertFile !== undefined && clientKeyFile === undefined) {
@@ -90,6 +89,7 @@ function* clientRules({ health }: ConfigDraft): Generator<BrokenRule> {
   }
 }
 
+/** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
 function* portRules({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
   const adminPort = admin.address?.port;
   if (proxy.port !== undefined && proxy.port === proxy.backendPort) {

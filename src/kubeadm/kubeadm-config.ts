@@ -1,7 +1,7 @@
 /** What kubeadm has to be told so that a cluster lives behind the VIP. Pure. */
 import type { Config } from '../config/config.ts';
 import { formatHostPort } from '../ip/address.ts';
-import { noted, quoted, renderYaml, type Tree } from './noted-yaml.ts';
+import { noted, quoted, renderYaml, type Tree } from '../config/noted-yaml.ts';
 
 /** Versions of kubeadm's configuration, newest first. */
 export const API_VERSIONS = ['v1beta4', 'v1beta3', 'v1beta2'] as const;

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Parsed } from '../config/parse.ts';
 import { quoteValue, type ConfigProblem } from '../config/problem.ts';
 import type { IpAddress } from '../ip/address.ts';
-import { noted, quoted, renderYaml, type Tree } from './noted-yaml.ts';
+import { noted, quoted, renderYaml, type Tree } from '../config/noted-yaml.ts';
 import { configVariables, type Variable } from './variables.ts';
 
 export type StaticPodOptions = {
