@@ -174,7 +174,12 @@ export function writeConfig(host: Host, folder: string, config: ConfigDocument):
 
 /** Runs a command of kube-vrrp to its end on a host. */
 export function runCommand(host: Host, configFile: string, ...words: readonly string[]): Promise<Output> {
-  return host.exec(process.execPath, PROGRAM, ...words, '--config', configFile);
+  return runProgram(host, ...words, '--config', configFile);
+}
+
+/** The same for commands without a configuration. */
+export function runProgram(host: Host, ...words: readonly string[]): Promise<Output> {
+  return host.exec(process.execPath, PROGRAM, ...words);
 }
 
 function parseLogLine(text: string): LogEntry | null {

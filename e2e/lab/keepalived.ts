@@ -50,14 +50,16 @@ export function keepalivedConfig(instance: KeepalivedInstance): string {
 /** A running keepalived: the parent, and the child that does the VRRP. */
 export class Keepalived {
   readonly host: Host;
+  readonly configFile: string;
   readonly #process: LabProcess;
 
   /** Writes the configuration into `folder` and starts. */
   constructor(host: Host, folder: string, config: string) {
     const at = (suffix: string): string => join(folder, `${host.name}.keepalived.${suffix}`);
     this.host = host;
-    writeFileSync(at('conf'), config);
-    const files = ['-f', at('conf'), '-p', at('pid'), '-r', at('vrrp.pid')];
+    this.configFile = at('conf');
+    writeFileSync(this.configFile, config);
+    const files = ['-f', this.configFile, '-p', at('pid'), '-r', at('vrrp.pid')];
     this.#process = host.spawn({
       command: ['keepalived', '--dont-fork', '--log-console', '--vrrp', ...files],
     });

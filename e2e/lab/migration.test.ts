@@ -1,13 +1,21 @@
 /** From keepalived on three nodes to kube-vrrp, one node after the other, while the VIP is in use. */
 import assert from 'node:assert/strict';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+
+import { parse } from 'yaml';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { activeDownIntervalMs } from '../../src/vrrp/intervals.ts';
-import { Cluster } from './cluster.ts';
+import { describeDisruption } from './client.ts';
+import { Cluster, PROXY_PORT } from './cluster.ts';
+import { type ConfigDocument, runProgram } from './daemon.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import { Keepalived, keepalivedConfig } from './keepalived.ts';
+import { GUIDE, guideCheckScript, guideHaproxyConfig, guideKeepalivedConfig } from './kubeadm-guide.ts';
+import type { LabProcess } from './lab-process.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
 
@@ -103,4 +111,81 @@ describe('migration of three nodes from keepalived', () => {
       }
     });
   }
+});
+
+/** keepalived and haproxy on one host, by the files of kubeadm's guide. */
+class GuideNode {
+  readonly #host: Host;
+  readonly #folder: string;
+  readonly #haproxy: LabProcess;
+  readonly #keepalived: Keepalived;
+
+  constructor(lab: Lab, host: Host) {
+    this.#host = host;
+    this.#folder = lab.folder;
+    const script = join(lab.folder, 'check_apiserver.sh');
+    writeFileSync(script, guideCheckScript(PROXY_PORT));
+    chmodSync(script, 0o755);
+    writeFileSync(this.#haproxyFile, guideHaproxyConfig(lab.hosts, PROXY_PORT));
+    this.#haproxy = host.spawn({ command: ['haproxy', '-db', '-f', this.#haproxyFile] });
+    const config = guideKeepalivedConfig(GUIDE, script, host === lab.hosts[0]);
+    this.#keepalived = new Keepalived(host, lab.folder, config);
+  }
+
+  get #haproxyFile(): string {
+    return join(this.#folder, `${this.#host.name}.haproxy.cfg`);
+  }
+
+  /** What `kube-vrrp import` makes of its files. */
+  async imported(): Promise<ConfigDocument> {
+    const files = ['--keepalived', this.#keepalived.configFile, '--haproxy', this.#haproxyFile];
+    const { stdout, stderr, exitCode } = await runProgram(this.#host, 'import', ...files);
+    assert.equal(exitCode, 0, stderr);
+    return parse(stdout) as ConfigDocument;
+  }
+
+  async stop(): Promise<void> {
+    await this.#keepalived.stop();
+    await this.#haproxy.kill();
+  }
+
+  describe(): string {
+    return this.#keepalived.describe();
+  }
+}
+
+describe("migration of three nodes from kubeadm's guide", () => {
+  test('by what import makes of the files, the holder last: a client sees one short move of the VIP', async (t) => {
+    const lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+    try {
+      const configs = new Map<Host, ConfigDocument>();
+      const cluster = await Cluster.prepare(lab, { configOf: (host) => configs.get(host) ?? {} });
+      const nodes = new Map(lab.hosts.map((host) => [host, new GuideNode(lab, host)]));
+      for (const [host, node] of nodes) configs.set(host, await node.imported());
+      const [first, ...rest] = lab.hosts as [Host, ...Host[]];
+      for (const host of rest) assert.deepEqual(configs.get(host), configs.get(first));
+
+      const otherwise = (): string =>
+        [cluster.describe(), ...[...nodes.values()].map((node) => node.describe())].join('\n');
+      const what = 'the keepalived of the highest priority to hold the VIP';
+      await eventually(() => lab.holders(VIP_IPV4)[0] === first, { what, otherwise });
+      await cluster.client().steady();
+      const fromMs = monotonicMs();
+      for (const host of [...rest, first]) {
+        await nodes.get(host)?.stop();
+        await cluster.startDaemon(host).ready();
+        await eventually(async () => (await cluster.daemon(host).status()).class === 'A', {
+          what: `${host.name} to see API servers`,
+          otherwise,
+        });
+        await cluster.client().steady();
+      }
+      await cluster.oneHolder((host) => host !== first);
+      const disruption = cluster.client().disruption(fromMs);
+      t.diagnostic(describeDisruption(disruption));
+      assert.ok(disruption.outageMs <= 1000, `${cluster.describe(fromMs)}\n${otherwise()}`);
+    } finally {
+      await lab.remove();
+    }
+  });
 });

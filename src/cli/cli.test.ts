@@ -1,6 +1,6 @@
 /** The command line as people use it: real processes, their output and their exit codes. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
@@ -8,34 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
 import { CONFIG_FIELDS } from '../config/schema.ts';
 import type { Status } from '../daemon/status.ts';
+import { execute, kubeVrrp as cli, MAIN, type Outcome } from '../testing/command.ts';
 import { COMMANDS } from './commands.ts';
 import { commandHelp } from './help.ts';
-
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
-const DEADLINE_MS = 30_000;
-
-type Outcome = { readonly code: number; readonly stdout: string; readonly stderr: string };
-
-function execute(
-  program: string,
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const options = { env: { PATH: process.env['PATH'], ...env }, timeout: DEADLINE_MS };
-    const child = execFile(program, args, options, (_error, stdout, stderr) => {
-      resolve({ code: child.exitCode ?? -1, stdout, stderr });
-    });
-  });
-}
-
-function cli(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  return execute(process.execPath, [MAIN, ...args], env);
-}
 
 function assertNoStack({ stdout, stderr }: Outcome): void {
   assert.doesNotMatch(stdout + stderr, /^\s+at |node:internal/m);

@@ -20,6 +20,7 @@ const RUNNERS: Readonly<Record<Exclude<CommandName, 'run'>, (invocation: Invocat
   undrain: async (invocation) => (await import('./undrain.ts')).undrainCommand(invocation),
   manifest: async (invocation) => (await import('./manifest.ts')).manifestCommand(invocation),
   kubeadm: async (invocation) => (await import('./kubeadm.ts')).kubeadmCommand(invocation),
+  import: async (invocation) => (await import('./import.ts')).importCommand(invocation),
   version: async () => (await import('./version.ts')).versionCommand(),
 };
 

@@ -17,6 +17,7 @@ export type CommandName =
   | 'undrain'
   | 'manifest'
   | 'kubeadm'
+  | 'import'
   | 'version';
 
 export type CommandSpec = {
@@ -147,6 +148,25 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     examples: [
       ['kube-vrrp kubeadm --config kube-vrrp.yaml > kubeadm.yaml', 'then kubeadm init --config kubeadm.yaml'],
       ['kube-vrrp kubeadm --config kube-vrrp.yaml --api-version v1beta3', 'for an older kubeadm'],
+    ],
+  },
+  import: {
+    name: 'import',
+    summary: 'Print a configuration made of the files of keepalived and HAProxy, or of kube-vip.',
+    details:
+      'What has no counterpart, or is different, goes to standard error, a line each. Flags of the configuration beat the files, and give what they do not have, such as peers. Changes nothing.',
+    options: [
+      { name: 'keepalived', placeholder: 'FILE', description: 'keepalived.conf, with all that it includes.' },
+      { name: 'haproxy', placeholder: 'FILE', description: 'haproxy.cfg.' },
+      { name: 'kube-vip', placeholder: 'FILE', description: 'The manifest of the kube-vip pod.' },
+    ],
+    configFields: CONFIG_FIELDS,
+    examples: [
+      [
+        'kube-vrrp import --keepalived /etc/keepalived/keepalived.conf --haproxy /etc/haproxy/haproxy.cfg',
+        '',
+      ],
+      ['kube-vrrp import --kube-vip kube-vip.yaml --peers 192.168.100.1,192.168.100.2,192.168.100.3', ''],
     ],
   },
   version: {

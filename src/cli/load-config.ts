@@ -20,7 +20,8 @@ const BAD_USAGE = 2;
 
 const FILE_MAX_BYTES = 1_048_576;
 
-async function readText(path: string): Promise<{ text: string } | { refusal: string }> {
+/** The content of a small file, or why it cannot be used. */
+export async function readText(path: string): Promise<{ text: string } | { refusal: string }> {
   try {
     const { size } = await stat(path);
     if (size > FILE_MAX_BYTES)

@@ -1,6 +1,5 @@
 /** `manifest` and `kubeadm` as people use them: real processes, their output, exit codes and the examples in manifests/. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,22 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 
 import { VERSION } from '../daemon/version.ts';
+import { kubeVrrp as cli } from '../testing/command.ts';
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 const EXAMPLES = fileURLToPath(new URL('../../manifests/', import.meta.url));
-const DEADLINE_MS = 30_000;
 const THREE_NODES = ['--vip', '192.168.100.10', '--peers', '192.168.100.1,192.168.100.2,192.168.100.3'];
-
-type Outcome = { readonly code: number; readonly stdout: string; readonly stderr: string };
-
-function cli(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const options = { env: { PATH: process.env['PATH'], ...env }, timeout: DEADLINE_MS };
-    const child = execFile(process.execPath, [MAIN, ...args], options, (_error, stdout, stderr) => {
-      resolve({ code: child.exitCode ?? -1, stdout, stderr });
-    });
-  });
-}
 
 let folder = '';
 

@@ -189,18 +189,33 @@ type Gathered = {
   readonly problems: readonly ConfigProblem[];
 };
 
+export type Overrides = {
+  /** By the path of the field. */
+  readonly values: ReadonlyMap<string, GivenValue>;
+  readonly problems: readonly ConfigProblem[];
+};
+
+/** What variables and flags give, whose values beat those of any file. They are not checked yet. */
+export function readOverrides({ env, flags }: Omit<ConfigSources, 'file'>): Overrides {
+  const variables = readEnv(env);
+  const flagNames = CONFIG_FIELDS.map(({ flag }) => flag);
+  return {
+    values: new Map([...variables.values, ...flagValues(flags)]),
+    problems: [...variables.problems, ...findFlagProblems(flags, flagNames)],
+  };
+}
+
 /** Reads the three sources; each value is the winner's. */
 function gather(sources: ConfigSources): Gathered {
   const file: FileValues =
     sources.file === null
       ? { values: new Map(), problems: [], readable: true }
       : readConfigFile(sources.file);
-  const env = readEnv(sources.env);
-  const flagNames = CONFIG_FIELDS.map(({ flag }) => flag);
+  const overrides = readOverrides(sources);
   return {
     file,
-    given: new Map([...file.values, ...env.values, ...flagValues(sources.flags)]),
-    problems: [...file.problems, ...env.problems, ...findFlagProblems(sources.flags, flagNames)],
+    given: new Map([...file.values, ...overrides.values]),
+    problems: [...file.problems, ...overrides.problems],
   };
 }
 

@@ -5,24 +5,21 @@
 import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { API_SERVER_PORT, ApiServer } from '../../lab/apiserver.ts';
+import { ApiServer } from '../../lab/apiserver.ts';
 import { CertificateAuthority } from '../../lab/certificates.ts';
 import { PROXY_PORT } from '../../lab/cluster.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { HOST_INTERFACE, type Host } from '../../lab/host.ts';
 import { Keepalived as KeepalivedProcess } from '../../lab/keepalived.ts';
+import {
+  guideCheckScript,
+  guideHaproxyConfig,
+  guideKeepalivedConfig,
+  type GuideTuning,
+} from '../../lab/kubeadm-guide.ts';
 import type { LabProcess } from '../../lab/lab-process.ts';
 import { type Lab, VIP_IPV4 } from '../../lab/lab.ts';
 import type { Contender } from './contender.ts';
-
-export type Tuning = {
-  /** Null: as in the guide, version 2 and one second. */
-  readonly advertisementSeconds: number | null;
-  readonly checkIntervalSeconds: number;
-  readonly checkFall: number;
-};
-
-export const GUIDE: Tuning = { advertisementSeconds: null, checkIntervalSeconds: 3, checkFall: 10 };
 
 type Node = {
   readonly apiServer: ApiServer;
@@ -36,10 +33,10 @@ export class Keepalived implements Contender {
   readonly port = PROXY_PORT;
   readonly caFile: string;
   readonly #folder: string;
-  readonly #tuning: Tuning;
+  readonly #tuning: GuideTuning;
   readonly #nodes = new Map<Host, Node>();
 
-  private constructor(name: string, lab: Lab, folder: string, caFile: string, tuning: Tuning) {
+  private constructor(name: string, lab: Lab, folder: string, caFile: string, tuning: GuideTuning) {
     this.name = name;
     this.lab = lab;
     this.#folder = folder;
@@ -47,7 +44,7 @@ export class Keepalived implements Contender {
     this.#tuning = tuning;
   }
 
-  static async start(name: string, lab: Lab, tuning: Tuning): Promise<Keepalived> {
+  static async start(name: string, lab: Lab, tuning: GuideTuning): Promise<Keepalived> {
     const folder = mkdtempSync(join(lab.folder, 'k'));
     const authority = await CertificateAuthority.create(folder);
     const started = new Keepalived(name, lab, folder, authority.certFile, tuning);
@@ -121,97 +118,18 @@ export class Keepalived implements Contender {
 
   #startHaproxy(host: Host): LabProcess {
     const file = join(this.#folder, `${host.name}.haproxy.cfg`);
-    writeFileSync(file, haproxyConfig(this.hosts));
+    writeFileSync(file, guideHaproxyConfig(this.hosts, PROXY_PORT));
     return host.spawn({ command: ['haproxy', '-db', '-f', file] });
   }
 
   #startKeepalived(host: Host): KeepalivedProcess {
     const script = join(this.#folder, `${host.name}.check.sh`);
-    writeFileSync(script, CHECK_SCRIPT);
+    writeFileSync(script, guideCheckScript(PROXY_PORT));
     chmodSync(script, 0o755);
     const isFirst = host === this.hosts[0];
-    return new KeepalivedProcess(host, this.#folder, keepalivedConfig(this.#tuning, script, isFirst));
+    return new KeepalivedProcess(host, this.#folder, guideKeepalivedConfig(this.#tuning, script, isFirst));
   }
 }
 
 /** Longer than the guide's preemption takes. */
 const SETTLED_MS = 2500;
-
-/** The guide's check_apiserver.sh. */
-const CHECK_SCRIPT = `#!/bin/sh
-errorExit() {
-    echo "*** $*" 1>&2
-    exit 1
-}
-curl -sfk --max-time 2 https://localhost:${PROXY_PORT}/healthz -o /dev/null || errorExit "Error GET https://localhost:${PROXY_PORT}/healthz"
-`;
-
-function keepalivedConfig(tuning: Tuning, script: string, isFirst: boolean): string {
-  const version = tuning.advertisementSeconds === null ? '' : '    vrrp_version 3\n';
-  const authentication =
-    tuning.advertisementSeconds === null
-      ? '    authentication {\n        auth_type PASS\n        auth_pass 42\n    }\n'
-      : `    advert_int ${tuning.advertisementSeconds}\n`;
-  return `global_defs {
-    router_id LVS_DEVEL
-    script_user root
-${version}}
-vrrp_script check_apiserver {
-  script "${script}"
-  interval ${tuning.checkIntervalSeconds}
-  weight -2
-  fall ${tuning.checkFall}
-  rise 2
-}
-vrrp_instance VI_1 {
-    state ${isFirst ? 'MASTER' : 'BACKUP'}
-    interface ${HOST_INTERFACE}
-    virtual_router_id 51
-    priority ${isFirst ? 101 : 100}
-${authentication}    virtual_ipaddress {
-        ${VIP_IPV4}
-    }
-    track_script {
-        check_apiserver
-    }
-}
-`;
-}
-
-/** The guide's haproxy.cfg. */
-function haproxyConfig(hosts: readonly Host[]): string {
-  const servers = hosts.map(
-    (host) => `    server ${host.name} ${host.ipv4}:${API_SERVER_PORT} check verify none`,
-  );
-  return `global
-    log stdout format raw local0
-defaults
-    mode                    http
-    log                     global
-    option                  httplog
-    option                  dontlognull
-    option http-server-close
-    option                  redispatch
-    retries                 1
-    timeout http-request    10s
-    timeout queue           20s
-    timeout connect         5s
-    timeout client          35s
-    timeout server          35s
-    timeout http-keep-alive 10s
-    timeout check           10s
-frontend apiserver
-    bind *:${PROXY_PORT}
-    mode tcp
-    option tcplog
-    default_backend apiserverbackend
-backend apiserverbackend
-    option httpchk
-    http-check connect ssl
-    http-check send meth GET uri /healthz
-    http-check expect status 200
-    mode tcp
-    balance     roundrobin
-${servers.join('\n')}
-`;
-}

@@ -1,0 +1,93 @@
+/** From what the files of other programs say to one configuration file for all nodes. Pure. */
+import { noted, renderYaml, type Tree } from '../config/noted-yaml.ts';
+import { parseConfig, readOverrides, type ConfigSources } from '../config/parse.ts';
+import type { ConfigProblem } from '../config/problem.ts';
+import { CONFIG_FIELDS, CONFIG_GROUPS } from '../config/schema.ts';
+import { compareIp, parseIp } from '../ip/address.ts';
+import type { Finding, Imported, ImportedValue, PlainValue } from './imported.ts';
+
+export type ImportedConfiguration = {
+  /** What people should know, in the order of the files. */
+  readonly findings: readonly Finding[];
+} & (
+  | { readonly ok: true; readonly yaml: string }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+);
+
+type Values = ReadonlyMap<string, ImportedValue>;
+
+/** Flags and variables beat the files, and a later file an earlier one. Each value of the YAML text has its origin beside it. */
+export function importedConfiguration(
+  sources: readonly Imported[],
+  given: Omit<ConfigSources, 'file'>,
+): ImportedConfiguration {
+  const findings = sources.flatMap((source) => source.findings);
+  const overrides = readOverrides(given);
+  const values = new Map(merge(sources, findings));
+  for (const [path, { value, where }] of overrides.values) {
+    values.set(path, { value: value as PlainValue, where: where() });
+  }
+  const yaml = render(values);
+  const parsed = parseConfig({ file: { name: 'the result', text: yaml }, env: {}, flags: [] });
+  const wrong = parsed.ok ? [] : parsed.problems.map((problem) => atOrigin(problem, values));
+  const problems = [...overrides.problems, ...wrong];
+  return problems.length > 0 ? { ok: false, problems, findings } : { ok: true, yaml, findings };
+}
+
+function merge(sources: readonly Imported[], findings: Finding[]): Values {
+  const merged = new Map<string, ImportedValue>();
+  for (const [path, { value, where }] of sources.flatMap((source) => [...source.values])) {
+    const earlier = merged.get(path);
+    if (path === 'peers') {
+      merged.set(path, { value: joinPeers(earlier, value), where: earlier?.where ?? where });
+      continue;
+    }
+    if (earlier !== undefined && String(earlier.value) !== String(value)) {
+      findings.push({
+        where,
+        text: `${path} is ${String(value)}, and not ${String(earlier.value)} as ${earlier.where} has it`,
+      });
+    }
+    merged.set(path, { value, where });
+  }
+  return merged;
+}
+
+/** The nodes that any file names, in an order that is the same on every node, whose files name the others only. */
+function joinPeers(earlier: ImportedValue | undefined, value: PlainValue): readonly string[] {
+  const texts = [...new Set([earlier?.value ?? [], value].flat().map(String))];
+  return texts.toSorted((a, b) => {
+    const [first, second] = [parseIp(a), parseIp(b)];
+    if (first === null || second === null) return Number(first === null) - Number(second === null);
+    if (first.family !== second.family) return first.family === 'IPv4' ? -1 : 1;
+    return compareIp(first, second);
+  });
+}
+
+const HEADING = [
+  'kube-vrrp configuration, the same for all control-plane nodes; made by kube-vrrp import.',
+  'kube-vrrp check --config FILE says whether it fits a node.',
+];
+
+function render(values: Values): string {
+  const top: Record<string, Tree> = {};
+  const groups: Record<string, Record<string, Tree>> = {};
+  for (const { path } of CONFIG_FIELDS) {
+    const given = values.get(path);
+    if (given === undefined) continue;
+    const [group = '', key] = path.split('.');
+    if (key === undefined) top[path] = noted(given.where, given.value);
+    else (groups[group] ??= {})[key] = noted(given.where, given.value);
+  }
+  for (const group of CONFIG_GROUPS) {
+    const inner = groups[group];
+    if (inner !== undefined) top[group] = inner;
+  }
+  return renderYaml(HEADING, top);
+}
+
+/** A problem of the result lies where its value came from. */
+function atOrigin(problem: ConfigProblem, values: Values): ConfigProblem {
+  const origin = values.get(problem.path.replace(/\[\d+\]$/, ''));
+  return origin === undefined ? problem : { ...problem, where: origin.where };
+}

@@ -1,0 +1,52 @@
+/** What the configuration of another program says in kube-vrrp's terms, and what of it has no place there. Pure. */
+
+/** The text of a file, and what messages call it. */
+export type SourceFile = { readonly name: string; readonly text: string };
+
+/** A value as a configuration file has it. */
+export type PlainValue = string | number | readonly string[];
+
+export type ImportedValue = {
+  readonly value: PlainValue;
+  /** `keepalived.conf line 12`. */
+  readonly where: string;
+};
+
+/** Something that a person should know: it was left out, or is different now. */
+export type Finding = { readonly where: string; readonly text: string };
+
+export type Imported = {
+  /** By the path of the field: `vrrp.vrid`. */
+  readonly values: ReadonlyMap<string, ImportedValue>;
+  readonly findings: readonly Finding[];
+};
+
+/** Collects what is found in one file. */
+export class Importing {
+  readonly values = new Map<string, ImportedValue>();
+  readonly findings: Finding[] = [];
+  readonly #fileName: string;
+
+  constructor(fileName: string) {
+    this.#fileName = fileName;
+  }
+
+  /** `line` counts from 1. */
+  set(path: string, value: PlainValue, line: number): void {
+    this.values.set(path, { value, where: this.where(line) });
+  }
+
+  /** What the other program takes where the file is silent, as it is for what begins at this line. */
+  setDefault(path: string, value: PlainValue, line: number): void {
+    this.values.set(path, { value, where: `${this.where(line)}, by default` });
+  }
+
+  /** One sentence without a full stop; `line` null speaks of the whole file. */
+  find(text: string, line: number | null): void {
+    this.findings.push({ where: line === null ? this.#fileName : this.where(line), text });
+  }
+
+  where(line: number): string {
+    return `${this.#fileName} line ${line}`;
+  }
+}

@@ -1,0 +1,259 @@
+/** From a keepalived.conf(5), as kubeadm's guide has it or by one's own taste, to a configuration. Pure. */
+import { formatDuration } from '../config/duration.ts';
+import { isLinkLocal, type IpAddress, parseIp } from '../ip/address.ts';
+import { type Imported, Importing, type SourceFile } from './imported.ts';
+import { readStatements, type Statement } from './keepalived-syntax.ts';
+
+/** keepalived's own defaults. */
+const DEFAULT_VERSION = 2;
+const DEFAULT_ADVERTISEMENT_MS = 1000;
+/** A password of VRRP version 2 is eight octets; keepalived takes the first ones of a longer one. */
+const PASSWORD_CHARACTERS = 8;
+
+/** Keywords of a vrrp_instance that need nothing said: read elsewhere, or done by kube-vrrp in its own way. */
+const SILENT = new Set([
+  'accept',
+  'authentication',
+  'advert_int',
+  'debug',
+  'dont_track_primary',
+  'garp_lower_prio_delay',
+  'garp_lower_prio_repeat',
+  'garp_master_delay',
+  'garp_master_refresh',
+  'garp_master_refresh_repeat',
+  'garp_master_repeat',
+  'interface',
+  'native_ipv6',
+  'smtp_alert',
+  'state',
+  'track_interface',
+  'unicast_peer',
+  'unicast_src_ip',
+  'unicast_ttl',
+  'version',
+  'virtual_ipaddress',
+  'virtual_router_id',
+]);
+
+/** What is said of the others. */
+const LEFT_OUT: Readonly<Record<string, string>> = {
+  priority:
+    'priority is left out: by vrrp.priority: auto each node has one of its own, from its place in peers, so that one file fits all',
+  nopreempt:
+    'nopreempt is left out: by vrrp.preempt: unhealthy the VIP stays where it is unless its holder has no API server left',
+  preempt_delay:
+    'preempt_delay is left out: the VIP does not move back by itself; vrrp.preemptDelay is for vrrp.preempt: always',
+  track_script: 'track_script is left out: kube-vrrp checks the API servers itself (health)',
+  track_process: 'track_process is left out: kube-vrrp checks the API servers itself (health)',
+  track_file: 'track_file is left out: kube-vrrp drain hands the VIP over by hand',
+  use_vmac: "use_vmac is left out: kube-vrrp announces the interface's own MAC address",
+  virtual_ipaddress_excluded:
+    'virtual_ipaddress_excluded is left out: kube-vrrp has one IPv4 and one IPv6 VIP, each elected by itself; give both by --vip',
+  virtual_routes: 'virtual_routes is left out: kube-vrrp sets no routes',
+  virtual_rules: 'virtual_rules is left out: kube-vrrp sets no rules',
+  strict_mode: 'strict_mode is left out: kube-vrrp always refuses what the RFC has a router discard',
+};
+
+/** Without a virtual router of its own, or with more than can be told apart, it says so and has no values. */
+export function importKeepalived(file: SourceFile): Imported {
+  const importing = new Importing(file.name);
+  const statements = readStatements(file.text);
+  for (const statement of statements) noteTop(importing, statement);
+  const instances = statements.filter(({ keyword, block }) => keyword === 'vrrp_instance' && block !== null);
+  const [first, ...others] = instances;
+  if (first === undefined) importing.find('has no vrrp_instance, so nothing of it is used', null);
+  else if (others.length > 0 && !isPair(instances)) {
+    const names = instances.map(({ words }) => words[0] ?? '').join(', ');
+    const text = `has the instances ${names}, and one kube-vrrp has one virtual router for each IP version: leave the one for the API servers in the file, and run this again`;
+    importing.find(text, null);
+  } else {
+    const globals = statements.flatMap(({ keyword, block }) =>
+      keyword === 'global_defs' ? (block ?? []) : [],
+    );
+    importInstances(importing, instances, globals);
+  }
+  return importing;
+}
+
+function noteTop(importing: Importing, { keyword, words, line }: Statement): void {
+  if (keyword === 'include')
+    importing.find(`include ${words.join(' ')} is not followed: give one file with all of it`, line);
+  else if (keyword.startsWith('@')) importing.find('lines with a condition (@) are not read', line);
+  else if (keyword.startsWith('$')) importing.find('definitions ($) are not replaced', line);
+  else if (keyword === 'virtual_server' || keyword === 'virtual_server_group') {
+    importing.find(`${keyword} is left out: kube-vrrp's proxy takes the place of IPVS`, line);
+  } else if (keyword === 'vrrp_sync_group') {
+    importing.find('vrrp_sync_group is left out: an IPv4 and an IPv6 VIP are elected each by itself', line);
+  }
+}
+
+/** One instance for each IP version with the same VRID: what kube-vrrp makes of two VIPs. */
+function isPair(instances: readonly Statement[]): boolean {
+  const families = instances.map((instance) => addressesOf(instance)[0]?.address.family);
+  const vrids = instances.map((instance) => find(instance, 'virtual_router_id')?.words[0]);
+  return instances.length === 2 && families[0] !== families[1] && vrids[0] === vrids[1];
+}
+
+function find({ block }: Statement, keyword: string): Statement | undefined {
+  return block?.find((statement) => statement.keyword === keyword);
+}
+
+type Address = {
+  readonly address: IpAddress;
+  /** Where another interface than the instance's is named; null otherwise. */
+  readonly device: string | null;
+  readonly line: number;
+};
+
+function addressesOf(instance: Statement): Address[] {
+  const entries = find(instance, 'virtual_ipaddress')?.block ?? [];
+  const link = find(instance, 'interface')?.words[0];
+  return entries.flatMap(({ keyword, words, line }) => {
+    const address = parseIp(keyword.replace(/\/\d+$/, ''));
+    const named = words.includes('dev') ? (words[words.indexOf('dev') + 1] ?? null) : null;
+    const device = named === link ? null : named;
+    // An IPv6 instance has a link-local address first, as RFC 9568 wants it; kube-vrrp adds its own.
+    return address === null || isLinkLocal(address) ? [] : [{ address, device, line }];
+  });
+}
+
+function importInstances(
+  importing: Importing,
+  instances: readonly Statement[],
+  globals: readonly Statement[],
+): void {
+  const vips = instances.flatMap((instance) => importAddresses(importing, instance));
+  const [vip] = vips;
+  if (vip !== undefined) {
+    const texts = vips.map(({ address }) => address.text);
+    importing.set('vip', texts.length === 1 ? vip.address.text : texts, vip.line);
+  }
+  const peers = new Map<string, number>();
+  for (const instance of instances) {
+    importWords(importing, instance);
+    importElection(
+      importing,
+      instance,
+      globals,
+      vips.some(({ address }) => address.family === 'IPv6'),
+    );
+    for (const [peer, line] of importUnicast(importing, instance)) peers.set(peer, line);
+    for (const { keyword, line } of instance.block ?? []) noteKeyword(importing, keyword, line);
+  }
+  const [firstLine] = peers.values();
+  if (firstLine !== undefined) importing.set('peers', [...peers.keys()], firstLine);
+}
+
+/** One of each IP version: more have no place, and are said. */
+function importAddresses(importing: Importing, instance: Statement): Address[] {
+  const [first, ...others] = addressesOf(instance);
+  if (first === undefined) {
+    importing.find(
+      'virtual_ipaddress has no address that is one, so the VIP has to be given by --vip',
+      instance.line,
+    );
+    return [];
+  }
+  if (first.device !== null) {
+    const text = `dev ${first.device} is left out: kube-vrrp has the VIP on the interface that it speaks VRRP on`;
+    importing.find(text, first.line);
+  }
+  for (const { address, line } of others) {
+    const text = `${address.text} is left out: a virtual router has one address here; keepalived nodes that still run drop what does not list all of theirs`;
+    importing.find(text, line);
+  }
+  return [first];
+}
+
+function importWords(importing: Importing, instance: Statement): void {
+  const vrid = find(instance, 'virtual_router_id');
+  if (vrid !== undefined) importing.set('vrrp.vrid', numberIn(vrid), vrid.line);
+  const link = find(instance, 'interface');
+  if (link !== undefined) importing.set('interface', link.words[0] ?? '', link.line);
+}
+
+/** What is no number stays as it is, for the configuration's own check to refuse. */
+function numberIn({ words: [word = ''] }: Statement): string | number {
+  return /^\d+(?:\.\d+)?$/.test(word) ? Number(word) : word;
+}
+
+function importElection(
+  importing: Importing,
+  instance: Statement,
+  globals: readonly Statement[],
+  hasIpv6: boolean,
+): void {
+  const said = find(instance, 'version') ?? globals.find(({ keyword }) => keyword === 'vrrp_version');
+  // keepalived speaks version 3 for IPv6 whatever is set.
+  const ownVersion = said === undefined ? DEFAULT_VERSION : numberIn(said);
+  const version = hasIpv6 ? 3 : ownVersion;
+  if (version !== ownVersion && addressesOf(instance)[0]?.address.family === 'IPv4') {
+    const text =
+      'the IPv4 VIP gets version 3, as the IPv6 one needs it: give keepalived vrrp_version 3 first';
+    importing.find(text, said?.line ?? instance.line);
+  }
+  if (said === undefined || version !== ownVersion)
+    importing.setDefault('vrrp.version', version, instance.line);
+  else importing.set('vrrp.version', version, said.line);
+  importInterval(importing, instance);
+  const authentication = find(instance, 'authentication');
+  if (authentication !== undefined) importPassword(importing, authentication, version === 2);
+}
+
+function importInterval(importing: Importing, instance: Statement): void {
+  const path = 'vrrp.advertisementInterval';
+  const statement = find(instance, 'advert_int');
+  if (statement === undefined) {
+    importing.setDefault(path, formatDuration(DEFAULT_ADVERTISEMENT_MS), instance.line);
+    return;
+  }
+  const seconds = numberIn(statement);
+  const text = typeof seconds === 'number' ? formatDuration(Math.round(seconds * 1000)) : seconds;
+  importing.set(path, text, statement.line);
+}
+
+function importPassword(importing: Importing, authentication: Statement, isVersion2: boolean): void {
+  const type = find(authentication, 'auth_type')?.words[0];
+  const password = find(authentication, 'auth_pass');
+  if (!isVersion2) {
+    importing.find(
+      'authentication is left out: version 3 has none, and keepalived ignores it there',
+      authentication.line,
+    );
+  } else if (type === 'AH') {
+    const text =
+      'auth_type AH is left out: kube-vrrp knows PASS only, so give the keepalived nodes that first';
+    importing.find(text, authentication.line);
+  } else if (password !== undefined) {
+    importing.set('vrrp.authPass', (password.words[0] ?? '').slice(0, PASSWORD_CHARACTERS), password.line);
+  }
+}
+
+/** Addresses of nodes with the lines they stand on: of the others, and of this one where the file has it. */
+function importUnicast(importing: Importing, instance: Statement): Map<string, number> {
+  const list = find(instance, 'unicast_peer');
+  if (list === undefined) return new Map();
+  importing.set('vrrp.transport', 'unicast', list.line);
+  const source = find(instance, 'unicast_src_ip');
+  if (source === undefined) {
+    importing.find(
+      "unicast_src_ip is missing: add this node's own address to peers, as all nodes are listed there",
+      list.line,
+    );
+  }
+  const own = source === undefined ? [] : [[source.words[0] ?? '', source.line] as const];
+  return new Map([...own, ...(list.block ?? []).map(({ keyword, line }) => [keyword, line] as const)]);
+}
+
+function noteKeyword(importing: Importing, keyword: string, line: number): void {
+  if (SILENT.has(keyword)) return;
+  const text = LEFT_OUT[keyword];
+  if (text !== undefined) importing.find(text, line);
+  else if (keyword.startsWith('notify')) {
+    importing.find(
+      `${keyword} is left out: kube-vrrp starts no programs; each move is a line of its log, and in /metrics`,
+      line,
+    );
+  } else importing.find(`${keyword} is left out: kube-vrrp has nothing that corresponds to it`, line);
+}
