@@ -11,6 +11,7 @@ export type SocketFilter = readonly Instruction[];
 
 export const LOAD_BYTE_AT = 0x30; // BPF_LD | BPF_B | BPF_ABS
 export const LOAD_HALF_AT = 0x28; // BPF_LD | BPF_H | BPF_ABS
+export const LOAD_LENGTH = 0x80; // BPF_LD | BPF_W | BPF_LEN
 export const LOAD_BYTE_AT_INDEX = 0x50; // BPF_LD | BPF_B | BPF_IND
 export const LOAD_HALF_AT_INDEX = 0x48; // BPF_LD | BPF_H | BPF_IND
 export const INDEX_IS = 0x01; // BPF_LDX | BPF_IMM
@@ -26,7 +27,12 @@ export const RETURN = 0x06; // BPF_RET | BPF_K
 export const RETURN_ACCUMULATOR = 0x16; // BPF_RET | BPF_A
 const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
 
-/** Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). */
+/**
+ * Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). Only for what the
+ * kernel has already looked at, such as the IP header before a socket of IP: before Linux 6.15 (and fixes of 2025 for
+ * older ones) such a load sees the first piece of a packet alone, and the rest of it may lie in others, as with drivers
+ * that leave even headers in pages. A load that fails drops the packet. Offsets from 0 have no such limit.
+ */
 export const NETWORK_HEADER = 0xfff00000;
 export const ACCEPT: Instruction = [RETURN, 0, 0, 0xffff];
 export const DROP: Instruction = [RETURN, 0, 0, 0];

@@ -5,7 +5,7 @@ export const ETHERTYPE_ARP = 0x0806;
 export const ETHERTYPE_IPV4 = 0x0800;
 export const ETHERTYPE_IPV6 = 0x86dd;
 
-const ETHERNET_HEADER_BYTES = 14;
+export const ETHERNET_HEADER_BYTES = 14;
 const ARP_BYTES = 28;
 export const IPV4_HEADER_BYTES = 20;
 export const IPV6_HEADER_BYTES = 40;

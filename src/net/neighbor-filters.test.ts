@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { ipFromOctets } from '../ip/address.ts';
-import { DROPPED, KEPT, octetsKept } from '../testing/bpf-machine.ts';
+import { DROPPED, KEPT, octetsKept as octetsKeptOf } from '../testing/bpf-machine.ts';
+import type { SocketFilter } from './bpf.ts';
 import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './neighbor-filters.ts';
+
+/** To a packet socket of an Ethernet link, with all of it in pages, which the kernel has not looked at yet. */
+const octetsKept = (filter: SocketFilter, packet: Uint8Array): number =>
+  octetsKeptOf(filter, packet, { dataAt: -14, linearBytes: 0 });
 
 function flip(packet: Uint8Array, at: number): Uint8Array {
   return packet.with(at, (packet[at] ?? 0) ^ 1);

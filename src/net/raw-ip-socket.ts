@@ -7,7 +7,7 @@ import raw from 'raw-socket';
 
 import type { Family, IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
+import { NOTHING, SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
 import { errnoCodeOfText } from './libc.ts';
 import { NetError } from './net-error.ts';
 
@@ -62,10 +62,8 @@ export class RawIpSocket {
     this.#incoming = Buffer.alloc(options.packetBytes);
     this.#socket = createRawSocket(options);
     try {
-      // The filter first: what is queued before that has not passed it.
-      withFilterProgram(options.filter, (program) =>
-        this.set(SOL_SOCKET, SO_ATTACH_FILTER, program, `filter ${options.protocolName}`),
-      );
+      // The kernel queues packets of all links from the first moment on: nothing more, and then what is there is dropped.
+      this.#attach(NOTHING);
       this.set(
         SOL_SOCKET,
         SO_BINDTODEVICE,
@@ -73,6 +71,8 @@ export class RawIpSocket {
         `open a ${options.protocolName} socket`,
       );
       this.#setReceiveBuffer(options.receiveBufferBytes);
+      while (this.receive() !== null);
+      this.#attach(options.filter);
     } catch (error) {
       this.#socket.close();
       throw error;
@@ -148,6 +148,12 @@ export class RawIpSocket {
   readonly #keepReceived = (_: Buffer, bytes: number, sourceText: string): void => {
     this.#received = { octets: this.#incoming.subarray(0, bytes), sourceText };
   };
+
+  #attach(filter: SocketFilter): void {
+    withFilterProgram(filter, (program) =>
+      this.set(SOL_SOCKET, SO_ATTACH_FILTER, program, `filter ${this.#options.protocolName}`),
+    );
+  }
 
   #setReceiveBuffer(bytes: number): void {
     try {

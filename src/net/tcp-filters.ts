@@ -24,7 +24,7 @@ import {
   SHIFT_RIGHT,
   type SocketFilter,
 } from './bpf.ts';
-import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
+import { ETHERNET_HEADER_BYTES, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
 
 const TCP_PROTOCOL = 6;
 /** Where an IP header names the protocol, the destination, and the length of the packet or of what follows it. */
@@ -40,13 +40,16 @@ const FLAG_ACK = 0x10;
 /** Header and options of a segment without data. */
 const BARE_SEGMENT_MAX_BYTES = 60;
 
-/** Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. */
+/**
+ * Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. For any
+ * link, with or without a header of its own.
+ */
 export function bareSegmentsTo(destination: IpAddress): SocketFilter {
   const isIpv4 = destination.family === 'IPv4';
   const headerBytes = isIpv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
   const maxLength = BARE_SEGMENT_MAX_BYTES + (isIpv4 ? headerBytes : 0);
   return allOf([
-    ...segmentTo(destination),
+    ...segmentTo(NETWORK_HEADER, destination),
     [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + (isIpv4 ? IPV4_OFFSETS : IPV6_OFFSETS).length],
     [JUMP_IF_GREATER, OTHERWISE, 0, maxLength],
     [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
@@ -58,22 +61,25 @@ export function bareSegmentsTo(destination: IpAddress): SocketFilter {
   ]);
 }
 
-/** Of all packets, only TCP segments to one address and port, without IPv4 options or IPv6 extension headers. */
+/**
+ * Of all packets of an Ethernet link, only TCP segments to one address and port, without IPv4 options or IPv6 extension
+ * headers.
+ */
 export function segmentsTo(destination: IpAddress, port: number): SocketFilter {
   const headerBytes = destination.family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
   return allOf([
-    ...segmentTo(destination),
-    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_DESTINATION_PORT_OFFSET],
+    ...segmentTo(ETHERNET_HEADER_BYTES, destination),
+    [LOAD_HALF_AT, 0, 0, ETHERNET_HEADER_BYTES + headerBytes + TCP_DESTINATION_PORT_OFFSET],
     [JUMP_IF_EQUAL, 0, OTHERWISE, port],
   ]);
 }
 
-/** Checks that a packet is a TCP segment to this address. */
-function segmentTo(destination: IpAddress): Instruction[] {
+/** Checks that a packet, whose IP header is at `headerAt`, is a TCP segment to this address. */
+function segmentTo(headerAt: number, destination: IpAddress): Instruction[] {
   const offsets = destination.family === 'IPv4' ? IPV4_OFFSETS : IPV6_OFFSETS;
   return [
-    ...octetIs(NETWORK_HEADER + offsets.protocol, TCP_PROTOCOL),
-    ...addressIs(NETWORK_HEADER + offsets.destination, destination),
+    ...octetIs(headerAt + offsets.protocol, TCP_PROTOCOL),
+    ...addressIs(headerAt + offsets.destination, destination),
   ];
 }
 

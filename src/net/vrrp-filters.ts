@@ -9,20 +9,20 @@ import {
   type Instruction,
   JUMP,
   JUMP_IF_GREATER,
-  LOAD_HALF_AT,
+  LOAD_LENGTH,
   NETWORK_HEADER,
   octetIs,
   OTHERWISE,
   RETURN,
   type SocketFilter,
 } from './bpf.ts';
-import { IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
+import { IPV4_HEADER_BYTES } from './frames.ts';
 
 const HOP_LIMIT_OFFSET: Record<Family, number> = { IPv4: 8, IPv6: 7 };
 const SOURCE_OFFSET: Record<Family, number> = { IPv4: 12, IPv6: 8 };
 const IPV6_DESTINATION_OFFSET = 24;
-/** Where a header has the length of the packet (IPv4), or of what follows the header (IPv6). */
-const LENGTH_OFFSET: Record<Family, number> = { IPv4: 2, IPv6: 4 };
+/** The data of a raw socket begins with the IPv4 header, or behind the IPv6 header and its extensions (raw(7)). */
+const MESSAGE_OFFSET: Record<Family, number> = { IPv4: IPV4_HEADER_BYTES, IPv6: 0 };
 /** Version 4, and five words of header. */
 const IPV4_WITHOUT_OPTIONS = 0x45;
 /** The low half of a VRRP message's first octet (RFC 9568 5.2.2). */
@@ -58,10 +58,9 @@ function isSentOnLink(family: Family): Instruction[] {
 
 /** Checks that there are the two octets of a message which are looked at: to load what is not there drops the packet. */
 function isLongEnough(family: Family): Instruction[] {
-  const tooShort = (family === 'IPv4' ? IPV4_HEADER_BYTES : 0) + 1;
   return [
-    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + LENGTH_OFFSET[family]],
-    [JUMP_IF_GREATER, 0, OTHERWISE, tooShort],
+    [LOAD_LENGTH, 0, 0, 0],
+    [JUMP_IF_GREATER, 0, OTHERWISE, MESSAGE_OFFSET[family] + 1],
   ];
 }
 
@@ -76,27 +75,30 @@ export type ExpectedAdvertisements = {
 
 /**
  * Shares VRRP out to two sockets: one that an advertisement which could be accepted comes to, and one for all the rest,
- * so that no amount of that fills the queue of the former. Over IPv6 both want only what hopLimit255To leaves.
+ * so that no amount of that fills the queue of the former. Over IPv6 both want only what hopLimit255To leaves. What comes
+ * from `self`, this router's own address, is nobody's advertisement, whoever sent it.
  */
 export function advertisementFilters(
   destination: IpAddress,
+  self: IpAddress,
   expected: ExpectedAdvertisements,
 ): { readonly expected: SocketFilter; readonly unexpected: SocketFilter } {
   const rest = destination.family === 'IPv4' ? [ACCEPT] : hopLimit255To(destination);
   return {
-    expected: sharedOut(destination, expected, { verdict: ACCEPT, rest: [DROP] }),
-    unexpected: sharedOut(destination, expected, { verdict: DROP, rest }),
+    expected: sharedOut(destination, self, expected, { verdict: ACCEPT, rest: [DROP] }),
+    unexpected: sharedOut(destination, self, expected, { verdict: DROP, rest }),
   };
 }
 
 /** `verdict` for what is expected; `rest` goes on with what is not. */
 function sharedOut(
   destination: IpAddress,
+  self: IpAddress,
   { vrid, version, sources }: ExpectedAdvertisements,
   { verdict, rest }: { readonly verdict: Instruction; readonly rest: SocketFilter },
 ): SocketFilter {
   const { family } = destination;
-  const messageAt = NETWORK_HEADER + (family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES);
+  const messageAt = MESSAGE_OFFSET[family];
   const header = [
     // Without options, as the message is looked for where it then is; and IPv4 sockets tell destinations apart.
     ...(family === 'IPv4'
@@ -107,11 +109,12 @@ function sharedOut(
     ...octetIs(messageAt, (version << 4) | ADVERTISEMENT),
     ...octetIs(messageAt + 1, vrid),
   ];
-  const fromSource = (source: IpAddress): Instruction[] => [
+  const from = (source: IpAddress, what: Instruction): Instruction[] => [
     ...checked(addressIs(NETWORK_HEADER + SOURCE_OFFSET[family], source), 1),
-    verdict,
+    what,
   ];
-  const fromSources = sources === null ? [verdict] : sources.flatMap(fromSource);
+  const fromSources = sources === null ? [verdict] : sources.flatMap((source) => from(source, verdict));
+  const fromSelf = from(self, [JUMP, 0, 0, fromSources.length]);
   // A conditional jump reaches 255 instructions, and the sources can be more: `rest` stands on both sides of them.
-  return [...checked(header, 1), [JUMP, 0, 0, rest.length], ...rest, ...fromSources, ...rest];
+  return [...checked(header, 1), [JUMP, 0, 0, rest.length], ...rest, ...fromSelf, ...fromSources, ...rest];
 }

@@ -41,7 +41,7 @@ export type VrrpDatagram = {
 export type VrrpSocketOptions = {
   readonly family: Family;
   readonly link: { readonly index: number; readonly name: string };
-  /** The source of what is sent. What comes from it is our own, or pretends to be, and is not delivered. */
+  /** The source of what is sent. What comes from it is our own, or pretends to be. */
   readonly source: IpAddress;
   /**
    * Whether to join VRRP_GROUP; without, only what is sent to this host itself arrives. With, IPv6 hears the group
@@ -81,6 +81,10 @@ const PACKET_BYTES = 8192;
  * packet, 100 ms of 50,000 packets a second. What does not fit is dropped, and the Active's advertisements with it.
  */
 const EXPECTED_BUFFER_BYTES = 4 << 20;
+/** The kernel doubles what it is told (socket(7)), and charges at least so much for a packet. */
+const PACKET_MIN_CHARGE_BYTES = 512;
+/** What can be queued of what is expected, at most: for `drain` and `discard`, to read all of it. */
+export const MAX_QUEUED = (2 * EXPECTED_BUFFER_BYTES) / PACKET_MIN_CHARGE_BYTES;
 /** Some 170 packets, or twice as many where the kernel doubles it. */
 const UNEXPECTED_BUFFER_BYTES = 128 << 10;
 /** Of what is not expected: 5,000 packets a second, which cost some 5 % of a processor. */
@@ -119,7 +123,7 @@ class VrrpSocketPair implements VrrpSocket {
 
   constructor(options: VrrpSocketOptions) {
     this.#options = options;
-    const filters = advertisementFilters(listenedTo(options), options.expected);
+    const filters = advertisementFilters(listenedTo(options), options.source, options.expected);
     const onExpected = (): void => this.#receiveOne(this.#expected);
     this.#expected = this.#open(filters.expected, EXPECTED_BUFFER_BYTES, onExpected);
     try {
@@ -221,10 +225,9 @@ class VrrpSocketPair implements VrrpSocket {
     this.#resumption.unref();
   }
 
-  /** Delivers a packet, unless it is our own. */
   #deliver({ octets, sourceText }: RawPacket, onDatagram: (datagram: VrrpDatagram) => void): void {
     const source = this.#addresses.fromText(sourceText);
-    if (source === null || source.text === this.#options.source.text) return;
+    if (source === null) return;
     if (this.#options.family === 'IPv6') {
       // A true message of one octet is too short to be one, and may as well be taken for that.
       const ttl = octets.length > OFF_LINK_BYTES ? 255 : 0;

@@ -22,6 +22,7 @@ const options: ReceiveOptions = {
   advertisementIntervalMs: 100,
   addresses: [ip('10.0.0.100')],
   authentication: none,
+  self: '10.0.0.1',
   allowedSources: null,
 };
 const version2 = { ...sent, version: 2, advertisementIntervalMs: 1000 } as const;
@@ -46,6 +47,11 @@ test('RFC 9568 7.1: a VRID that is not configured here is discarded', () => {
 test('RFC 9568 7.1: another version is discarded', () => {
   assert.equal(reasonOf(receive(version2)), 'other_version');
   assert.equal(reasonOf(receive({}, options2)), 'other_version');
+});
+
+test('what comes from the own address is discarded, also where the node is among its peers', () => {
+  const configured = { self: source.text, allowedSources: new Set([source.text]) };
+  assert.equal(reasonOf(receive({}, configured)), 'own_address');
 });
 
 test('a sender that is not allowed is discarded, an allowed one is not', () => {

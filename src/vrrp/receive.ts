@@ -16,6 +16,8 @@ export type ReceiveOptions = {
   readonly advertisementIntervalMs: number;
   readonly addresses: readonly IpAddress[];
   readonly authentication: Authentication;
+  /** The address that this node sends from; null before it has one. */
+  readonly self: string | null;
   /** Who may advertise; null: anybody on the link. */
   readonly allowedSources: ReadonlySet<string> | null;
 };
@@ -23,6 +25,7 @@ export type ReceiveOptions = {
 /** Every reason for which a packet is dropped; also the label of its counter. */
 export type RejectReason =
   | DecodeReason
+  | 'own_address'
   | 'source_not_in_peers'
   | 'other_vrid'
   | 'other_version'
@@ -42,6 +45,7 @@ export const REJECT_REASONS: readonly RejectReason[] = [
   'interval',
   'authentication_type',
   'checksum',
+  'own_address',
   'source_not_in_peers',
   'other_vrid',
   'other_version',
@@ -84,6 +88,7 @@ function objection(
   options: ReceiveOptions,
 ): RejectReason | null {
   if (advertisement.vrid !== options.vrid) return 'other_vrid';
+  if (envelope.source.text === options.self) return 'own_address';
   if (options.allowedSources !== null && !options.allowedSources.has(envelope.source.text)) {
     return 'source_not_in_peers';
   }

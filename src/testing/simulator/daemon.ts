@@ -100,6 +100,7 @@ export class Daemon {
       advertisementIntervalMs: options.advertisementIntervalMs,
       addresses: [scenario.vip],
       authentication: scenario.authentication,
+      self: machine.setup.address.text,
       allowedSources: scenario.allowedSources,
     };
     this.outgoing = new OutgoingAdvertisements({

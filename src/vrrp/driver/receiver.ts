@@ -36,7 +36,8 @@ export class Receiver {
     const { vrid, version, advertisementIntervalMs, vip, authentication } = options;
     const addresses = [vip];
     this.options = options;
-    this.own = { vrid, version, advertisementIntervalMs, addresses, authentication, allowedSources: null };
+    const unknown = { self: null, allowedSources: null };
+    this.own = { vrid, version, advertisementIntervalMs, addresses, authentication, ...unknown };
   }
 
   /**
@@ -49,7 +50,7 @@ export class Receiver {
     const ofItsKind = this.options.senders.filter((one) => isLinkLocal(one) === isLinkLocal(ownAddress));
     this.sources = isListed ? ofItsKind : null;
     const allowedSources = this.sources === null ? null : new Set(this.sources.map(({ text }) => text));
-    this.own = { ...this.own, allowedSources };
+    this.own = { ...this.own, self: ownAddress.text, allowedSources };
   }
 
   /** What an advertisement that may be accepted looks like. */

@@ -14,6 +14,8 @@ const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
   interval: 'its interval is 0',
   authentication_type: 'its authentication type is unknown',
   checksum: 'its checksum is wrong',
+  own_address:
+    "its sender has this node's own address: the network sends back what this node sent, or another host uses the address",
   source_not_in_peers: 'its sender is not in peers',
   other_vrid: 'its VRID is another one',
   other_version: 'it is of another VRRP version: set the same vrrp.version on all',

@@ -6,7 +6,13 @@ import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../net/clock.ts';
 import { type PacketSocket, openPacketSocket } from '../../net/packet-socket.ts';
 import type { RtNetlink } from '../../net/rtnetlink.ts';
-import { VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from '../../net/vrrp-socket.ts';
+import {
+  MAX_QUEUED,
+  VRRP_GROUP,
+  type VrrpDatagram,
+  type VrrpSocket,
+  openVrrpSocket,
+} from '../../net/vrrp-socket.ts';
 import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Cause, Notice, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
@@ -81,8 +87,6 @@ type Attachment = {
   readonly packet: PacketSocket | null;
 };
 
-/** More than a five-second stall can queue, and little enough to read in one go. */
-const MAX_DRAIN = 4096;
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
@@ -247,9 +251,9 @@ export class Router {
         sendAdvertisement: (priority) => this.send(priority),
         announce: () => this.announce(),
         readQueued: () =>
-          this.drain((vrrp) => vrrp.drain((datagram) => this.onDatagram(datagram), MAX_DRAIN)),
+          this.drain((vrrp) => vrrp.drain((datagram) => this.onDatagram(datagram), MAX_QUEUED)),
         discardQueued: () => {
-          this.counters.discardedAfterStall += this.drain((vrrp) => vrrp.discard(MAX_DRAIN));
+          this.counters.discardedAfterStall += this.drain((vrrp) => vrrp.discard(MAX_QUEUED));
         },
       },
       lease: this.lease,
