@@ -134,6 +134,24 @@ describe('interference from outside', () => {
     assertNoTwoHolders(cluster, fromMs);
   });
 
+  test('the interface of the holder gets another hardware address: the VIP stays, and is announced from there', async (t) => {
+    const holder = await cluster.settled();
+    const fromMs = monotonicMs();
+    const disruption = await cluster.disrupt(
+      () => holder.ip(`link set dev ${HOST_INTERFACE} address 02:00:00:00:77:77`),
+      () =>
+        cluster
+          .daemon(holder)
+          .logged('that it announces anew', ({ msg }) => msg.includes('another hardware address'), {
+            fromMs,
+          }),
+    );
+    t.diagnostic(`another hardware address: ${describeDisruption(disruption)}`);
+    assert.ok(disruption.outageMs <= REPAIR_MS, cluster.describe(fromMs));
+    assert.deepEqual(cluster.daemon(holder).transitions(fromMs), []);
+    assert.equal(await cluster.settled(), holder);
+  });
+
   test('an interface that is missing at the start is waited for, with a log line, and then the node joins', async () => {
     const holder = await cluster.settled();
     const [late] = cluster.others(holder) as [typeof holder];

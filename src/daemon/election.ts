@@ -216,7 +216,9 @@ export class Election {
   private isOurs({ linkIndex, address, prefixLength }: InterfaceAddress): boolean {
     const router = this.routers.find(({ options }) => options.vip.text === address.text);
     if (router === undefined || prefixLength !== HOST_PREFIX_BY_FAMILY[address.family]) return false;
-    return router.releasing || (router.leased && router.link?.index === linkIndex);
+    // A router that has lost its link may still be releasing the address there.
+    const isThere = router.link === null || router.link.index === linkIndex;
+    return isThere && (router.leased || router.releasing);
   }
 
   private attachAll(): void {
@@ -248,11 +250,23 @@ export class Election {
       this.onUnusable(router, verdict.reason);
       return;
     }
-    if (router.link !== null && sameLink(router.link, verdict.link)) return;
-    if (router.link !== null) router.detach(`${interfaceName} has changed`);
-    this.lastReasons.delete(family);
-    router.attach(verdict.link);
+    const { link } = router;
+    if (link !== null && describesSame(link, verdict.link)) return;
+    if (link !== null && keepsSockets(link, verdict.link)) this.adopt(router, link, verdict.link);
+    else {
+      if (link !== null) router.detach(`${interfaceName} has changed`);
+      this.lastReasons.delete(family);
+      router.attach(verdict.link);
+    }
     this.options.onChange();
+  }
+
+  private adopt(router: Router, before: RouterLink, link: RouterLink): void {
+    if (String(before.mac) !== String(link.mac)) {
+      const text = `${link.name} has another hardware address: whoever has the VIP here announces it anew`;
+      this.options.log('info', text, { event: 'interface', interface: link.name });
+    }
+    router.adopt(link);
   }
 
   private onUnusable(router: Router, reason: string): void {
@@ -304,8 +318,13 @@ export class Election {
   }
 }
 
-function sameLink(a: RouterLink, b: RouterLink): boolean {
-  return a.index === b.index && a.source.text === b.source.text && String(a.mac) === String(b.mac);
+/** Sockets are bound to an interface's index, and send from one address. */
+function keepsSockets(a: RouterLink, b: RouterLink): boolean {
+  return a.index === b.index && a.source.text === b.source.text;
+}
+
+function describesSame(a: RouterLink, b: RouterLink): boolean {
+  return keepsSockets(a, b) && a.name === b.name && String(a.mac) === String(b.mac);
 }
 
 /** `auto`: by this node's place among the peers of its own family, first is highest. */

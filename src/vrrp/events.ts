@@ -68,6 +68,8 @@ export type RouterEvent =
   | { readonly type: 'addressLost'; readonly text: string }
   /** Another host says, without VRRP, that it has an address of the virtual router. */
   | { readonly type: 'addressClaimed' }
+  /** The link has another hardware address; neighbours know the old one. */
+  | { readonly type: 'linkAddressChanged' }
   /** The address could not be bound. */
   | { readonly type: 'bindFailed'; readonly text: string }
   /** Its lifetime could not be started anew; it is still there until that ends. */

@@ -162,6 +162,9 @@ export class VirtualRouter {
       case 'renewalFailed':
         if (this.state.name === 'Active') this.onAddressEvent(this.state, event, nowMs, actions);
         break;
+      case 'linkAddressChanged':
+        if (this.state.name === 'Active') this.state.announcements.beginAnew(nowMs);
+        break;
       case 'tick':
         this.onTick(nowMs, actions);
         break;

@@ -39,6 +39,7 @@ export function describeEvent(event: RouterEvent): string {
     case 'addressClaimed':
     case 'startup':
     case 'linkUp':
+    case 'linkAddressChanged':
     case 'tick':
     case 'undrain':
       return event.type;

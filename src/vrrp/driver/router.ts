@@ -188,6 +188,29 @@ export class Router {
     this.give({ type: 'linkUp', primary: link.source });
   }
 
+  /**
+   * The same interface under another name or with another hardware address, as bonds have it: what is open stays, and an
+   * Active announces the VIP anew.
+   */
+  adopt(link: RouterLink): void {
+    const { attachment } = this;
+    if (attachment === null || this.isStopping) {
+      this.attach(link);
+      return;
+    }
+    this.wanted = link;
+    try {
+      const packet = openAnnouncer(link);
+      attachment.packet?.close();
+      this.attachment = { ...attachment, link, packet };
+    } catch (error) {
+      this.onSocketError(error);
+      return;
+    }
+    if (this.isActive) this.conflicts.watch(link);
+    this.give({ type: 'linkAddressChanged' });
+  }
+
   /** The interface went away or down; `text` says how, for the log. */
   detach(text: string): void {
     this.wanted = null;
@@ -276,7 +299,7 @@ export class Router {
       onError: (error) => this.onSocketError(error),
     });
     try {
-      const packet = link.mac === null ? null : openPacketSocket({ index: link.index, mac: link.mac });
+      const packet = openAnnouncer(link);
       this.unread.begin();
       this.reopening.opened(monotonicMs());
       return { link, outgoing: this.outgoingFrom(link.source), vrrp, packet };
@@ -449,4 +472,8 @@ export class Router {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
   };
+}
+
+function openAnnouncer({ index, mac }: RouterLink): PacketSocket | null {
+  return mac === null ? null : openPacketSocket({ index, mac });
 }
