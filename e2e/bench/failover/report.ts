@@ -26,8 +26,11 @@ export type Summary = {
   readonly medianMs: number;
   readonly p95Ms: number;
   readonly maxMs: number;
+  /** In the median round, and in all of them. */
   readonly failedRequests: number;
+  readonly failedInAll: number;
   readonly watchMedianMs: number | null;
+  readonly watchMaxMs: number | null;
   readonly twoHoldersMaxMs: number;
   readonly vipMovesMax: number;
 };
@@ -38,12 +41,14 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
+const finite = (ms: number): number | null => (Number.isFinite(ms) ? ms : null);
+
 export function summarize(rounds: readonly Round[]): Summary[] {
   const groups = Map.groupBy(rounds, ({ contender, scenario }) => `${scenario}\n${contender}`);
   return [...groups.values()].map((group) => {
     const gaps = group.map(({ gapMs }) => gapMs);
     const watches = group.map(({ watchMs }) => watchMs ?? Infinity);
-    const watchMedianMs = quantile(watches, 0.5);
+    const failures = group.map(({ failedRequests }) => failedRequests);
     return {
       contender: group[0]?.contender ?? '',
       scenario: group[0]?.scenario ?? '',
@@ -51,11 +56,10 @@ export function summarize(rounds: readonly Round[]): Summary[] {
       medianMs: quantile(gaps, 0.5),
       p95Ms: quantile(gaps, 0.95),
       maxMs: Math.max(...gaps),
-      failedRequests: quantile(
-        group.map(({ failedRequests }) => failedRequests),
-        0.5,
-      ),
-      watchMedianMs: Number.isFinite(watchMedianMs) ? watchMedianMs : null,
+      failedRequests: quantile(failures, 0.5),
+      failedInAll: failures.reduce((sum, failed) => sum + failed, 0),
+      watchMedianMs: finite(quantile(watches, 0.5)),
+      watchMaxMs: finite(Math.max(...watches)),
       twoHoldersMaxMs: Math.max(...group.map(({ twoHoldersMs }) => twoHoldersMs)),
       vipMovesMax: Math.max(...group.map(({ vipMoves }) => vipMoves)),
     };
@@ -65,9 +69,10 @@ export function summarize(rounds: readonly Round[]): Summary[] {
 /** Rows of a table, the heading first. */
 export function tableOf(summaries: readonly Summary[]): string[][] {
   const ms = (value: number): string => `${value.toFixed(0)} ms`;
-  const heading = ['scenario', 'contender', 'rounds', 'gap median', 'p95', 'max', 'failed', 'watches back'];
+  const watch = (value: number | null): string => (value === null ? 'none ended' : ms(value));
+  const heading = ['scenario', 'contender', 'rounds', 'gap median', 'p95', 'max', 'failed', 'in all'];
   return [
-    [...heading, 'two holders', 'VIP moves'],
+    [...heading, 'watches back', 'the latest', 'two holders', 'VIP moves'],
     ...summaries.map((summary) => [
       summary.scenario,
       summary.contender,
@@ -76,7 +81,9 @@ export function tableOf(summaries: readonly Summary[]): string[][] {
       ms(summary.p95Ms),
       ms(summary.maxMs),
       String(summary.failedRequests),
-      summary.watchMedianMs === null ? 'none ended' : ms(summary.watchMedianMs),
+      String(summary.failedInAll),
+      watch(summary.watchMedianMs),
+      watch(summary.watchMaxMs),
       ms(summary.twoHoldersMaxMs),
       String(summary.vipMovesMax),
     ]),

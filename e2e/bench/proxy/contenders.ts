@@ -102,12 +102,13 @@ async function each(launch: (backend: Backend) => Promise<number>): Promise<Pids
   return { stream: await launch('stream'), http: await launch('http'), https: await launch('https') };
 }
 
-/** Each of them has as many threads as there are cores. */
+/** Each of them has as many threads as there are cores; `nodeFlags` are for ours. */
 export async function startContenders(
   cores: readonly number[],
   folder: string,
   firstPort: number,
   backends: Ports,
+  nodeFlags: readonly string[],
 ): Promise<Contender[]> {
   const portsFrom = (port: number): Ports => ({ stream: port, http: port + 1, https: port + 2 });
   const contender = async (
@@ -136,7 +137,12 @@ export async function startContenders(
     );
   const script = join(import.meta.dirname, 'proxy-process.ts');
   const kubeVrrp = (listenPort: number, backendPort: number): Promise<number> =>
-    start(cores, [process.execPath, script, ...[listenPort, backendPort, cores.length].map(String)]);
+    start(cores, [
+      process.execPath,
+      ...nodeFlags,
+      script,
+      ...[listenPort, backendPort, cores.length].map(String),
+    ]);
   const contenders: Contender[] = [
     await contender('kube-vrrp', firstPort, 'SIGUSR2', kubeVrrp),
     await haproxy('haproxy', firstPort + 10, false),

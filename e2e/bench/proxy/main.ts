@@ -1,9 +1,11 @@
 /**
  * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER] [--add]
- * [--threads 1]`:
+ * [--threads 1] [--profile]`:
  * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies run
- * on as many cores as they have threads, and all load and backends on the first core, which is best none of those. A round of everything takes about 2.5 minutes; --add keeps what the
- * folder has of other measures, so that they can be taken one after the other.
+ * on as many cores as they have threads, and all load and backends on the first core, which is best none of those. A round
+ * of everything takes about 2.5 minutes; --add keeps what the folder has of other measures, so that they can be taken one
+ * after the other. --profile also writes to the folder where each proxy's time went; it costs some, so figures of such a
+ * run are for comparing its own.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,9 +16,10 @@ import { parseArgs } from 'node:util';
 
 import { TestCa } from '../../../src/testing/certificates.ts';
 import { formatTable } from '../../demo/timeline.ts';
-import { startContenders, startHttpBackends } from './contenders.ts';
-import { measures } from './measures.ts';
+import { type Contender, startContenders, startHttpBackends } from './contenders.ts';
+import { type Figures, type Measure, measures } from './measures.ts';
 import { end, start } from './processes.ts';
+import { NODE_PROFILE_FLAGS, profiled } from './profile.ts';
 import { drawSvg, type Sample, summarize, tableOf } from './report.ts';
 
 const REFERENCE = 'haproxy';
@@ -51,6 +54,42 @@ function lastCores(count: number): number[] {
   return Array.from({ length: count }, (_, index) => last - index);
 }
 
+/** The report of the last round stays. */
+async function takeWithProfile(
+  { name, take }: Measure,
+  contender: Contender,
+  folder: string,
+  out: string,
+): Promise<Figures> {
+  const { result, report } = await profiled(Object.values(contender.pid), folder, () => take(contender));
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, `profile-${name}-${contender.name.replaceAll(' ', '-')}.txt`), report);
+  return result;
+}
+
+type Take = (measure: Measure, contender: Contender) => Promise<Figures>;
+
+async function* takeRounds(
+  rounds: number,
+  chosen: readonly Measure[],
+  contenders: readonly Contender[],
+  take: Take,
+): AsyncGenerator<Sample> {
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const measure of chosen) {
+      for (const contender of contenders) {
+        const figures = Object.entries(await take(measure, contender));
+        for (const [figure, value] of figures) {
+          yield { round, measure: measure.name, contender: contender.name, figure, value };
+        }
+        const text = figures.map(([figure, value]) => `${figure} ${value.toPrecision(3)}`).join('; ');
+        console.error(`${round}: ${measure.name}, ${contender.name}: ${text}`);
+        await delay(PAUSE_MS);
+      }
+    }
+  }
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -59,6 +98,7 @@ async function main(): Promise<void> {
       out: { type: 'string', default: 'bench-results' },
       add: { type: 'boolean', default: false },
       threads: { type: 'string', default: '1' },
+      profile: { type: 'boolean', default: false },
     },
   });
   const wanted = values.measures.split(',').filter((name) => name !== '');
@@ -80,20 +120,13 @@ async function main(): Promise<void> {
     const backend = join(import.meta.dirname, 'backend-process.ts');
     await start([loadCore], [process.execPath, backend, String(BACKEND_PORTS.stream)]);
     await startHttpBackends([loadCore], folder, BACKEND_PORTS, certificate);
-    const contenders = await startContenders(proxyCores, folder, FIRST_PORT, BACKEND_PORTS);
-    for (let round = 1; round <= Number(values.rounds); round += 1) {
-      for (const { name, take } of chosen) {
-        for (const contender of contenders) {
-          const figures = await take(contender);
-          for (const [figure, value] of Object.entries(figures)) {
-            samples.push({ round, measure: name, contender: contender.name, figure, value });
-          }
-          const text = Object.entries(figures).map(([figure, value]) => `${figure} ${value.toPrecision(3)}`);
-          console.error(`${round}: ${name}, ${contender.name}: ${text.join('; ')}`);
-          await delay(PAUSE_MS);
-        }
-      }
-    }
+    const nodeFlags = values.profile ? NODE_PROFILE_FLAGS : [];
+    const contenders = await startContenders(proxyCores, folder, FIRST_PORT, BACKEND_PORTS, nodeFlags);
+    const take: Take = values.profile
+      ? (measure, contender) => takeWithProfile(measure, contender, folder, values.out)
+      : (measure, contender) => measure.take(contender);
+    for await (const sample of takeRounds(Number(values.rounds), chosen, contenders, take))
+      samples.push(sample);
   } finally {
     if (samples.length > 0) write(values.out, samples);
     end();
