@@ -40,5 +40,6 @@ async function report(file: string, sort: string, leastPercent: number): Promise
   const how = ['--stdio', '--sort', sort, '--percent-limit', String(leastPercent)];
   const { stdout } = await run('perf', ['report', '-i', file, ...how], { maxBuffer: 64 * 1024 * 1024 });
   const lines = stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return `${lines.map((line) => line.trimEnd()).join('\n')}\n\n`;
+  // The columns behind the name are for what was not recorded.
+  return `${lines.map((line) => line.replace(/(?:\s+-)*\s*$/, '')).join('\n')}\n\n`;
 }
