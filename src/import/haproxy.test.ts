@@ -105,6 +105,14 @@ suite('from haproxy', () => {
     );
   });
 
+  test('ports that cannot be read, and a server that is disabled, are said', () => {
+    const { values, findings } = read('listen api\nbind /run/api.sock\nserver a 10.0.0.1 disabled\n');
+    assert.deepEqual(values, { peers: ['10.0.0.1'] });
+    assert.match(findings.join('\n'), /line 2: bind \/run\/api\.sock has no port/);
+    assert.match(findings.join('\n'), /line 3: the servers have no port/);
+    assert.match(findings.join('\n'), /line 3: server a is disabled here/);
+  });
+
   test('intervals of the checks, TLS and PROXY headers are said', () => {
     const { findings } = read(
       listen(

@@ -104,6 +104,11 @@ function importPort(importing: Importing, { binds: [first, ...others] }: Proxy):
     const text = `port ${port} is left out: kube-vrrp listens on all addresses of a node, where the API server has this port, so the endpoint's port changes to proxy.port`;
     importing.find(text, first.line);
   } else if (!Number.isNaN(port)) importing.set('proxy.port', port, first.line);
+  else
+    importing.find(
+      `bind ${first.words[1] ?? ''} has no port that is a number: give it by --proxy-port`,
+      first.line,
+    );
   if (parseIp(host) !== null && !/^(?:0\.0\.0\.0|::)$/.test(host)) {
     importing.find(`${host} is left out: kube-vrrp listens on all addresses of the node`, first.line);
   }
@@ -127,8 +132,10 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
   if (first === undefined) return;
   if (addresses.length === servers.length) importing.set('peers', addresses, first.line);
   if (!Number.isNaN(first.port)) importing.set('proxy.backendPort', first.port, first.line);
+  else
+    importing.find('the servers have no port that is a number: give it by --proxy-backend-port', first.line);
   for (const { address, port, line } of servers) {
-    if (port === first.port || address === null) continue;
+    if (port === first.port || Number.isNaN(first.port) || address === null) continue;
     const text = `${formatHostPort(address, port)} is checked and served on port ${first.port}: kube-vrrp has one proxy.backendPort for all`;
     importing.find(text, line);
   }
@@ -145,6 +152,10 @@ function importCheck(importing: Importing, { lines }: Proxy): void {
     const text =
       "inter, rise and fall are left out: kube-vrrp's own are 1s, 2 and 3 (health.interval, health.rise, health.fall)";
     importing.find(text, pace.line);
+  }
+  for (const { words, line } of lines) {
+    if (words[0] !== 'server' || !words.includes('disabled')) continue;
+    importing.find(`server ${words[1] ?? ''} is disabled here, and is one of the peers all the same`, line);
   }
   const wrapped = lines.find(({ words }) => isServerLine(words) && words.some((word) => WRAPPING.has(word)));
   if (wrapped !== undefined) {

@@ -146,6 +146,16 @@ suite('from keepalived', () => {
     );
   });
 
+  test('a VRID that is missing, another multicast group, another interface that is tracked: said', () => {
+    const body = 'virtual_ipaddress {\n10.0.0.9\n}\ntrack_interface {\neth1\n}';
+    const findings = read(`global_defs {\nvrrp_mcast_group4 224.0.0.19\n}\n${instance(body)}`).findings.join(
+      '\n',
+    );
+    assert.match(findings, /line 2: vrrp_mcast_group4 is left out/);
+    assert.match(findings, /line 4: virtual_router_id is missing, so vrrp\.vrid is 51/);
+    assert.match(findings, /line 8: track_interface is left out/);
+  });
+
   test('what has nothing that corresponds to it is named', () => {
     const findings = read(one('notify_master "/bin/a b"\nmcast_src_ip 10.0.0.1')).findings.join('\n');
     assert.match(findings, /line 6: notify_master is left out: kube-vrrp starts no programs/);

@@ -27,7 +27,6 @@ const SILENT = new Set([
   'native_ipv6',
   'smtp_alert',
   'state',
-  'track_interface',
   'unicast_peer',
   'unicast_src_ip',
   'unicast_ttl',
@@ -45,6 +44,8 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   preempt_delay:
     'preempt_delay is left out: the VIP does not move back by itself; vrrp.preemptDelay is for vrrp.preempt: always',
   track_script: 'track_script is left out: kube-vrrp checks the API servers itself (health)',
+  track_interface:
+    'track_interface is left out: kube-vrrp follows the interface that the VIP is on, and no other',
   track_process: 'track_process is left out: kube-vrrp checks the API servers itself (health)',
   track_file: 'track_file is left out: kube-vrrp drain hands the VIP over by hand',
   use_vmac: "use_vmac is left out: kube-vrrp announces the interface's own MAC address",
@@ -71,6 +72,7 @@ export function importKeepalived(file: SourceFile): Imported {
     const globals = statements.flatMap(({ keyword, block }) =>
       keyword === 'global_defs' ? (block ?? []) : [],
     );
+    noteGlobals(importing, globals);
     importInstances(importing, instances, globals);
   }
   return importing;
@@ -85,6 +87,15 @@ function noteTop(importing: Importing, { keyword, words, line }: Statement): voi
     importing.find(`${keyword} is left out: kube-vrrp's proxy takes the place of IPVS`, line);
   } else if (keyword === 'vrrp_sync_group') {
     importing.find('vrrp_sync_group is left out: an IPv4 and an IPv6 VIP are elected each by itself', line);
+  }
+}
+
+/** Of what holds for all instances, what decides who hears whom. */
+function noteGlobals(importing: Importing, globals: readonly Statement[]): void {
+  for (const { keyword, line } of globals) {
+    if (!keyword.startsWith('vrrp_mcast_group')) continue;
+    const text = `${keyword} is left out: kube-vrrp speaks to the group of the RFC, which keepalived nodes have to use first`;
+    importing.find(text, line);
   }
 }
 
@@ -169,6 +180,11 @@ function importAddresses(importing: Importing, instance: Statement): Address[] {
 function importWords(importing: Importing, instance: Statement): void {
   const vrid = find(instance, 'virtual_router_id');
   if (vrid !== undefined) importing.set('vrrp.vrid', numberIn(vrid), vrid.line);
+  else
+    importing.find(
+      'virtual_router_id is missing, so vrrp.vrid is 51: give another one by --vrrp-vrid',
+      instance.line,
+    );
   const link = find(instance, 'interface');
   if (link !== undefined) importing.set('interface', link.words[0] ?? '', link.line);
 }

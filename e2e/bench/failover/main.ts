@@ -42,6 +42,11 @@ async function measure(contender: Contender, holder: Host, { name, act }: Scenar
   try {
     await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
     await readers.allConnected();
+    if (!lab.holders(VIP_IPV4).includes(holder)) {
+      throw new Error(
+        `${name}: ${holder.name} of ${contender.name} has lost the VIP before anything was done to it`,
+      );
+    }
     const load = loadavg()[0] ?? Number.NaN;
     const fromMs = monotonicMs();
     await act(contender, holder);
