@@ -45,6 +45,11 @@ suite('a configuration made of imported values', () => {
     );
   });
 
+  test('nodes that one file alone has are named', () => {
+    const { findings } = importedConfiguration([KEEPALIVED, HAPROXY], NOTHING);
+    assert.match(findings.map(({ text }) => text).join('\n'), /^10\.0\.0\.10, 10\.0\.0\.1 are in peers/m);
+  });
+
   test('a later file beats an earlier one, and says so', () => {
     const result = importedConfiguration([KEEPALIVED, source('v.yaml', { vip: '10.0.0.8' })], NOTHING);
     assert.ok(result.ok);

@@ -39,6 +39,7 @@ function merge(sources: readonly Imported[], findings: Finding[]): Values {
   for (const [path, { value, where }] of sources.flatMap((source) => [...source.values])) {
     const earlier = merged.get(path);
     if (path === 'peers') {
+      noteOtherPeers(earlier, { value, where }, findings);
       merged.set(path, { value: joinPeers(earlier, value), where: earlier?.where ?? where });
       continue;
     }
@@ -51,6 +52,18 @@ function merge(sources: readonly Imported[], findings: Finding[]): Values {
     merged.set(path, { value, where });
   }
   return merged;
+}
+
+function noteOtherPeers(earlier: ImportedValue | undefined, later: ImportedValue, findings: Finding[]): void {
+  if (earlier === undefined) return;
+  const [before, after] = [[earlier.value].flat().map(String), [later.value].flat().map(String)];
+  const onlyOne = [
+    ...before.filter((text) => !after.includes(text)),
+    ...after.filter((text) => !before.includes(text)),
+  ];
+  if (onlyOne.length === 0) return;
+  const text = `${onlyOne.join(', ')} are in peers, but only one of the files has them: see that each is a control-plane node`;
+  findings.push({ where: later.where, text });
 }
 
 /** The nodes that any file names, in an order that is the same on every node, whose files name the others only. */

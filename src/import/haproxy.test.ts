@@ -105,6 +105,38 @@ suite('from haproxy', () => {
     );
   });
 
+  test('a port that the API servers do not have is taken, 6443 as well', () => {
+    const { values, findings } = read('listen api\nbind *:6443\nserver a 10.0.0.1:6444\n');
+    assert.deepEqual(values, { 'proxy.port': 6443, peers: ['10.0.0.1'], 'proxy.backendPort': 6444 });
+    assert.deepEqual(findings, []);
+  });
+
+  test('a backend that a condition leads to may be the one for the API servers; others are named', () => {
+    const backends = `backend web\nserver w 10.0.1.1:8080\nbackend k8s\n${SERVER}\n`;
+    const { values, findings } = read(
+      `frontend all\nbind *:443\nuse_backend k8s if { req.ssl_sni -i k8s }\ndefault_backend web\n${backends}`,
+    );
+    assert.deepEqual(values['peers'], ['10.0.0.1']);
+    assert.match(findings.join('\n'), /line 3: use_backend is left out/);
+    const ingress = read(`${listen(SERVER)}listen ingress\nbind :443\nserver w 10.0.1.1:8080\n`);
+    assert.match(ingress.findings.join('\n'), /line 4: ingress is left out, and is gone when haproxy is/);
+  });
+
+  test('the path of the checks is the last one that holds: not that of other defaults, nor one that is replaced', () => {
+    const text = `defaults\noption httpchk GET /ping\n${listen(`option httpchk GET /healthz\n${SERVER}`)}defaults\noption httpchk GET /later\n`;
+    assert.equal(read(text).values['health.path'], undefined);
+  });
+
+  test('what the listening side adds, limits or refuses is said', () => {
+    const { findings } = read(
+      listen(`bind :36444 accept-proxy\ntcp-request connection reject if !ok\n${SERVER} backup`),
+    );
+    assert.match(findings.join('\n'), /line 3: bind :36444 is left out/);
+    assert.match(findings.join('\n'), /line 3: accept-proxy is left out/);
+    assert.match(findings.join('\n'), /line 4: tcp-request is left out/);
+    assert.match(findings.join('\n'), /line 5: server a is backup here/);
+  });
+
   test('ports that cannot be read, and a server that is disabled, are said', () => {
     const { values, findings } = read('listen api\nbind /run/api.sock\nserver a 10.0.0.1 disabled\n');
     assert.deepEqual(values, { peers: ['10.0.0.1'] });

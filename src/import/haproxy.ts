@@ -13,7 +13,14 @@ type Section = {
 };
 
 /** What listens, and the servers behind it, with what is set for them. */
-type Proxy = { readonly name: string; readonly binds: readonly Line[]; readonly lines: readonly Line[] };
+type Proxy = {
+  readonly name: string;
+  readonly line: number;
+  /** What the listening side says. */
+  readonly front: readonly Line[];
+  /** What is said of the servers, defaults first. */
+  readonly lines: readonly Line[];
+};
 
 type Server = {
   readonly address: IpAddress | null;
@@ -45,6 +52,10 @@ export function importHaproxy(file: SourceFile): Imported {
     importPort(importing, proxy);
     importServers(importing, serversOf(proxy));
     importCheck(importing, proxy);
+    noteFront(importing, proxy);
+    for (const { name, line } of proxies) {
+      if (line !== proxy.line) importing.find(`${name} is left out, and is gone when haproxy is`, line);
+    }
   }
   return importing;
 }
@@ -67,20 +78,34 @@ function readSections(text: string): Section[] {
 }
 
 function findProxies(sections: readonly Section[]): Proxy[] {
-  const defaults = sections.filter(({ kind }) => kind === 'defaults').flatMap(({ lines }) => lines);
-  const binds = (section: Section): Line[] => section.lines.filter(({ words }) => words[0] === 'bind');
   return sections
     .flatMap((section): Proxy[] => {
-      if (section.kind === 'listen') {
-        return [{ name: section.name, binds: binds(section), lines: [...defaults, ...section.lines] }];
-      }
-      if (section.kind !== 'frontend') return [];
-      const name = section.lines.find(({ words }) => words[0] === 'default_backend')?.words[1];
-      const backend = sections.find((other) => other.kind === 'backend' && other.name === name);
-      if (backend === undefined) return [];
-      return [{ name: section.name, binds: binds(section), lines: [...defaults, ...backend.lines] }];
+      const { kind, name, line, lines: front } = section;
+      if (kind === 'listen')
+        return [{ name, line, front, lines: [...defaultsOf(section, sections), ...front] }];
+      if (kind !== 'frontend') return [];
+      // Which of several a client gets is decided by conditions: each may be the one for the API servers.
+      return backendsOf(section, sections).map((backend) => {
+        const lines = [...defaultsOf(backend, sections), ...backend.lines];
+        return { name: `${name} to ${backend.name}`, line, front, lines };
+      });
     })
     .filter((proxy) => serversOf(proxy).length > 0);
+}
+
+function backendsOf({ lines }: Section, sections: readonly Section[]): Section[] {
+  const names = new Set(
+    lines.flatMap(({ words: [keyword, name = ''] }) =>
+      keyword === 'default_backend' || keyword === 'use_backend' ? [name] : [],
+    ),
+  );
+  return sections.filter(({ kind, name }) => kind === 'backend' && names.has(name));
+}
+
+/** The defaults section that stands before another one holds for it. */
+function defaultsOf(section: Section, sections: readonly Section[]): readonly Line[] {
+  const before = sections.filter(({ kind, line }) => kind === 'defaults' && line < section.line);
+  return before.at(-1)?.lines ?? [];
 }
 
 /** The address and port at the end of `bind` and `server`: `*:8443`, `192.0.2.1:6443`, `[2001:db8::1]:6443`, `:::6443`. */
@@ -97,24 +122,43 @@ function serversOf({ lines }: Proxy): Server[] {
   });
 }
 
-function importPort(importing: Importing, { binds: [first, ...others] }: Proxy): void {
+function importPort(importing: Importing, proxy: Proxy): void {
+  const binds = proxy.front.filter(({ words }) => words[0] === 'bind');
+  const [first, ...others] = binds.flatMap(({ words, line }) =>
+    (words[1] ?? '').split(',').map((text) => ({ text, line, ...splitHostPort(text) })),
+  );
   if (first === undefined) return;
-  const { host, port } = splitHostPort((first.words[1] ?? '').split(',')[0] ?? '');
-  if (port === API_SERVER_PORT) {
-    const text = `port ${port} is left out: kube-vrrp listens on all addresses of a node, where the API server has this port, so the endpoint's port changes to proxy.port`;
-    importing.find(text, first.line);
-  } else if (!Number.isNaN(port)) importing.set('proxy.port', port, first.line);
-  else
-    importing.find(
-      `bind ${first.words[1] ?? ''} has no port that is a number: give it by --proxy-port`,
-      first.line,
-    );
+  const { host, port, text: bindText, line } = first;
+  if (Number.isNaN(port)) {
+    importing.find(`bind ${bindText} has no port that is a number: give it by --proxy-port`, line);
+  } else if (port === serversOf(proxy)[0]?.port) {
+    const text = `port ${port} is left out: kube-vrrp listens on all addresses of a node, where the API server has this port; so the port of the endpoint changes, to proxy.port (36443 unless given)`;
+    importing.find(text, line);
+  } else importing.set('proxy.port', port, line);
   if (parseIp(host) !== null && !/^(?:0\.0\.0\.0|::)$/.test(host)) {
-    importing.find(`${host} is left out: kube-vrrp listens on all addresses of the node`, first.line);
+    importing.find(`${host} is left out: kube-vrrp listens on all addresses of the node`, line);
   }
-  for (const { words, line } of others) {
-    if (splitHostPort(words[1] ?? '').port === port) continue;
-    importing.find(`bind ${words[1] ?? ''} is left out: kube-vrrp listens on one port`, line);
+  for (const other of others) {
+    if (other.port === port) continue;
+    importing.find(`bind ${other.text} is left out: kube-vrrp listens on one port`, other.line);
+  }
+}
+
+const RULES = /^(?:acl|tcp-request|http-request|use_backend|maxconn)$/;
+
+/** What the listening side does beyond listening. */
+function noteFront(importing: Importing, { front }: Proxy): void {
+  for (const { words, line } of front) {
+    const [keyword = ''] = words;
+    if (keyword === 'bind') {
+      for (const option of ['accept-proxy', 'ssl']) {
+        if (!words.includes(option)) continue;
+        importing.find(`${option} is left out: kube-vrrp passes on what clients send as it is`, line);
+      }
+    } else if (RULES.test(keyword)) {
+      const text = `${keyword} is left out: see proxy.allowedSources, proxy.maxConnections and proxy.acceptRate for what kube-vrrp can limit`;
+      importing.find(text, line);
+    }
   }
 }
 
@@ -131,6 +175,11 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
   const [first] = servers;
   if (first === undefined) return;
   if (addresses.length === servers.length) importing.set('peers', addresses, first.line);
+  else
+    importing.find(
+      'no peers are taken from here, as some have no address: give all of them by --peers',
+      first.line,
+    );
   if (!Number.isNaN(first.port)) importing.set('proxy.backendPort', first.port, first.line);
   else
     importing.find('the servers have no port that is a number: give it by --proxy-backend-port', first.line);
@@ -143,10 +192,12 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
 
 /** The path is what decides who is healthy; how often is kube-vrrp's own, which notices sooner. */
 function importCheck(importing: Importing, { lines }: Proxy): void {
-  for (const { words, line } of lines) {
+  const paths = lines.flatMap(({ words, line }) => {
     const path = checkPath(words);
-    if (path !== null && path !== DEFAULT_PATH) importing.set('health.path', path, line);
-  }
+    return path === null ? [] : [{ path, line }];
+  });
+  const last = paths.at(-1);
+  if (last !== undefined && last.path !== DEFAULT_PATH) importing.set('health.path', last.path, last.line);
   const pace = lines.find(({ words }) => isServerLine(words) && words.some((word) => PACE.has(word)));
   if (pace !== undefined) {
     const text =
@@ -154,8 +205,9 @@ function importCheck(importing: Importing, { lines }: Proxy): void {
     importing.find(text, pace.line);
   }
   for (const { words, line } of lines) {
-    if (words[0] !== 'server' || !words.includes('disabled')) continue;
-    importing.find(`server ${words[1] ?? ''} is disabled here, and is one of the peers all the same`, line);
+    const mark = ['disabled', 'backup'].find((word) => words.includes(word));
+    if (words[0] !== 'server' || mark === undefined) continue;
+    importing.find(`server ${words[1] ?? ''} is ${mark} here, and is one of the peers all the same`, line);
   }
   const wrapped = lines.find(({ words }) => isServerLine(words) && words.some((word) => WRAPPING.has(word)));
   if (wrapped !== undefined) {

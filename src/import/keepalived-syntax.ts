@@ -17,13 +17,16 @@ type Open = {
 };
 
 /** A quoted text, a brace, the rest of a line from # or ! on, or a word. */
-const TOKEN = /"(?<quoted>(?:[^"\\]|\\.)*)"|(?<brace>[{}])|(?<comment>[#!].*)|(?<plain>[^\s{}"#!]+)/g;
+const TOKEN =
+  /"(?<quoted>(?:[^"\\]|\\.)*)"|(?<brace>[{}])|(?<comment>[#!].*)|(?<plain>(?:\\[#!]|\$\{\w*\}|[^\s{}"#!])+)/g;
 
 function* tokens(line: string): Generator<{ readonly text: string; readonly isBrace: boolean }> {
   for (const { groups = {} } of line.matchAll(TOKEN)) {
     if (groups['comment'] !== undefined) return;
     const { brace, quoted, plain } = groups;
-    yield { text: brace ?? quoted ?? plain ?? '', isBrace: brace !== undefined };
+    // Outside quotes a backslash keeps these from beginning a comment.
+    const word = plain?.replaceAll(/\\([#!])/g, '$1');
+    yield { text: brace ?? quoted ?? word ?? '', isBrace: brace !== undefined };
   }
 }
 

@@ -146,6 +146,49 @@ suite('from keepalived', () => {
     );
   });
 
+  test('a password is sent with auth_type PASS alone, not in strict mode, and may have escaped signs', () => {
+    const block = (type: string): string => `authentication {\n${type}\nauth_pass Pa\\!s1\n}`;
+    assert.equal(read(one(block('auth_type PASS'))).values['vrrp.authPass'], 'Pa!s1');
+    for (const text of [
+      one(block('')),
+      one(block('auth_type pass')),
+      `global_defs {\nvrrp_strict\n}\n${one(block('auth_type PASS'))}`,
+    ]) {
+      const { values, findings } = read(text);
+      assert.equal(values['vrrp.authPass'], undefined);
+      assert.match(findings.join('\n'), /authentication is left out/);
+    }
+  });
+
+  test('IPv6 unicast whose hop limit is not 255 is not heard, and it says so', () => {
+    const body = (more: string): string =>
+      instance(
+        `virtual_router_id 7\nvirtual_ipaddress {\nfd00::9\n}\nunicast_src_ip fd00::1\nunicast_peer {\nfd00::2\n}\n${more}`,
+      );
+    assert.match(read(body('')).findings.join('\n'), /set unicast_ttl 255/);
+    assert.deepEqual(read(body('unicast_ttl 255')).findings, []);
+  });
+
+  test('two blocks of one keyword are one list, and of two values the last counts', () => {
+    const { values, findings } = read(one('advert_int 2\nadvert_int 3\nvirtual_ipaddress {\n10.0.0.8\n}'));
+    assert.equal(values['vrrp.advertisementInterval'], '3s');
+    assert.match(findings.join('\n'), /10\.0\.0\.8 is left out/);
+  });
+
+  test('a pair that differs in more than its addresses is two routers', () => {
+    const text =
+      instance('virtual_router_id 7\nadvert_int 1\nvirtual_ipaddress {\n10.0.0.9\n}', 'A') +
+      instance('virtual_router_id 7\nadvert_int 3\nvirtual_ipaddress {\nfd00::9\n}', 'B');
+    assert.deepEqual(read(text).values, {});
+  });
+
+  test('definitions and conditions count at no depth', () => {
+    const { values, findings } = read(one('interface $IF\n@node1 unicast_src_ip 10.0.0.1'));
+    assert.equal(values['interface'], undefined);
+    assert.match(findings.join('\n'), /line 6: definitions/);
+    assert.match(findings.join('\n'), /line 7: lines with a condition/);
+  });
+
   test('a VRID that is missing, another multicast group, another interface that is tracked: said', () => {
     const body = 'virtual_ipaddress {\n10.0.0.9\n}\ntrack_interface {\neth1\n}';
     const findings = read(`global_defs {\nvrrp_mcast_group4 224.0.0.19\n}\n${instance(body)}`).findings.join(

@@ -60,13 +60,13 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
 export function importKeepalived(file: SourceFile): Imported {
   const importing = new Importing(file.name);
   const statements = readStatements(file.text);
-  for (const statement of statements) noteTop(importing, statement);
+  for (const statement of statements) noteForm(importing, statement);
   const instances = statements.filter(({ keyword, block }) => keyword === 'vrrp_instance' && block !== null);
   const [first, ...others] = instances;
   if (first === undefined) importing.find('has no vrrp_instance, so nothing of it is used', null);
   else if (others.length > 0 && !isPair(instances)) {
     const names = instances.map(({ words }) => words[0] ?? '').join(', ');
-    const text = `has the instances ${names}, and one kube-vrrp has one virtual router for each IP version: leave the one for the API servers in the file, and run this again`;
+    const text = `has the instances ${names}, and one kube-vrrp has one virtual router for each IP version, of the same VRID, interface, interval and transport: leave the one for the API servers in the file, and run this again`;
     importing.find(text, null);
   } else {
     const globals = statements.flatMap(({ keyword, block }) =>
@@ -78,12 +78,16 @@ export function importKeepalived(file: SourceFile): Imported {
   return importing;
 }
 
-function noteTop(importing: Importing, { keyword, words, line }: Statement): void {
+/** What may stand at any depth and is not read, so that what it says is missing; and what else is done otherwise. */
+function noteForm(importing: Importing, { keyword, words, line, block }: Statement): void {
+  for (const statement of block ?? []) noteForm(importing, statement);
   if (keyword === 'include')
     importing.find(`include ${words.join(' ')} is not followed: give one file with all of it`, line);
   else if (keyword.startsWith('@')) importing.find('lines with a condition (@) are not read', line);
-  else if (keyword.startsWith('$')) importing.find('definitions ($) are not replaced', line);
-  else if (keyword === 'virtual_server' || keyword === 'virtual_server_group') {
+  else if (keyword.startsWith('~')) importing.find('repetitions (~) are not read', line);
+  else if ([keyword, ...words].some((word) => word.startsWith('$'))) {
+    importing.find('definitions ($) are not replaced, so what is said by one is not used', line);
+  } else if (keyword === 'virtual_server' || keyword === 'virtual_server_group') {
     importing.find(`${keyword} is left out: kube-vrrp's proxy takes the place of IPVS`, line);
   } else if (keyword === 'vrrp_sync_group') {
     importing.find('vrrp_sync_group is left out: an IPv4 and an IPv6 VIP are elected each by itself', line);
@@ -99,15 +103,27 @@ function noteGlobals(importing: Importing, globals: readonly Statement[]): void 
   }
 }
 
-/** One instance for each IP version with the same VRID: what kube-vrrp makes of two VIPs. */
+/** One instance for each IP version that differ in their addresses only: what kube-vrrp makes of two VIPs. */
 function isPair(instances: readonly Statement[]): boolean {
-  const families = instances.map((instance) => addressesOf(instance)[0]?.address.family);
-  const vrids = instances.map((instance) => find(instance, 'virtual_router_id')?.words[0]);
-  return instances.length === 2 && families[0] !== families[1] && vrids[0] === vrids[1];
+  const [a, b] = instances;
+  if (a === undefined || b === undefined || instances.length > 2) return false;
+  const families = new Set(instances.map((instance) => addressesOf(instance)[0]?.address.family));
+  const same = ['virtual_router_id', 'interface', 'advert_int'].every(
+    (keyword) => find(a, keyword)?.words[0] === find(b, keyword)?.words[0],
+  );
+  const sameTransport = (find(a, 'unicast_peer') === undefined) === (find(b, 'unicast_peer') === undefined);
+  return same && sameTransport && families.has('IPv4') && families.has('IPv6');
 }
 
+/** The last one of a keyword counts; the entries of several blocks are one list. What is said by a definition does not count. */
 function find({ block }: Statement, keyword: string): Statement | undefined {
-  return block?.find((statement) => statement.keyword === keyword);
+  const found = (block ?? []).filter(
+    (statement) => statement.keyword === keyword && !(statement.words[0] ?? '').startsWith('$'),
+  );
+  const last = found.at(-1);
+  const [first] = found;
+  if (last === undefined || first === undefined || last.block === null) return last;
+  return { ...first, block: found.flatMap((statement) => statement.block ?? []) };
 }
 
 type Address = {
@@ -124,7 +140,7 @@ function addressesOf(instance: Statement): Address[] {
     const address = parseIp(keyword.replace(/\/\d+$/, ''));
     const named = words.includes('dev') ? (words[words.indexOf('dev') + 1] ?? null) : null;
     const device = named === link ? null : named;
-    // An IPv6 instance has a link-local address first, as RFC 9568 wants it; kube-vrrp adds its own.
+    // Over IPv6 a link-local address may stand first, as RFC 9568 wants it; kube-vrrp has none.
     return address === null || isLinkLocal(address) ? [] : [{ address, device, line }];
   });
 }
@@ -159,6 +175,12 @@ function importInstances(
 /** One of each IP version: more have no place, and are said. */
 function importAddresses(importing: Importing, instance: Statement): Address[] {
   const [first, ...others] = addressesOf(instance);
+  for (const { keyword, line } of find(instance, 'virtual_ipaddress')?.block ?? []) {
+    const address = parseIp(keyword.replace(/\/\d+$/, ''));
+    if (address === null || !isLinkLocal(address)) continue;
+    const text = `${address.text} is left out: kube-vrrp has no link-local address, and keepalived before 2.3.3 does not hear who has another list than its own, so take it out there first`;
+    importing.find(text, line);
+  }
   if (first === undefined) {
     importing.find(
       'virtual_ipaddress has no address that is one, so the VIP has to be given by --vip',
@@ -171,7 +193,7 @@ function importAddresses(importing: Importing, instance: Statement): Address[] {
     importing.find(text, first.line);
   }
   for (const { address, line } of others) {
-    const text = `${address.text} is left out: a virtual router has one address here; keepalived nodes that still run drop what does not list all of theirs`;
+    const text = `${address.text} is left out: a virtual router has one address here, and keepalived before 2.3.3 does not hear who has another list than its own, so leave that one alone on all nodes first`;
     importing.find(text, line);
   }
   return [first];
@@ -201,7 +223,7 @@ function importElection(
   hasIpv6: boolean,
 ): void {
   const said = find(instance, 'version') ?? globals.find(({ keyword }) => keyword === 'vrrp_version');
-  // keepalived speaks version 3 for IPv6 whatever is set.
+  // Of IPv6 there is version 3 alone.
   const ownVersion = said === undefined ? DEFAULT_VERSION : numberIn(said);
   const version = hasIpv6 ? 3 : ownVersion;
   if (version !== ownVersion && addressesOf(instance)[0]?.address.family === 'IPv4') {
@@ -214,7 +236,11 @@ function importElection(
   else importing.set('vrrp.version', version, said.line);
   importInterval(importing, instance);
   const authentication = find(instance, 'authentication');
-  if (authentication !== undefined) importPassword(importing, authentication, version === 2);
+  const strict = find(instance, 'strict_mode') ?? globals.find(({ keyword }) => keyword === 'vrrp_strict');
+  if (authentication === undefined) return;
+  if (strict === undefined) importPassword(importing, authentication, version === 2);
+  else
+    importing.find('authentication is left out: in strict mode keepalived ignores it', authentication.line);
 }
 
 function importInterval(importing: Importing, instance: Statement): void {
@@ -233,16 +259,18 @@ function importPassword(importing: Importing, authentication: Statement, isVersi
   const type = find(authentication, 'auth_type')?.words[0];
   const password = find(authentication, 'auth_pass');
   if (!isVersion2) {
-    importing.find(
-      'authentication is left out: version 3 has none, and keepalived ignores it there',
-      authentication.line,
-    );
+    const text = 'authentication is left out: version 3 has none, and keepalived ignores it there';
+    importing.find(text, authentication.line);
   } else if (type === 'AH') {
     const text =
       'auth_type AH is left out: kube-vrrp knows PASS only, so give the keepalived nodes that first';
     importing.find(text, authentication.line);
+  } else if (type !== 'PASS') {
+    const text = 'authentication is left out: it has no auth_type PASS, so keepalived uses none';
+    importing.find(text, authentication.line);
   } else if (password !== undefined) {
-    importing.set('vrrp.authPass', (password.words[0] ?? '').slice(0, PASSWORD_CHARACTERS), password.line);
+    const text = (password.words[0] ?? '').slice(0, PASSWORD_CHARACTERS);
+    importing.set('vrrp.authPass', text, password.line);
   }
 }
 
@@ -251,6 +279,13 @@ function importUnicast(importing: Importing, instance: Statement): Map<string, n
   const list = find(instance, 'unicast_peer');
   if (list === undefined) return new Map();
   importing.set('vrrp.transport', 'unicast', list.line);
+  const hopLimit = find(instance, 'unicast_ttl');
+  const isIpv6 = addressesOf(instance)[0]?.address.family === 'IPv6';
+  if (hopLimit === undefined ? isIpv6 : hopLimit.words[0] !== '255') {
+    const text =
+      'keepalived sends with another hop limit than 255, which RFC 9568 has everybody drop: set unicast_ttl 255 on all nodes first';
+    importing.find(text, hopLimit?.line ?? list.line);
+  }
   const source = find(instance, 'unicast_src_ip');
   if (source === undefined) {
     importing.find(
@@ -263,7 +298,7 @@ function importUnicast(importing: Importing, instance: Statement): Map<string, n
 }
 
 function noteKeyword(importing: Importing, keyword: string, line: number): void {
-  if (SILENT.has(keyword)) return;
+  if (SILENT.has(keyword) || /^(?:[@~$]|include)/.test(keyword)) return;
   const text = LEFT_OUT[keyword];
   if (text !== undefined) importing.find(text, line);
   else if (keyword.startsWith('notify')) {
