@@ -10,7 +10,7 @@ import { eventually } from './eventually.ts';
 import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from './holders.ts';
 import { Host, ipBatch } from './host.ts';
 import { LabProcess } from './lab-process.ts';
-import { newLabName, removeLeftovers, removeNamespace } from './ownership.ts';
+import { newLabName, removeLeftovers, killProcessesIn, removeNamespace } from './ownership.ts';
 
 const ADMIN_PORT = 36_480;
 const SAMPLE_INTERVAL_MS = 10;
@@ -152,6 +152,8 @@ export class Lab {
   /** Ends everything in the lab and removes it. */
   async remove(): Promise<void> {
     const ended = [...this.#processes].map((running) => running.kill());
+    // Also what these have started: a stopped child keeps their output open, and so their end would not be seen.
+    for (const name of this.#namespaces) killProcessesIn(name);
     await Promise.all(ended);
     this.removeNow();
   }

@@ -39,14 +39,19 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Kills what runs in a namespace of a lab and removes it. Never throws: there may be nothing to remove. */
-export function removeNamespace(name: string): void {
+/** Kills whatever runs in a namespace of a lab, stopped or not. */
+export function killProcessesIn(name: string): void {
   try {
     const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8', stdio: 'pipe' });
     for (const pid of pids.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
   } catch {
     // The process, or the whole namespace, has gone by itself.
   }
+}
+
+/** Kills what runs in a namespace of a lab and removes it. Never throws: there may be nothing to remove. */
+export function removeNamespace(name: string): void {
+  killProcessesIn(name);
   try {
     execFileSync('ip', ['netns', 'del', name], { stdio: 'pipe' });
   } catch {
