@@ -39,13 +39,24 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Kills whatever runs in a namespace of a lab, stopped or not. */
-export function killProcessesIn(name: string): void {
+function processesIn(name: string): number[] {
   try {
     const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8', stdio: 'pipe' });
-    for (const pid of pids.split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+    return pids.split('\n').filter(Boolean).map(Number);
   } catch {
-    // The process, or the whole namespace, has gone by itself.
+    // The namespace has gone by itself.
+    return [];
+  }
+}
+
+/** Kills whatever runs in a namespace of a lab, stopped or not. */
+export function killProcessesIn(name: string): void {
+  for (const pid of processesIn(name)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has gone by itself, and keeps no other one alive.
+    }
   }
 }
 
@@ -55,7 +66,7 @@ export function removeNamespace(name: string): void {
   try {
     execFileSync('ip', ['netns', 'del', name], { stdio: 'pipe' });
   } catch {
-    // As above.
+    // It has gone by itself.
   }
 }
 
