@@ -1,9 +1,15 @@
 /**
- * The files of kubeadm's guide to highly available clusters ("Options for Software Load Balancing"), with the lab's
- * addresses in them.
+ * keepalived and haproxy by the files of kubeadm's guide to highly available clusters ("Options for Software Load
+ * Balancing"), with the lab's addresses in them. Both programs are Debian's.
  */
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { API_SERVER_PORT } from './apiserver.ts';
+import { PROXY_PORT } from './cluster.ts';
 import { HOST_INTERFACE, type Host } from './host.ts';
+import { Keepalived } from './keepalived.ts';
+import type { LabProcess } from './lab-process.ts';
 import { VIP_IPV4 } from './lab.ts';
 
 /** What the guide leaves to taste, or what a careful operator would change. */
@@ -17,8 +23,8 @@ export type GuideTuning = {
 export const GUIDE: GuideTuning = { advertisementSeconds: null, checkIntervalSeconds: 3, checkFall: 10 };
 
 /** check_apiserver.sh. */
-export function guideCheckScript(proxyPort: number): string {
-  const url = `https://localhost:${proxyPort}/healthz`;
+function checkScript(): string {
+  const url = `https://localhost:${PROXY_PORT}/healthz`;
   return `#!/bin/sh
 errorExit() {
     echo "*** $*" 1>&2
@@ -29,7 +35,7 @@ curl -sfk --max-time 2 ${url} -o /dev/null || errorExit "Error GET ${url}"
 }
 
 /** keepalived.conf; `script` is the path of check_apiserver.sh. */
-export function guideKeepalivedConfig(tuning: GuideTuning, script: string, isFirst: boolean): string {
+function keepalivedConfig(tuning: GuideTuning, script: string, isFirst: boolean): string {
   const version = tuning.advertisementSeconds === null ? '' : '    vrrp_version 3\n';
   const authentication =
     tuning.advertisementSeconds === null
@@ -62,7 +68,7 @@ ${authentication}    virtual_ipaddress {
 }
 
 /** haproxy.cfg. */
-export function guideHaproxyConfig(hosts: readonly Host[], proxyPort: number): string {
+function haproxyConfig(hosts: readonly Host[]): string {
   const servers = hosts.map(
     (host) => `    server ${host.name} ${host.ipv4}:${API_SERVER_PORT} check verify none`,
   );
@@ -84,7 +90,7 @@ defaults
     timeout http-keep-alive 10s
     timeout check           10s
 frontend apiserver
-    bind *:${proxyPort}
+    bind *:${PROXY_PORT}
     mode tcp
     option tcplog
     default_backend apiserverbackend
@@ -97,4 +103,30 @@ backend apiserverbackend
     balance     roundrobin
 ${servers.join('\n')}
 `;
+}
+
+/** Where `startGuideHaproxy` writes haproxy.cfg. */
+export function haproxyFile(host: Host, folder: string): string {
+  return join(folder, `${host.name}.haproxy.cfg`);
+}
+
+/** haproxy on one host, in front of the API servers of all. */
+export function startGuideHaproxy(host: Host, folder: string, hosts: readonly Host[]): LabProcess {
+  const file = haproxyFile(host, folder);
+  writeFileSync(file, haproxyConfig(hosts));
+  return host.spawn({ command: ['haproxy', '-db', '-f', file] });
+}
+
+/** keepalived on one host; the first one has the highest priority. */
+export function startGuideKeepalived(
+  host: Host,
+  folder: string,
+  tuning: GuideTuning,
+  isFirst: boolean,
+): Keepalived {
+  // One for each host: a text that is being written cannot be run.
+  const script = join(folder, `${host.name}.check_apiserver.sh`);
+  writeFileSync(script, checkScript());
+  chmodSync(script, 0o755);
+  return new Keepalived(host, folder, keepalivedConfig(tuning, script, isFirst));
 }

@@ -1,7 +1,5 @@
 /** From keepalived on three nodes to kube-vrrp, one node after the other, while the VIP is in use. */
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
 import { parse } from 'yaml';
@@ -9,12 +7,12 @@ import { parse } from 'yaml';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { activeDownIntervalMs } from '../../src/vrrp/intervals.ts';
 import { describeDisruption } from './client.ts';
-import { Cluster, PROXY_PORT } from './cluster.ts';
+import { Cluster } from './cluster.ts';
 import { type ConfigDocument, runProgram } from './daemon.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import { Keepalived, keepalivedConfig } from './keepalived.ts';
-import { GUIDE, guideCheckScript, guideHaproxyConfig, guideKeepalivedConfig } from './kubeadm-guide.ts';
+import { GUIDE, haproxyFile, startGuideHaproxy, startGuideKeepalived } from './kubeadm-guide.ts';
 import type { LabProcess } from './lab-process.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
@@ -116,25 +114,15 @@ describe('migration of three nodes from keepalived', () => {
 /** keepalived and haproxy on one host, by the files of kubeadm's guide. */
 class GuideNode {
   readonly #host: Host;
-  readonly #folder: string;
+  readonly #haproxyFile: string;
   readonly #haproxy: LabProcess;
   readonly #keepalived: Keepalived;
 
-  constructor(lab: Lab, host: Host) {
+  constructor({ hosts, folder }: Lab, host: Host) {
     this.#host = host;
-    this.#folder = lab.folder;
-    // One for each: a text that is being written cannot be run.
-    const script = join(lab.folder, `${host.name}.check_apiserver.sh`);
-    writeFileSync(script, guideCheckScript(PROXY_PORT));
-    chmodSync(script, 0o755);
-    writeFileSync(this.#haproxyFile, guideHaproxyConfig(lab.hosts, PROXY_PORT));
-    this.#haproxy = host.spawn({ command: ['haproxy', '-db', '-f', this.#haproxyFile] });
-    const config = guideKeepalivedConfig(GUIDE, script, host === lab.hosts[0]);
-    this.#keepalived = new Keepalived(host, lab.folder, config);
-  }
-
-  get #haproxyFile(): string {
-    return join(this.#folder, `${this.#host.name}.haproxy.cfg`);
+    this.#haproxyFile = haproxyFile(host, folder);
+    this.#haproxy = startGuideHaproxy(host, folder, hosts);
+    this.#keepalived = startGuideKeepalived(host, folder, GUIDE, host === hosts[0]);
   }
 
   /** What `kube-vrrp import` makes of its files. */

@@ -2,7 +2,7 @@
  * keepalived + haproxy on each host, as kubeadm's guide to highly available clusters has them ("Options for Software
  * Load Balancing"), or with the election tuned. Both programs are Debian's.
  */
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ApiServer } from '../../lab/apiserver.ts';
@@ -10,13 +10,8 @@ import { CertificateAuthority } from '../../lab/certificates.ts';
 import { PROXY_PORT } from '../../lab/cluster.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { HOST_INTERFACE, type Host } from '../../lab/host.ts';
-import { Keepalived as KeepalivedProcess } from '../../lab/keepalived.ts';
-import {
-  guideCheckScript,
-  guideHaproxyConfig,
-  guideKeepalivedConfig,
-  type GuideTuning,
-} from '../../lab/kubeadm-guide.ts';
+import type { Keepalived as KeepalivedProcess } from '../../lab/keepalived.ts';
+import { type GuideTuning, startGuideHaproxy, startGuideKeepalived } from '../../lab/kubeadm-guide.ts';
 import type { LabProcess } from '../../lab/lab-process.ts';
 import { type Lab, VIP_IPV4 } from '../../lab/lab.ts';
 import type { Contender } from './contender.ts';
@@ -67,9 +62,9 @@ export class Keepalived implements Contender {
     let sinceMs = Number.POSITIVE_INFINITY;
     return eventually(
       () => {
-        const isHome = this.lab.holders(VIP_IPV4).every((holder) => holder === first);
-        const isHeld = this.lab.holders(VIP_IPV4).length > 0;
-        sinceMs = isHome && isHeld ? Math.min(sinceMs, performance.now()) : Number.POSITIVE_INFINITY;
+        const [holder, ...others] = this.lab.holders(VIP_IPV4);
+        const isHome = holder === first && others.length === 0;
+        sinceMs = isHome ? Math.min(sinceMs, performance.now()) : Number.POSITIVE_INFINITY;
         return performance.now() - sinceMs > SETTLED_MS ? first : null;
       },
       { what: `the first host to hold the VIP of ${this.name}`, deadlineMs: 60_000 },
@@ -98,11 +93,12 @@ export class Keepalived implements Contender {
       node.apiServer.thaw();
       node.apiServer.recover();
       this.signal(host, 'SIGCONT');
-      if (node.haproxy === null || node.haproxy.exit !== null) node.haproxy = this.#startHaproxy(host);
+      if (node.haproxy === null || node.haproxy.exit !== null)
+        node.haproxy = startGuideHaproxy(host, this.#folder, this.hosts);
       if (node.keepalived === null || !node.keepalived.runs) {
         // What a killed one leaves; an operator, or a reboot, would remove it as well.
         await host.exec('ip', 'addr', 'del', VIP_IPV4, 'dev', HOST_INTERFACE);
-        node.keepalived = this.#startKeepalived(host);
+        node.keepalived = startGuideKeepalived(host, this.#folder, this.#tuning, host === this.hosts[0]);
       }
     }
   }
@@ -111,20 +107,6 @@ export class Keepalived implements Contender {
     const node = this.#nodes.get(host);
     if (node === undefined) throw new Error(`${host.name} is not in the cluster`);
     return node;
-  }
-
-  #startHaproxy(host: Host): LabProcess {
-    const file = join(this.#folder, `${host.name}.haproxy.cfg`);
-    writeFileSync(file, guideHaproxyConfig(this.hosts, PROXY_PORT));
-    return host.spawn({ command: ['haproxy', '-db', '-f', file] });
-  }
-
-  #startKeepalived(host: Host): KeepalivedProcess {
-    const script = join(this.#folder, `${host.name}.check.sh`);
-    writeFileSync(script, guideCheckScript(PROXY_PORT));
-    chmodSync(script, 0o755);
-    const isFirst = host === this.hosts[0];
-    return new KeepalivedProcess(host, this.#folder, guideKeepalivedConfig(this.#tuning, script, isFirst));
   }
 }
 
