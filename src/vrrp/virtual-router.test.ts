@@ -335,6 +335,14 @@ describe('a stalled Active', () => {
     assert.deepEqual(types(stage.give({ type: 'addressClaimed' })), []);
   });
 
+  test('another hardware address: an Active announces the addresses anew at once, and sends nothing else', () => {
+    const stage = Stage.active();
+    stage.advance(5000);
+    assert.deepEqual(types(stage.give({ type: 'linkAddressChanged' })), []);
+    assert.deepEqual(types(stage.give({ type: 'tick' })), ['announce']);
+    assert.equal(stage.router.stateName, 'Active');
+  });
+
   test('a short delay is not a stall', () => {
     const stage = Stage.active();
     stage.nowMs += 300;
