@@ -25,36 +25,40 @@ let folder = '';
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kube-vrrp-import-'));
-  await writeFile(join(folder, 'keepalived.conf'), KEEPALIVED);
-  await writeFile(join(folder, 'haproxy.cfg'), HAPROXY);
+  await writeFile(inFolder('keepalived.conf'), KEEPALIVED);
+  await writeFile(inFolder('haproxy.cfg'), HAPROXY);
 });
 
 after(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** `import` with files of the folder. */
-const imported = (...args: readonly string[]): Promise<Outcome> =>
-  kubeVrrp(['import', ...args.map((word) => (word.includes('.c') ? join(folder, word) : word))]);
+const imported = (...args: readonly string[]): Promise<Outcome> => kubeVrrp(['import', ...args]);
+const inFolder = (name: string): string => join(folder, name);
 
 suite('kube-vrrp import', { concurrency: 3 }, () => {
   test('prints a configuration that manifest takes; what was left out goes to standard error', async () => {
     const { code, stdout, stderr } = await imported(
       '--keepalived',
-      'keepalived.conf',
+      inFolder('keepalived.conf'),
       '--haproxy',
-      'haproxy.cfg',
+      inFolder('haproxy.cfg'),
     );
     assert.equal(code, 0, stderr);
     assert.match(stderr, /^\S+keepalived\.conf line 3: priority is left out: .*\n$/);
-    await writeFile(join(folder, 'kube-vrrp.yaml'), stdout);
-    const manifest = await kubeVrrp(['manifest', '--config', join(folder, 'kube-vrrp.yaml')]);
+    await writeFile(inFolder('kube-vrrp.yaml'), stdout);
+    const manifest = await kubeVrrp(['manifest', '--config', inFolder('kube-vrrp.yaml')]);
     assert.equal(manifest.code, 0, manifest.stderr);
     assert.match(manifest.stdout, /10\.0\.0\.1,10\.0\.0\.2/);
   });
 
   test('what is missing is told with what was left out, and the exit code is 2', async () => {
-    const { code, stdout, stderr } = await imported('--keepalived', 'keepalived.conf', '--vrrp-vrid', '999');
+    const { code, stdout, stderr } = await imported(
+      '--keepalived',
+      inFolder('keepalived.conf'),
+      '--vrrp-vrid',
+      '999',
+    );
     assert.deepEqual([code, stdout], [2, '']);
     assert.match(stderr, /line 3: priority is left out/);
     assert.match(stderr, /^ {2}peers: missing; .*--peers/m);
@@ -64,7 +68,7 @@ suite('kube-vrrp import', { concurrency: 3 }, () => {
   test('without a file, or with one that is not there, it says which to give', async () => {
     const [none, wrong] = await Promise.all([
       imported(),
-      imported('--haproxy', 'nothing.cfg', '--vipp', '1'),
+      imported('--haproxy', inFolder('nothing.cfg'), '--vipp', '1'),
     ]);
     assert.deepEqual([none.code, wrong.code], [2, 2]);
     assert.match(none.stderr, /file: missing; give one or more of --kube-vip, --keepalived, --haproxy/);

@@ -1,8 +1,9 @@
 /** `kube-vrrp import`. */
+import type { ConfigFile } from '../config/file.ts';
 import { quoteValue, type ConfigProblem } from '../config/problem.ts';
 import { importedConfiguration } from '../import/configuration.ts';
 import { importHaproxy } from '../import/haproxy.ts';
-import type { Imported, SourceFile } from '../import/imported.ts';
+import type { Imported } from '../import/imported.ts';
 import { importKeepalived } from '../import/keepalived.ts';
 import { importKubeVip } from '../import/kube-vip.ts';
 import type { Invocation } from './arguments.ts';
@@ -10,7 +11,7 @@ import { readText, reportProblems } from './load-config.ts';
 import { print, printError } from './terminal.ts';
 
 /** By option; a later one beats an earlier one. */
-const IMPORTERS: readonly (readonly [option: string, importer: (file: SourceFile) => Imported])[] = [
+const IMPORTERS: readonly (readonly [option: string, importer: (file: ConfigFile) => Imported])[] = [
   ['kube-vip', importKubeVip],
   ['keepalived', importKeepalived],
   ['haproxy', importHaproxy],

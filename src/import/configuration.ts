@@ -56,11 +56,8 @@ function merge(sources: readonly Imported[], findings: Finding[]): Values {
 
 function noteOtherPeers(earlier: ImportedValue | undefined, later: ImportedValue, findings: Finding[]): void {
   if (earlier === undefined) return;
-  const [before, after] = [[earlier.value].flat().map(String), [later.value].flat().map(String)];
-  const onlyOne = [
-    ...before.filter((text) => !after.includes(text)),
-    ...after.filter((text) => !before.includes(text)),
-  ];
+  const [before, after] = [new Set(textsOf(earlier.value)), new Set(textsOf(later.value))];
+  const onlyOne = [...before, ...after].filter((text) => before.has(text) !== after.has(text));
   if (onlyOne.length === 0) return;
   const text = `${onlyOne.join(', ')} are in peers, but only one of the files has them: see that each is a control-plane node`;
   findings.push({ where: later.where, text });
@@ -68,13 +65,17 @@ function noteOtherPeers(earlier: ImportedValue | undefined, later: ImportedValue
 
 /** The nodes that any file names, in an order that is the same on every node, whose files name the others only. */
 function joinPeers(earlier: ImportedValue | undefined, value: PlainValue): readonly string[] {
-  const texts = [...new Set([earlier?.value ?? [], value].flat().map(String))];
-  return texts.toSorted((a, b) => {
+  const texts = new Set([...textsOf(earlier?.value ?? []), ...textsOf(value)]);
+  return [...texts].toSorted((a, b) => {
     const [first, second] = [parseIp(a), parseIp(b)];
     if (first === null || second === null) return Number(first === null) - Number(second === null);
     if (first.family !== second.family) return first.family === 'IPv4' ? -1 : 1;
     return compareIp(first, second);
   });
+}
+
+function textsOf(value: PlainValue): string[] {
+  return [value].flat().map(String);
 }
 
 const HEADING = [

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
+import { readBy } from '../testing/imported.ts';
 import { importHaproxy } from './haproxy.ts';
 
 /** As kubeadm's guide to highly available clusters has it. */
@@ -27,15 +28,7 @@ backend apiserverbackend
     # server cp-3 192.168.100.3:6443 check verify none
 `;
 
-type Read = { readonly values: Record<string, unknown>; readonly findings: readonly string[] };
-
-function read(text: string): Read {
-  const { values, findings } = importHaproxy({ name: 'h.cfg', text });
-  return {
-    values: Object.fromEntries([...values].map(([path, { value }]) => [path, value])),
-    findings: findings.map((finding) => `${finding.where}: ${finding.text}`),
-  };
-}
+const read = readBy(importHaproxy, 'h.cfg');
 
 const listen = (body: string): string => `listen api\nbind :36443\n${body}\n`;
 const SERVER = 'server a 10.0.0.1:6443 check';

@@ -1,6 +1,7 @@
 /** From an haproxy.cfg in front of API servers to the peers, the ports and the path of the checks. Pure. */
+import type { ConfigFile } from '../config/file.ts';
 import { formatHostPort, type IpAddress, parseIp } from '../ip/address.ts';
-import { type Imported, Importing, type SourceFile } from './imported.ts';
+import { type Imported, Importing } from './imported.ts';
 
 type Line = { readonly words: readonly string[]; readonly line: number };
 
@@ -37,7 +38,7 @@ const API_SERVER_PORT = 6443;
 const DEFAULT_PATH = '/healthz';
 
 /** Where several proxies may be the one for the API servers, or none, it says so and has no values. */
-export function importHaproxy(file: SourceFile): Imported {
+export function importHaproxy(file: ConfigFile): Imported {
   const importing = new Importing(file.name);
   const proxies = findProxies(readSections(file.text));
   const likely = proxies.filter((proxy) => serversOf(proxy).some(({ port }) => port === API_SERVER_PORT));
@@ -51,7 +52,8 @@ export function importHaproxy(file: SourceFile): Imported {
   } else {
     importPort(importing, proxy);
     importServers(importing, serversOf(proxy));
-    importCheck(importing, proxy);
+    importCheckPath(importing, proxy);
+    noteServers(importing, proxy);
     noteFront(importing, proxy);
     for (const { name, line } of proxies) {
       if (line !== proxy.line) importing.find(`${name} is left out, and is gone when haproxy is`, line);
@@ -132,18 +134,20 @@ function importPort(importing: Importing, proxy: Proxy): void {
   if (Number.isNaN(port)) {
     importing.find(`bind ${bindText} has no port that is a number: give it by --proxy-port`, line);
   } else if (port === serversOf(proxy)[0]?.port) {
-    const text = `port ${port} is left out: kube-vrrp listens on all addresses of a node, where the API server has this port; so the port of the endpoint changes, to proxy.port (36443 unless given)`;
-    importing.find(text, line);
+    const why =
+      'kube-vrrp listens on all addresses of a node, where the API server has this port; so the port of the endpoint changes, to proxy.port (36443 unless given)';
+    importing.leaveOut(`port ${port}`, why, line);
   } else importing.set('proxy.port', port, line);
   if (parseIp(host) !== null && !/^(?:0\.0\.0\.0|::)$/.test(host)) {
-    importing.find(`${host} is left out: kube-vrrp listens on all addresses of the node`, line);
+    importing.leaveOut(host, 'kube-vrrp listens on all addresses of the node', line);
   }
   for (const other of others) {
     if (other.port === port) continue;
-    importing.find(`bind ${other.text} is left out: kube-vrrp listens on one port`, other.line);
+    importing.leaveOut(`bind ${other.text}`, 'kube-vrrp listens on one port', other.line);
   }
 }
 
+const UNWRAPPED = 'kube-vrrp passes on what clients send as it is';
 const RULES = /^(?:acl|tcp-request|http-request|use_backend|maxconn)$/;
 
 /** What the listening side does beyond listening. */
@@ -153,11 +157,12 @@ function noteFront(importing: Importing, { front }: Proxy): void {
     if (keyword === 'bind') {
       for (const option of ['accept-proxy', 'ssl']) {
         if (!words.includes(option)) continue;
-        importing.find(`${option} is left out: kube-vrrp passes on what clients send as it is`, line);
+        importing.leaveOut(option, UNWRAPPED, line);
       }
     } else if (RULES.test(keyword)) {
-      const text = `${keyword} is left out: see proxy.allowedSources, proxy.maxConnections and proxy.acceptRate for what kube-vrrp can limit`;
-      importing.find(text, line);
+      const why =
+        'see proxy.allowedSources, proxy.maxConnections and proxy.acceptRate for what kube-vrrp can limit';
+      importing.leaveOut(keyword, why, line);
     }
   }
 }
@@ -166,11 +171,10 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
   const addresses: string[] = [];
   for (const { address, host, line } of servers) {
     if (address !== null) addresses.push(address.text);
-    else
-      importing.find(
-        `server ${host} is left out: kube-vrrp asks no name server, so give the addresses by --peers`,
-        line,
-      );
+    else {
+      const why = 'kube-vrrp asks no name server, so give the addresses by --peers';
+      importing.leaveOut(`server ${host}`, why, line);
+    }
   }
   const [first] = servers;
   if (first === undefined) return;
@@ -191,33 +195,38 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
 }
 
 /** The path is what decides who is healthy; how often is kube-vrrp's own, which notices sooner. */
-function importCheck(importing: Importing, { lines }: Proxy): void {
+function importCheckPath(importing: Importing, { lines }: Proxy): void {
   const paths = lines.flatMap(({ words, line }) => {
     const path = checkPath(words);
     return path === null ? [] : [{ path, line }];
   });
   const last = paths.at(-1);
   if (last !== undefined && last.path !== DEFAULT_PATH) importing.set('health.path', last.path, last.line);
-  const pace = lines.find(({ words }) => isServerLine(words) && words.some((word) => PACE.has(word)));
-  if (pace !== undefined) {
+}
+
+const PACE = new Set(['inter', 'rise', 'fall']);
+const WRAPPING = new Set(['ssl', 'send-proxy', 'send-proxy-v2']);
+
+/** What is said of servers beside their addresses; of what many of them say, the first line stands for all. */
+function noteServers(importing: Importing, { lines }: Proxy): void {
+  const firstWith = (options: ReadonlySet<string>): number | undefined =>
+    lines.find(({ words }) => isServerLine(words) && words.some((word) => options.has(word)))?.line;
+  const paceLine = firstWith(PACE);
+  if (paceLine !== undefined) {
     const text =
       "inter, rise and fall are left out: kube-vrrp's own are 1s, 2 and 3 (health.interval, health.rise, health.fall)";
-    importing.find(text, pace.line);
+    importing.find(text, paceLine);
   }
   for (const { words, line } of lines) {
     const mark = ['disabled', 'backup'].find((word) => words.includes(word));
     if (words[0] !== 'server' || mark === undefined) continue;
     importing.find(`server ${words[1] ?? ''} is ${mark} here, and is one of the peers all the same`, line);
   }
-  const wrapped = lines.find(({ words }) => isServerLine(words) && words.some((word) => WRAPPING.has(word)));
-  if (wrapped !== undefined) {
-    const text = 'ssl and send-proxy are left out: kube-vrrp passes on what clients send as it is';
-    importing.find(text, wrapped.line);
+  const wrappedLine = firstWith(WRAPPING);
+  if (wrappedLine !== undefined) {
+    importing.find(`ssl and send-proxy are left out: ${UNWRAPPED}`, wrappedLine);
   }
 }
-
-const PACE = new Set(['inter', 'rise', 'fall']);
-const WRAPPING = new Set(['ssl', 'send-proxy', 'send-proxy-v2']);
 
 function isServerLine([keyword]: readonly string[]): boolean {
   return keyword === 'server' || keyword === 'default-server';

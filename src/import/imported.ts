@@ -1,8 +1,5 @@
 /** What the configuration of another program says in kube-vrrp's terms, and what of it has no place there. Pure. */
 
-/** The text of a file, and what messages call it. */
-export type SourceFile = { readonly name: string; readonly text: string };
-
 /** A value as a configuration file has it. */
 export type PlainValue = string | number | readonly string[];
 
@@ -44,6 +41,11 @@ export class Importing {
   /** One sentence without a full stop; `line` null speaks of the whole file. */
   find(text: string, line: number | null): void {
     this.findings.push({ where: line === null ? this.#fileName : this.where(line), text });
+  }
+
+  /** `what` of the file has no place here. */
+  leaveOut(what: string, why: string, line: number | null): void {
+    this.find(`${what} is left out: ${why}`, line);
   }
 
   where(line: number): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
+import { readBy } from '../testing/imported.ts';
 import { importKeepalived } from './keepalived.ts';
 
 /** As kubeadm's guide to highly available clusters has it. */
@@ -33,15 +34,7 @@ vrrp_instance VI_1 {
 }
 `;
 
-type Read = { readonly values: Record<string, unknown>; readonly findings: readonly string[] };
-
-function read(text: string): Read {
-  const { values, findings } = importKeepalived({ name: 'k.conf', text });
-  return {
-    values: Object.fromEntries([...values].map(([path, { value }]) => [path, value])),
-    findings: findings.map((finding) => `${finding.where}: ${finding.text}`),
-  };
-}
+const read = readBy(importKeepalived, 'k.conf');
 
 const instance = (body: string, name = 'V'): string => `vrrp_instance ${name} {\n${body}\n}\n`;
 const one = (body: string): string =>

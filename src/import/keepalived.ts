@@ -1,7 +1,8 @@
 /** From a keepalived.conf(5), as kubeadm's guide has it or by one's own taste, to a configuration. Pure. */
 import { formatDuration } from '../config/duration.ts';
-import { isLinkLocal, type IpAddress, parseIp } from '../ip/address.ts';
-import { type Imported, Importing, type SourceFile } from './imported.ts';
+import type { ConfigFile } from '../config/file.ts';
+import { type Family, isLinkLocal, type IpAddress, parseIp } from '../ip/address.ts';
+import { type Imported, Importing } from './imported.ts';
 import { readStatements, type Statement } from './keepalived-syntax.ts';
 
 /** keepalived's own defaults. */
@@ -35,29 +36,26 @@ const SILENT = new Set([
   'virtual_router_id',
 ]);
 
-/** What is said of the others. */
+/** Why others are left out. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   priority:
-    'priority is left out: by vrrp.priority: auto each node has one of its own, from its place in peers, so that one file fits all',
-  nopreempt:
-    'nopreempt is left out: by vrrp.preempt: unhealthy the VIP stays where it is unless its holder has no API server left',
-  preempt_delay:
-    'preempt_delay is left out: the VIP does not move back by itself; vrrp.preemptDelay is for vrrp.preempt: always',
-  track_script: 'track_script is left out: kube-vrrp checks the API servers itself (health)',
-  track_interface:
-    'track_interface is left out: kube-vrrp follows the interface that the VIP is on, and no other',
-  track_process: 'track_process is left out: kube-vrrp checks the API servers itself (health)',
-  track_file: 'track_file is left out: kube-vrrp drain hands the VIP over by hand',
-  use_vmac: "use_vmac is left out: kube-vrrp announces the interface's own MAC address",
+    'by vrrp.priority: auto each node has one of its own, from its place in peers, so that one file fits all',
+  nopreempt: 'by vrrp.preempt: unhealthy the VIP stays where it is unless its holder has no API server left',
+  preempt_delay: 'the VIP does not move back by itself; vrrp.preemptDelay is for vrrp.preempt: always',
+  track_script: 'kube-vrrp checks the API servers itself (health)',
+  track_interface: 'kube-vrrp follows the interface that the VIP is on, and no other',
+  track_process: 'kube-vrrp checks the API servers itself (health)',
+  track_file: 'kube-vrrp drain hands the VIP over by hand',
+  use_vmac: "kube-vrrp announces the interface's own MAC address",
   virtual_ipaddress_excluded:
-    'virtual_ipaddress_excluded is left out: kube-vrrp has one IPv4 and one IPv6 VIP, each elected by itself; give both by --vip',
-  virtual_routes: 'virtual_routes is left out: kube-vrrp sets no routes',
-  virtual_rules: 'virtual_rules is left out: kube-vrrp sets no rules',
-  strict_mode: 'strict_mode is left out: kube-vrrp always refuses what the RFC has a router discard',
+    'kube-vrrp has one IPv4 and one IPv6 VIP, each elected by itself; give both by --vip',
+  virtual_routes: 'kube-vrrp sets no routes',
+  virtual_rules: 'kube-vrrp sets no rules',
+  strict_mode: 'kube-vrrp always refuses what the RFC has a router discard',
 };
 
 /** Without a virtual router of its own, or with more than can be told apart, it says so and has no values. */
-export function importKeepalived(file: SourceFile): Imported {
+export function importKeepalived(file: ConfigFile): Imported {
   const importing = new Importing(file.name);
   const statements = readStatements(file.text);
   for (const statement of statements) noteForm(importing, statement);
@@ -88,9 +86,9 @@ function noteForm(importing: Importing, { keyword, words, line, block }: Stateme
   else if ([keyword, ...words].some((word) => word.startsWith('$'))) {
     importing.find('definitions ($) are not replaced, so what is said by one is not used', line);
   } else if (keyword === 'virtual_server' || keyword === 'virtual_server_group') {
-    importing.find(`${keyword} is left out: kube-vrrp's proxy takes the place of IPVS`, line);
+    importing.leaveOut(keyword, "kube-vrrp's proxy takes the place of IPVS", line);
   } else if (keyword === 'vrrp_sync_group') {
-    importing.find('vrrp_sync_group is left out: an IPv4 and an IPv6 VIP are elected each by itself', line);
+    importing.leaveOut(keyword, 'an IPv4 and an IPv6 VIP are elected each by itself', line);
   }
 }
 
@@ -98,8 +96,8 @@ function noteForm(importing: Importing, { keyword, words, line, block }: Stateme
 function noteGlobals(importing: Importing, globals: readonly Statement[]): void {
   for (const { keyword, line } of globals) {
     if (!keyword.startsWith('vrrp_mcast_group')) continue;
-    const text = `${keyword} is left out: kube-vrrp speaks to the group of the RFC, which keepalived nodes have to use first`;
-    importing.find(text, line);
+    const why = 'kube-vrrp speaks to the group of the RFC, which keepalived nodes have to use first';
+    importing.leaveOut(keyword, why, line);
   }
 }
 
@@ -107,7 +105,7 @@ function noteGlobals(importing: Importing, globals: readonly Statement[]): void 
 function isPair(instances: readonly Statement[]): boolean {
   const [a, b] = instances;
   if (a === undefined || b === undefined || instances.length > 2) return false;
-  const families = new Set(instances.map((instance) => addressesOf(instance)[0]?.address.family));
+  const families = new Set(instances.map(familyOf));
   const same = ['virtual_router_id', 'interface', 'advert_int'].every(
     (keyword) => find(a, keyword)?.words[0] === find(b, keyword)?.words[0],
   );
@@ -133,16 +131,25 @@ type Address = {
   readonly line: number;
 };
 
-function addressesOf(instance: Statement): Address[] {
+/** What virtual_ipaddress lists. Over IPv6 a link-local address may stand first, as RFC 9568 wants it. */
+function listedAddresses(instance: Statement): Address[] {
   const entries = find(instance, 'virtual_ipaddress')?.block ?? [];
   const link = find(instance, 'interface')?.words[0];
   return entries.flatMap(({ keyword, words, line }) => {
     const address = parseIp(keyword.replace(/\/\d+$/, ''));
     const named = words.includes('dev') ? (words[words.indexOf('dev') + 1] ?? null) : null;
     const device = named === link ? null : named;
-    // Over IPv6 a link-local address may stand first, as RFC 9568 wants it; kube-vrrp has none.
-    return address === null || isLinkLocal(address) ? [] : [{ address, device, line }];
+    return address === null ? [] : [{ address, device, line }];
   });
+}
+
+/** Without link-local ones, of which kube-vrrp has none. */
+function addressesOf(instance: Statement): Address[] {
+  return listedAddresses(instance).filter(({ address }) => !isLinkLocal(address));
+}
+
+function familyOf(instance: Statement): Family | undefined {
+  return addressesOf(instance)[0]?.address.family;
 }
 
 function importInstances(
@@ -158,7 +165,7 @@ function importInstances(
   }
   const peers = new Map<string, number>();
   for (const instance of instances) {
-    importWords(importing, instance);
+    importVridAndInterface(importing, instance);
     importElection(
       importing,
       instance,
@@ -172,34 +179,33 @@ function importInstances(
   if (firstLine !== undefined) importing.set('peers', [...peers.keys()], firstLine);
 }
 
-/** One of each IP version: more have no place, and are said. */
+const OTHER_LIST = 'keepalived before 2.3.3 does not hear who has another list than its own';
+
+/** The first one of an instance: more have no place, and are said. */
 function importAddresses(importing: Importing, instance: Statement): Address[] {
-  const [first, ...others] = addressesOf(instance);
-  for (const { keyword, line } of find(instance, 'virtual_ipaddress')?.block ?? []) {
-    const address = parseIp(keyword.replace(/\/\d+$/, ''));
-    if (address === null || !isLinkLocal(address)) continue;
-    const text = `${address.text} is left out: kube-vrrp has no link-local address, and keepalived before 2.3.3 does not hear who has another list than its own, so take it out there first`;
-    importing.find(text, line);
+  for (const { address, line } of listedAddresses(instance)) {
+    if (!isLinkLocal(address)) continue;
+    const why = `kube-vrrp has no link-local address, and ${OTHER_LIST}, so take it out there first`;
+    importing.leaveOut(address.text, why, line);
   }
+  const [first, ...others] = addressesOf(instance);
   if (first === undefined) {
-    importing.find(
-      'virtual_ipaddress has no address that is one, so the VIP has to be given by --vip',
-      instance.line,
-    );
+    const text = 'virtual_ipaddress has no address that is one, so the VIP has to be given by --vip';
+    importing.find(text, instance.line);
     return [];
   }
   if (first.device !== null) {
-    const text = `dev ${first.device} is left out: kube-vrrp has the VIP on the interface that it speaks VRRP on`;
-    importing.find(text, first.line);
+    const why = 'kube-vrrp has the VIP on the interface that it speaks VRRP on';
+    importing.leaveOut(`dev ${first.device}`, why, first.line);
   }
   for (const { address, line } of others) {
-    const text = `${address.text} is left out: a virtual router has one address here, and keepalived before 2.3.3 does not hear who has another list than its own, so leave that one alone on all nodes first`;
-    importing.find(text, line);
+    const why = `a virtual router has one address here, and ${OTHER_LIST}, so leave that one alone on all nodes first`;
+    importing.leaveOut(address.text, why, line);
   }
   return [first];
 }
 
-function importWords(importing: Importing, instance: Statement): void {
+function importVridAndInterface(importing: Importing, instance: Statement): void {
   const vrid = find(instance, 'virtual_router_id');
   if (vrid !== undefined) importing.set('vrrp.vrid', numberIn(vrid), vrid.line);
   else
@@ -226,7 +232,7 @@ function importElection(
   // Of IPv6 there is version 3 alone.
   const ownVersion = said === undefined ? DEFAULT_VERSION : numberIn(said);
   const version = hasIpv6 ? 3 : ownVersion;
-  if (version !== ownVersion && addressesOf(instance)[0]?.address.family === 'IPv4') {
+  if (version !== ownVersion && familyOf(instance) === 'IPv4') {
     const text =
       'the IPv4 VIP gets version 3, as the IPv6 one needs it: give keepalived vrrp_version 3 first';
     importing.find(text, said?.line ?? instance.line);
@@ -237,10 +243,8 @@ function importElection(
   importInterval(importing, instance);
   const authentication = find(instance, 'authentication');
   const strict = find(instance, 'strict_mode') ?? globals.find(({ keyword }) => keyword === 'vrrp_strict');
-  if (authentication === undefined) return;
-  if (strict === undefined) importPassword(importing, authentication, version === 2);
-  else
-    importing.find('authentication is left out: in strict mode keepalived ignores it', authentication.line);
+  const mode = strict === undefined ? version : 'strict';
+  if (authentication !== undefined) importPassword(importing, authentication, mode);
 }
 
 function importInterval(importing: Importing, instance: Statement): void {
@@ -255,22 +259,19 @@ function importInterval(importing: Importing, instance: Statement): void {
   importing.set(path, text, statement.line);
 }
 
-function importPassword(importing: Importing, authentication: Statement, isVersion2: boolean): void {
+function importPassword(importing: Importing, authentication: Statement, mode: string | number): void {
+  const { line } = authentication;
   const type = find(authentication, 'auth_type')?.words[0];
   const password = find(authentication, 'auth_pass');
-  if (!isVersion2) {
-    const text = 'authentication is left out: version 3 has none, and keepalived ignores it there';
-    importing.find(text, authentication.line);
-  } else if (type === 'AH') {
-    const text =
-      'auth_type AH is left out: kube-vrrp knows PASS only, so give the keepalived nodes that first';
-    importing.find(text, authentication.line);
-  } else if (type !== 'PASS') {
-    const text = 'authentication is left out: it has no auth_type PASS, so keepalived uses none';
-    importing.find(text, authentication.line);
-  } else if (password !== undefined) {
-    const text = (password.words[0] ?? '').slice(0, PASSWORD_CHARACTERS);
-    importing.set('vrrp.authPass', text, password.line);
+  const leaveOut = (why: string): void => importing.leaveOut('authentication', why, line);
+  if (mode === 'strict') leaveOut('in strict mode keepalived ignores it');
+  else if (mode !== 2) leaveOut('version 3 has none, and keepalived ignores it there');
+  else if (type === 'AH') {
+    const why = 'kube-vrrp knows PASS only, so give the keepalived nodes that first';
+    importing.leaveOut('auth_type AH', why, line);
+  } else if (type !== 'PASS') leaveOut('it has no auth_type PASS, so keepalived uses none');
+  else if (password !== undefined) {
+    importing.set('vrrp.authPass', (password.words[0] ?? '').slice(0, PASSWORD_CHARACTERS), password.line);
   }
 }
 
@@ -280,7 +281,7 @@ function importUnicast(importing: Importing, instance: Statement): Map<string, n
   if (list === undefined) return new Map();
   importing.set('vrrp.transport', 'unicast', list.line);
   const hopLimit = find(instance, 'unicast_ttl');
-  const isIpv6 = addressesOf(instance)[0]?.address.family === 'IPv6';
+  const isIpv6 = familyOf(instance) === 'IPv6';
   if (hopLimit === undefined ? isIpv6 : hopLimit.words[0] !== '255') {
     const text =
       'keepalived sends with another hop limit than 255, which RFC 9568 has everybody drop: set unicast_ttl 255 on all nodes first';
@@ -299,12 +300,11 @@ function importUnicast(importing: Importing, instance: Statement): Map<string, n
 
 function noteKeyword(importing: Importing, keyword: string, line: number): void {
   if (SILENT.has(keyword) || /^(?:[@~$]|include)/.test(keyword)) return;
-  const text = LEFT_OUT[keyword];
-  if (text !== undefined) importing.find(text, line);
-  else if (keyword.startsWith('notify')) {
-    importing.find(
-      `${keyword} is left out: kube-vrrp starts no programs; each move is a line of its log, and in /metrics`,
-      line,
-    );
-  } else importing.find(`${keyword} is left out: kube-vrrp has nothing that corresponds to it`, line);
+  importing.leaveOut(keyword, LEFT_OUT[keyword] ?? whyUnknown(keyword), line);
+}
+
+function whyUnknown(keyword: string): string {
+  return keyword.startsWith('notify')
+    ? 'kube-vrrp starts no programs; each move is a line of its log, and in /metrics'
+    : 'kube-vrrp has nothing that corresponds to it';
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
+import { readBy } from '../testing/imported.ts';
 import { importKubeVip } from './kube-vip.ts';
 
 const env = (variables: Record<string, string>): string =>
@@ -24,15 +25,7 @@ ${env(variables)}
   hostNetwork: true
 `;
 
-type Read = { readonly values: Record<string, unknown>; readonly findings: readonly string[] };
-
-function read(text: string): Read {
-  const { values, findings } = importKubeVip({ name: 'v.yaml', text });
-  return {
-    values: Object.fromEntries([...values].map(([path, { value }]) => [path, value])),
-    findings: findings.map((finding) => `${finding.where}: ${finding.text}`),
-  };
-}
+const read = readBy(importKubeVip, 'v.yaml');
 
 suite('from kube-vip', () => {
   test('the VIP and the interface; the port of the endpoint is another one from now on', () => {

@@ -1,8 +1,9 @@
 /** From the manifest of a kube-vip pod to the VIP and its interface. Pure. */
-import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
+import { isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLMap } from 'yaml';
 
+import type { ConfigFile } from '../config/file.ts';
 import { parseIp } from '../ip/address.ts';
-import { type Imported, Importing, type SourceFile } from './imported.ts';
+import { type Imported, Importing } from './imported.ts';
 
 /** A static pod has its containers at the top, a DaemonSet in its template. */
 const CONTAINERS = [
@@ -12,7 +13,7 @@ const CONTAINERS = [
 const API_SERVER_PORT = 6443;
 
 /** Without a container that has the variables of kube-vip, it says so and has no values. */
-export function importKubeVip(file: SourceFile): Imported {
+export function importKubeVip(file: ConfigFile): Imported {
   const importing = new Importing(file.name);
   const variables = readVariables(importing, file.text);
   if (variables === null) return importing;
@@ -20,10 +21,8 @@ export function importKubeVip(file: SourceFile): Imported {
   if (address === undefined) importing.find('has no variable address, so nothing of it is used', null);
   else if (parseIp(address.text) !== null) importing.set('vip', address.text, address.line);
   else {
-    importing.find(
-      `address ${address.text} is left out: kube-vrrp asks no name server, so give the VIP by --vip`,
-      address.line,
-    );
+    const why = 'kube-vrrp asks no name server, so give the VIP by --vip';
+    importing.leaveOut(`address ${address.text}`, why, address.line);
   }
   const link = variables.get('vip_interface');
   if (link !== undefined && link.text !== '') importing.set('interface', link.text, link.line);
@@ -34,40 +33,34 @@ export function importKubeVip(file: SourceFile): Imported {
 
 type Variable = { readonly text: string; readonly line: number };
 
-/** The environment of the first container that has one; null when the text is no YAML. */
+/** The environment of all containers together; null when the text is no YAML. */
 function readVariables(importing: Importing, text: string): ReadonlyMap<string, Variable> | null {
   const variables = new Map<string, Variable>();
-  for (const document of parseAllDocuments(text, { prettyErrors: false })) {
+  const lineCounter = new LineCounter();
+  const lineAt = (offset: number): number => lineCounter.linePos(offset).line;
+  for (const document of parseAllDocuments(text, { prettyErrors: false, lineCounter })) {
     const [error] = document.errors;
     if (error !== undefined) {
-      importing.find(`is no YAML, so nothing of it is used: ${error.message}`, lineAt(text, error.pos[0]));
+      importing.find(`is no YAML, so nothing of it is used: ${error.message}`, lineAt(error.pos[0]));
       return null;
     }
-    for (const path of CONTAINERS) {
-      for (const [name, value] of environment(document.getIn(path))) variables.set(name, value);
+    for (const item of CONTAINERS.flatMap((path) => environment(document.getIn(path)))) {
+      const value = item.get('value', true);
+      if (!isScalar(value)) continue;
+      const variable = { text: String(value.value), line: lineAt(value.range?.[0] ?? 0) };
+      variables.set(String(item.get('name')), variable);
     }
   }
   return variables;
-
-  function* environment(containers: unknown): Generator<[string, Variable]> {
-    if (!isSeq(containers)) return;
-    for (const container of containers.items) {
-      const list = isMap(container) ? container.get('env') : null;
-      for (const item of isSeq(list) ? list.items : []) {
-        if (!isMap(item)) continue;
-        const value = item.get('value', true);
-        if (!isScalar(value)) continue;
-        yield [
-          String(item.get('name')),
-          { text: String(value.value), line: lineAt(text, value.range?.[0] ?? 0) },
-        ];
-      }
-    }
-  }
 }
 
-function lineAt(text: string, offset: number): number {
-  return text.slice(0, offset).split('\n').length;
+/** The entries of the containers' `env` lists. */
+function environment(containers: unknown): YAMLMap[] {
+  return itemsOf(containers).flatMap((container) => itemsOf(container.get('env')));
+}
+
+function itemsOf(list: unknown): YAMLMap[] {
+  return isSeq(list) ? list.items.filter((item) => isMap(item)) : [];
 }
 
 function importPorts(importing: Importing, variables: ReadonlyMap<string, Variable>): void {
@@ -80,9 +73,9 @@ function importPorts(importing: Importing, variables: ReadonlyMap<string, Variab
 }
 
 function noteFeatures(importing: Importing, variables: ReadonlyMap<string, Variable>): void {
-  const isOn = (name: string): boolean => variables.get(name)?.text === 'true';
-  const note = (name: string, text: string): void => {
-    if (isOn(name)) importing.find(`${name} is left out: ${text}`, variables.get(name)?.line ?? null);
+  const note = (name: string, why: string): void => {
+    const variable = variables.get(name);
+    if (variable?.text === 'true') importing.leaveOut(name, why, variable.line);
   };
   note(
     'svc_enable',
