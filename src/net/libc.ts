@@ -5,6 +5,9 @@ import koffi from 'koffi';
 
 import { NetError } from './net-error.ts';
 
+/** asm-generic/errno.h: the same on x86-64 and arm64. */
+const EAGAIN = 11;
+
 /** The symbols of the process itself, so whichever C library Node was linked with. */
 const symbols = koffi.load(null);
 
@@ -76,6 +79,11 @@ export const libc = {
 export function lastError(what: string): NetError {
   const number = koffi.errno();
   return new NetError(errnoCode(number), `${what}: ${libc.strerror(number)}`);
+}
+
+/** Whether the call just made found nothing to read. Makes no error object, which a thread that polls would drown in. */
+export function nothingWaits(): boolean {
+  return koffi.errno() === EAGAIN;
 }
 
 /** 'EPERM' for 1, and so on. */

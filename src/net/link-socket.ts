@@ -1,5 +1,5 @@
 /** An AF_PACKET socket on one link: whole Ethernet frames in and out, without ever blocking (packet(7)). */
-import { lastError, libc } from './libc.ts';
+import { lastError, libc, nothingWaits } from './libc.ts';
 import { NetError } from './net-error.ts';
 import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
 
@@ -58,9 +58,8 @@ export class LinkSocket {
     this.#assertOpen();
     const bytes = libc.recv(this.#fd, into, into.length, 0);
     if (bytes !== -1) return bytes;
-    const error = lastError(`cannot receive a frame on link ${this.#linkIndex}`);
-    if (error.code === 'EAGAIN') return null;
-    throw error;
+    if (nothingWaits()) return null;
+    throw lastError(`cannot receive a frame on link ${this.#linkIndex}`);
   }
 
   close(): void {

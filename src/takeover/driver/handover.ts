@@ -47,7 +47,10 @@ type Shelter = {
   readonly holderMac: Uint8Array;
   readonly link: LinkFacts;
   readonly taps: readonly Tap[];
-  readonly timer: NodeJS.Timeout;
+  /** Ends a shelter of a node that does not become Active. */
+  readonly expiry: NodeJS.Timeout;
+  /** Of a node that has become Active: nobody sends segments to another one, and reading costs time. */
+  turns: NodeJS.Timeout | null;
   untilMs: number;
 };
 
@@ -118,7 +121,9 @@ export class Handover {
       return;
     }
     this.whenOver.push(onOver);
+    clearTimeout(this.shelter.expiry);
     this.shelter.untilMs = monotonicMs() + SHELTER_MS;
+    this.shelter.turns ??= setInterval(() => this.turn(), TURN_MS);
   }
 
   /** To be called before the service's listeners close. */
@@ -155,7 +160,8 @@ export class Handover {
       shelter.holder.text === peer.text &&
       Buffer.compare(shelter.holderMac, mac) === 0
     ) {
-      shelter.untilMs = Math.max(shelter.untilMs, monotonicMs() + EXPECTED_MS);
+      if (shelter.turns === null) shelter.expiry.refresh();
+      else shelter.untilMs = Math.max(shelter.untilMs, monotonicMs() + EXPECTED_MS);
       send(ready, peer);
       return;
     }
@@ -172,14 +178,14 @@ export class Handover {
       log('warn', text, { event: 'handover_failed' });
       return;
     }
-    const timer = setInterval(() => this.turn(), TURN_MS);
     this.shelter = {
       holder: peer,
       holderMac: mac,
       link,
       taps,
-      timer,
-      untilMs: monotonicMs() + EXPECTED_MS,
+      expiry: setTimeout(() => this.end(), EXPECTED_MS),
+      turns: null,
+      untilMs: Number.POSITIVE_INFINITY,
     };
     send(ready, peer);
   }
@@ -214,7 +220,8 @@ export class Handover {
     const { shelter } = this;
     if (shelter === null) return;
     this.shelter = null;
-    clearInterval(shelter.timer);
+    clearTimeout(shelter.expiry);
+    if (shelter.turns !== null) clearInterval(shelter.turns);
     this.strayListener?.speak();
     const handedOn = shelter.taps.reduce((sum, { strays }) => sum + strays.handedOn, 0);
     for (const { socket } of shelter.taps) socket.close();
