@@ -30,8 +30,12 @@ const POLL_MS = 10;
 /** Each loss is looked at for this long at least, and then until requests are answered steadily. */
 const WINDOW_MS = 5000;
 const STEADY_DEADLINE_MS = 90_000;
-/** After a restart, before the next round. */
-const START_MS = 10_000;
+/**
+ * Of processes that a round starts: on two cores, what they do in their first seconds takes from what is measured.
+ * V8 collects a daemon's heaps until 9 s after its start, and optimizes the client until some 6 s after its own.
+ */
+const DAEMON_START_MS = 5000;
+const CLIENT_START_MS = 6000;
 /** Drawn, where they were measured. */
 const DRAWN = ['link cut', 'daemon kill -9', 'daemon SIGTERM'];
 
@@ -42,8 +46,9 @@ async function measure(contender: Contender, holder: Host, { name, act }: Scenar
   });
   const readers = new Readers(lab.client, { host: VIP_IPV4, port, count: READERS });
   try {
-    await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
     await readers.allConnected();
+    await delay(CLIENT_START_MS);
+    await client.steady(monotonicMs(), STEADY_DEADLINE_MS);
     if (!lab.holders(VIP_IPV4).includes(holder)) {
       throw new Error(
         `${name}: ${holder.name} of ${contender.name} has lost the VIP before anything was done to it`,
@@ -156,14 +161,11 @@ function countOf(rounds: readonly Round[], { name }: Scenario, contender: string
   return rounds.filter((known) => known.scenario === name && known.contender === contender).length;
 }
 
-/**
- * Everything is well again; the host that has the VIP. A process that was started for this round has its start behind
- * it: on two cores, what one node does then (V8 collects its heaps 8 s after a start) takes from what is measured.
- */
+/** Everything is well again; the host that has the VIP. */
 async function prepare(contender: Contender): Promise<Host> {
   await contender.repair();
   await contender.settled();
-  await delay(START_MS);
+  await delay(DAEMON_START_MS);
   return contender.settled();
 }
 
