@@ -18,6 +18,7 @@ export class KubectlWatch {
   #process: LabProcess | null = null;
   #isStopped = false;
   #restarts = 0;
+  #begunAtMs = 0;
 
   private constructor(kubectl: Kubectl) {
     this.#kubectl = kubectl;
@@ -52,7 +53,10 @@ export class KubectlWatch {
     await eventually(() => this.#heard.has(value), {
       what: 'kubectl get --watch to tell of a change',
       deadlineMs: HEARD_MS,
-      otherwise: () => this.#process?.stderr ?? '',
+      otherwise: () => {
+        const agoMs = monotonicMs() - this.#begunAtMs;
+        return `begun anew ${this.#restarts} times, the last time ${agoMs.toFixed(0)} ms ago\n${this.#process?.stderr ?? ''}`;
+      },
     });
     this.#heard.clear();
     return monotonicMs() - changedAtMs;
@@ -71,6 +75,7 @@ export class KubectlWatch {
         onLine: (line) => this.#heard.add(line),
       });
       this.#process = process;
+      this.#begunAtMs = monotonicMs();
       await process.exited;
       this.#restarts += 1;
       await delay(RESTART_MS);
