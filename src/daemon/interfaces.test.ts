@@ -52,8 +52,12 @@ test("IPv4 sends from this node's own address, else from the first that no peer 
 
 test('IPv6 sends from the link-local address, once duplicate address detection is done', () => {
   assert.equal(reason(tableOf(eth0, on('fd00::1', 64), on('fe80::1', 64)), 'IPv6'), 'from fe80::1');
-  assert.equal(
+  assert.match(
     reason(tableOf(eth0, on('fe80::1', 64, true)), 'IPv6'),
+    /^eth0 cannot send from fe80::1 until duplicate address detection has passed it; "dadfailed"/u,
+  );
+  assert.equal(
+    reason(tableOf(eth0, on('fd00::100', 128, true)), 'IPv6'),
     'eth0 has no IPv6 address to send VRRP from',
   );
 });

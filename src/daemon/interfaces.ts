@@ -94,13 +94,18 @@ export function findRouterLink(
   const link = table.linkByName(name);
   if (link === null) return { usable: false, reason: `there is no interface ${name}` };
   if (!link.up) return { usable: false, reason: `${name} is down or has no carrier` };
-  // The kernel does not send from an address whose duplicate detection is under way.
-  const settled = table
+  const own = table
     .addressesOf(link.index)
-    .filter(({ address, tentative }) => !tentative && config.vips.every((vip) => vip.text !== address.text));
+    .filter(({ address }) => config.vips.every((vip) => vip.text !== address.text));
+  const settled = own.filter(({ tentative }) => !tentative);
   const source = findSource(family, config, settled);
-  if (source === null) return { usable: false, reason: `${name} has no ${family} address to send VRRP from` };
-  return { usable: true, link: { index: link.index, name, mac: link.mac, source } };
+  if (source !== null) return { usable: true, link: { index: link.index, name, mac: link.mac, source } };
+  const unsettled = findSource(family, config, own);
+  const reason =
+    unsettled === null
+      ? `${name} has no ${family} address to send VRRP from`
+      : `${name} cannot send from ${unsettled.text} until duplicate address detection has passed it; "dadfailed" in "ip address show ${name}" means that another host had it too: then take it away and add it again, or set the link down and up`;
+  return { usable: false, reason };
 }
 
 function keyOf({ linkIndex, address, prefixLength }: InterfaceAddress): string {
