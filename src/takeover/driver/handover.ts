@@ -8,7 +8,6 @@
 import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../net/clock.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../net/frames.ts';
 import { type LinkFacts, readLinkFacts } from '../../net/link-facts.ts';
 import { LinkSocket } from '../../net/link-socket.ts';
@@ -47,11 +46,9 @@ type Shelter = {
   readonly holderMac: Uint8Array;
   readonly link: LinkFacts;
   readonly taps: readonly Tap[];
-  /** Ends a shelter of a node that does not become Active. */
-  readonly expiry: NodeJS.Timeout;
+  deadline: NodeJS.Timeout;
   /** Of a node that has become Active: nobody sends segments to another one, and reading costs time. */
   turns: NodeJS.Timeout | null;
-  untilMs: number;
 };
 
 export class Handover {
@@ -121,8 +118,7 @@ export class Handover {
       return;
     }
     this.whenOver.push(onOver);
-    clearTimeout(this.shelter.expiry);
-    this.shelter.untilMs = monotonicMs() + SHELTER_MS;
+    this.endIn(this.shelter, SHELTER_MS);
     this.shelter.turns ??= setInterval(() => this.turn(), TURN_MS);
   }
 
@@ -160,8 +156,7 @@ export class Handover {
       shelter.holder.text === peer.text &&
       Buffer.compare(shelter.holderMac, mac) === 0
     ) {
-      if (shelter.turns === null) shelter.expiry.refresh();
-      else shelter.untilMs = Math.max(shelter.untilMs, monotonicMs() + EXPECTED_MS);
+      this.endIn(shelter, EXPECTED_MS);
       send(ready, peer);
       return;
     }
@@ -183,9 +178,8 @@ export class Handover {
       holderMac: mac,
       link,
       taps,
-      expiry: setTimeout(() => this.end(), EXPECTED_MS),
+      deadline: setTimeout(() => this.end(), EXPECTED_MS),
       turns: null,
-      untilMs: Number.POSITIVE_INFINITY,
     };
     send(ready, peer);
   }
@@ -200,9 +194,7 @@ export class Handover {
         event: 'handover_failed',
       });
       this.end();
-      return;
     }
-    if (monotonicMs() >= shelter.untilMs) this.end();
   }
 
   private handOn({ holderMac, link }: Shelter, { service, socket, strays }: Tap): void {
@@ -216,11 +208,16 @@ export class Handover {
     }
   }
 
+  private endIn(shelter: Shelter, ms: number): void {
+    clearTimeout(shelter.deadline);
+    shelter.deadline = setTimeout(() => this.end(), ms);
+  }
+
   private end(): void {
     const { shelter } = this;
     if (shelter === null) return;
     this.shelter = null;
-    clearTimeout(shelter.expiry);
+    clearTimeout(shelter.deadline);
     if (shelter.turns !== null) clearInterval(shelter.turns);
     this.strayListener?.speak();
     const handedOn = shelter.taps.reduce((sum, { strays }) => sum + strays.handedOn, 0);
