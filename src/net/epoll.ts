@@ -1,5 +1,6 @@
 /** epoll(7): which of many descriptors are ready. One thread's own. */
-import { calls, EINTR, errno, FixedMemory } from './tcp-calls.ts';
+import { EINTR, errno } from './errno.ts';
+import { calls, FixedMemory } from './tcp-calls.ts';
 import { lastError } from './libc.ts';
 
 export const EPOLLIN = 0x1;

@@ -3,10 +3,8 @@ import { getSystemErrorName } from 'node:util';
 
 import koffi from 'koffi';
 
+import { errno } from './errno.ts';
 import { NetError } from './net-error.ts';
-
-/** asm-generic/errno.h: the same on x86-64 and arm64. */
-const EAGAIN = 11;
 
 /** The symbols of the process itself, so whichever C library Node was linked with. */
 const symbols = koffi.load(null);
@@ -77,13 +75,8 @@ export const libc = {
 
 /** The error that the call just made left in errno; `what` is the sentence up to the reason. */
 export function lastError(what: string): NetError {
-  const number = koffi.errno();
+  const number = errno();
   return new NetError(errnoCode(number), `${what}: ${libc.strerror(number)}`);
-}
-
-/** Whether the call just made found nothing to read. Makes no error object, which a thread that polls would drown in. */
-export function nothingWaits(): boolean {
-  return koffi.errno() === EAGAIN;
 }
 
 /** 'EPERM' for 1, and so on. */

@@ -1,5 +1,6 @@
 /** An AF_PACKET socket on one link: whole Ethernet frames in and out, without ever blocking (packet(7)). */
-import { lastError, libc, nothingWaits } from './libc.ts';
+import { EAGAIN, errno } from './errno.ts';
+import { lastError, libc } from './libc.ts';
 import { NetError } from './net-error.ts';
 import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
 
@@ -58,7 +59,8 @@ export class LinkSocket {
     this.#assertOpen();
     const bytes = libc.recv(this.#fd, into, into.length, 0);
     if (bytes !== -1) return bytes;
-    if (nothingWaits()) return null;
+    // Makes no error object, which a thread that polls would drown in.
+    if (errno() === EAGAIN) return null;
     throw lastError(`cannot receive a frame on link ${this.#linkIndex}`);
   }
 

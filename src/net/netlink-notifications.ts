@@ -5,7 +5,8 @@
  */
 import koffi from 'koffi';
 
-import { lastError, libc, nothingWaits } from './libc.ts';
+import { EAGAIN, errno } from './errno.ts';
+import { lastError, libc } from './libc.ts';
 import { NetError } from './net-error.ts';
 import { SOL_SOCKET } from './bpf.ts';
 
@@ -88,7 +89,7 @@ export class NotificationSocket {
     for (let count = 0; count < DATAGRAMS_PER_TURN && !this.#closed; count += 1) {
       const bytes = libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_TRUNC);
       if (bytes === -1) {
-        if (nothingWaits()) return;
+        if (errno() === EAGAIN) return;
         const error = lastError('cannot receive from rtnetlink');
         // libuv stops to poll a socket that has an error; having read it, the socket has none any more.
         this.#poll.start(this.#onReady);

@@ -1,7 +1,7 @@
 /**
  * System calls on TCP sockets, pipes and epoll for a data path that makes hundreds of thousands of them a second:
  * declared once, with numbers as arguments, so that no call allocates. Works in any thread. A call that fails returns -1
- * and leaves its reason in `errno()`, which must be read before the next call.
+ * and leaves its reason in `errno()` (errno.ts), which must be read before the next call.
  */
 import koffi from 'koffi';
 
@@ -69,18 +69,6 @@ export const calls = {
     [number, number, number, number]
   >,
 };
-
-/** Why the last call of this thread failed. */
-export function errno(): number {
-  return koffi.errno();
-}
-
-// asm-generic/errno.h: the same on x86-64 and arm64.
-export const EINTR = 4;
-export const EAGAIN = 11;
-export const ENFILE = 23;
-export const EMFILE = 24;
-export const EINPROGRESS = 115;
 
 // linux/net.h, fcntl.h, linux/socket.h, tcp.h and splice(2).
 export const SOCK_STREAM = 1;

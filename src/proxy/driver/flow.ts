@@ -1,8 +1,7 @@
 /** One direction of a relayed connection: bytes and FIN of one socket go to another. */
+import { EAGAIN, errno } from '../../net/errno.ts';
 import {
   calls,
-  EAGAIN,
-  errno,
   FixedMemory,
   MSG_NOSIGNAL,
   MSG_PEEK,

@@ -1,11 +1,10 @@
 /** TCP sockets as descriptors: listening, accepting, connecting, and whom they connect. */
 import { type IpAddress, ipFromOctets } from '../../ip/address.ts';
+import { EINPROGRESS, errno } from '../../net/errno.ts';
 import { errnoCode, lastError } from '../../net/libc.ts';
 import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
 import {
   calls,
-  EINPROGRESS,
-  errno,
   FixedMemory,
   IPPROTO_IPV6,
   IPPROTO_TCP,
