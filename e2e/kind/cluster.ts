@@ -30,7 +30,7 @@ import { Kubectl } from './kubectl.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
 import { joinPodNetworks } from './pod-network.ts';
-import { KubectlWatch } from './watch.ts';
+import { KubectlWatch, watchPath } from './watch.ts';
 
 /** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
 const FOLDER = join(tmpdir(), CLUSTER);
@@ -38,6 +38,9 @@ const CREATE_MS = 600_000;
 const SETTLED_MS = 180_000;
 /** A watch that tells of a change later than this is worth a line. */
 const LATE_WORD_MS = 2000;
+/** Every TCP socket with its process, its queues, and when bytes were last sent and received. */
+const SOCKETS = 'ss --tcp --numeric --processes --info';
+const DIRECT_WATCH_SECONDS = 3;
 /** A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure. */
 const CLIENT_RHYTHM = { intervalMs: 50, timeoutMs: 1000 };
 
@@ -216,12 +219,14 @@ export class KindCluster {
     const { timeline } = this.holders;
     writeFileSync(join(folder, 'holders.txt'), this.vips.map((vip) => timeline.describe(vip)).join('\n'));
     if (this.#client !== null) writeFileSync(join(folder, 'client.txt'), this.#client.describe(0));
-    const script =
-      'ip addr; ip route; curl --silent --max-time 5 127.0.0.1:36480/status; crictl ps -a || true';
+    const script = `ip addr; ip route; curl --silent --max-time 5 127.0.0.1:36480/status; ${SOCKETS}; crictl ps -a || true`;
     for (const node of this.controlPlanes) {
       const { stdout, stderr } = await node.script(script);
       writeFileSync(join(folder, `${node.name}.txt`), stdout + stderr);
     }
+    const { stdout: sockets } = await attempt(['sh', '-c', SOCKETS]);
+    writeFileSync(join(folder, 'client-sockets.txt'), sockets);
+    writeFileSync(join(folder, 'api-servers.txt'), await this.#watchedDirectly());
   }
 
   /** Ends what watches the cluster; the cluster stays. */
@@ -234,6 +239,17 @@ export class KindCluster {
   async remove(): Promise<void> {
     await this.disconnect();
     await removeLeftovers(this.images.kind);
+  }
+
+  /** What each API server itself tells who watches the object of the watch, without the VIP. */
+  async #watchedDirectly(): Promise<string> {
+    const path = watchPath(DIRECT_WATCH_SECONDS);
+    const asked = this.controlPlanes.map(async ({ name, ipv4 }) => {
+      const server = `--server=https://${ipv4}:${API_SERVER_PORT}`;
+      const told = this.#kubectl?.run('get', `--raw=${path}`, server) ?? Promise.resolve('not asked');
+      return `${name}: ${await told.catch((error: Error) => error.message)}\n`;
+    });
+    return (await Promise.all(asked)).join('');
   }
 
   async #create(): Promise<void> {

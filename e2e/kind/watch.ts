@@ -7,10 +7,18 @@ import { eventually } from '../lab/eventually.ts';
 import { LabProcess } from '../lab/lab-process.ts';
 import type { Kubectl } from './kubectl.ts';
 
-const OBJECT = ['--namespace', 'kube-system', 'configmap', 'kube-vrrp-e2e'];
+const NAMESPACE = 'kube-system';
+const NAME = 'kube-vrrp-e2e';
+const OBJECT = ['--namespace', NAMESPACE, 'configmap', NAME];
 const RESTART_MS = 100;
 /** An API server that was frozen with its node may be a while without events of its own etcd. */
 const HEARD_MS = 180_000;
+
+/** Of a watch of the object, as it is now and with its changes, for so long. */
+export function watchPath(seconds: number): string {
+  const query = `watch=1&resourceVersion=0&timeoutSeconds=${seconds}&fieldSelector=metadata.name%3D${NAME}`;
+  return `/api/v1/namespaces/${NAMESPACE}/configmaps?${query}`;
+}
 
 export class KubectlWatch {
   readonly #kubectl: Kubectl;
