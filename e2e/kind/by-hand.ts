@@ -122,6 +122,8 @@ export class MachinesByHand {
         'apparmor=unconfined',
         '--cgroupns=private',
       ],
+      // As container runtimes ask for; a new network namespace may begin without it, by what the host has.
+      '--sysctl=net.ipv4.ip_forward=1',
       ...[
         '--tmpfs',
         '/tmp',
