@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
+import { PATIENCE } from '../../src/testing/patience.ts';
 
 const POLL_MS = 10;
 const DEFAULT_DEADLINE_MS = 15_000;
@@ -23,7 +24,8 @@ export async function eventually<Value>(
   look: () => Value | Promise<Value>,
   { what, deadlineMs = DEFAULT_DEADLINE_MS, otherwise }: Waiting,
 ): Promise<NonNullable<Exclude<Value, false>>> {
-  const deadlineAtMs = monotonicMs() + deadlineMs;
+  const patientMs = deadlineMs * PATIENCE;
+  const deadlineAtMs = monotonicMs() + patientMs;
   let problem = '';
   for (;;) {
     try {
@@ -37,7 +39,7 @@ export async function eventually<Value>(
     }
     if (monotonicMs() >= deadlineAtMs) {
       const instead = otherwise === undefined ? '' : `\n${otherwise()}`;
-      throw new Error(`timed out after ${deadlineMs} ms waiting for ${what}${problem}${instead}`);
+      throw new Error(`timed out after ${patientMs} ms waiting for ${what}${problem}${instead}`);
     }
     await delay(POLL_MS);
   }
