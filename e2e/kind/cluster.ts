@@ -244,12 +244,16 @@ export class KindCluster {
   /** What each API server itself tells who watches the object of the watch, without the VIP. */
   async #watchedDirectly(): Promise<string> {
     const path = watchPath(DIRECT_WATCH_SECONDS);
-    const asked = this.controlPlanes.map(async ({ name, ipv4 }) => {
-      const server = `--server=https://${ipv4}:${API_SERVER_PORT}`;
-      const told = this.#kubectl?.run('get', `--raw=${path}`, server) ?? Promise.resolve('not asked');
-      return `${name}: ${await told.catch((error: Error) => error.message)}\n`;
+    const asked = this.controlPlanes.map(async (node) => {
+      const told = await this.#askDirectly(node, path).catch((error: Error) => error.message);
+      return `${node.name}: ${told}\n`;
     });
     return (await Promise.all(asked)).join('');
+  }
+
+  /** The answer of one node's API server, without the VIP. Rejects when there is none. */
+  async #askDirectly({ ipv4 }: Node, path: string): Promise<string> {
+    return this.kubectl.run('get', `--raw=${path}`, `--server=https://${ipv4}:${API_SERVER_PORT}`);
   }
 
   async #create(): Promise<void> {
@@ -377,13 +381,12 @@ export class KindCluster {
    * the API server's etcd, which answers with a quorum only.
    */
   async #silentApiServers(): Promise<string[]> {
-    const asked = this.controlPlanes.map(async ({ name, ipv4 }) => {
-      const server = `--server=https://${ipv4}:${API_SERVER_PORT}`;
-      const isReady = await this.kubectl.run('get', '--raw=/readyz', server).then(
+    const asked = this.controlPlanes.map(async (node) => {
+      const isReady = await this.#askDirectly(node, '/readyz').then(
         () => true,
         () => false,
       );
-      return isReady ? [] : [`the API server or etcd of ${name}`];
+      return isReady ? [] : [`the API server or etcd of ${node.name}`];
     });
     return (await Promise.all(asked)).flat();
   }
