@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Cluster, PROXY_PORT } from '../lab/cluster.ts';
+import { Cluster } from '../lab/cluster.ts';
 import { eventually } from '../lab/eventually.ts';
 import type { Host } from '../lab/host.ts';
 import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from '../lab/lab.ts';
@@ -30,54 +30,44 @@ describe('two nodes', () => {
   after(async () => lab.remove());
 
   const served = async (vip: string): Promise<void> => {
-    const host = vip.includes(':') ? `[${vip}]` : vip;
-    const url = `https://${host}:${PROXY_PORT}/version`;
-    await eventually(
-      async () =>
-        (
-          await lab.client.exec('curl', '--silent', '--max-time', '10', '--cacert', cluster.caFile, url)
-        ).stdout.includes('gitVersion'),
-      { what: `an answer of ${url}`, otherwise: () => cluster.describe() },
-    );
+    const url = cluster.url(vip, '/version');
+    const curl = ['curl', '--silent', '--max-time', '10', '--cacert', cluster.caFile, url];
+    await eventually(async () => (await lab.client.exec(...curl)).stdout.includes('gitVersion'), {
+      what: `an answer of ${url}`,
+      otherwise: () => cluster.describe(),
+    });
   };
 
-  const heldBy = (vip: string, accepts: (host: Host) => boolean): Promise<Host> =>
+  const holderOf = (vip: string, accepts?: (host: Host) => boolean): Promise<Host> =>
     cluster.oneHolder(accepts, { vip });
 
   for (const vip of VIPS) {
     test(`one of them has ${vip}, and clients are served through it`, async () => {
-      await heldBy(vip, () => true);
+      await holderOf(vip);
       await served(vip);
     });
 
     test(`kill -9: ${vip} leaves the kernel of the dead, and the other one serves`, async () => {
-      const holder = await heldBy(vip, () => true);
+      const holder = await holderOf(vip);
       await cluster.daemon(holder).kill();
-      await heldBy(vip, (host) => host !== holder);
+      await holderOf(vip, (host) => host !== holder);
       await served(vip);
       await cluster.startDaemon(holder).ready();
     });
 
     test(`SIGTERM: ${vip} is handed over, and the daemon ends with status 0`, async () => {
-      const holder = await heldBy(vip, () => true);
+      const holder = await holderOf(vip);
       const [other] = cluster.others(holder) as [Host];
       await eventually(
         async () => (await cluster.daemon(other).status()).backends.some(({ state }) => state === 'up'),
         { what: 'the other node to have an API server, as it takes nothing over without' },
       );
-      const fromMs = lab.timeline.lastAtMs;
       cluster.daemon(holder).signal('SIGTERM');
       const { code } = await cluster.daemon(holder).ended(30_000);
-      assert.equal(code, 0, cluster.describe(fromMs));
-      assert.match(
-        cluster
-          .daemon(holder)
-          .transitions()
-          .map(({ msg }) => msg)
-          .join('\n'),
-        /has taken over/,
-      );
-      await heldBy(vip, (host) => host !== holder);
+      assert.equal(code, 0, cluster.describe());
+      const transitions = cluster.daemon(holder).transitions();
+      assert.match(transitions.map(({ msg }) => msg).join('\n'), /has taken over/);
+      await holderOf(vip, (host) => host !== holder);
       await served(vip);
       await cluster.startDaemon(holder).ready();
     });

@@ -133,14 +133,14 @@ export class Cluster {
   client(vip = this.vips[0] ?? VIP_IPV4): PollingClient {
     const known = this.#clients.get(vip);
     if (known !== undefined) return known;
-    const started = new PollingClient(this.lab.client, this.#url(vip, '/version'), this.caFile);
+    const started = new PollingClient(this.lab.client, this.url(vip, '/version'), this.caFile);
     this.#clients.set(vip, started);
     return started;
   }
 
   /** A new client that keeps one watch open through the VIP. */
   watch(vip = this.vips[0] ?? VIP_IPV4): Watcher {
-    const watcher = new Watcher(this.lab.client, this.#url(vip, '/watch'), this.caFile);
+    const watcher = new Watcher(this.lab.client, this.url(vip, '/watch'), this.caFile);
     this.#watchers.push(watcher);
     return watcher;
   }
@@ -155,6 +155,11 @@ export class Cluster {
   /** All hosts but this one. */
   others(one: Host): Host[] {
     return this.hosts.filter((host) => host !== one);
+  }
+
+  /** Of a path of the API servers, through the VIP. */
+  url(vip: string, path: string): string {
+    return `https://${vip.includes(':') ? `[${vip}]` : vip}:${PROXY_PORT}${path}`;
   }
 
   /** Waits until exactly one host has the VIP, and it is one that `accepts` likes. */
@@ -277,10 +282,6 @@ export class Cluster {
       }),
     );
   };
-
-  #url(vip: string, path: string): string {
-    return `https://${vip.includes(':') ? `[${vip}]` : vip}:${PROXY_PORT}${path}`;
-  }
 
   /** The holder, when all nodes agree on it and see all API servers up; else null. */
   async #agreedHolder(): Promise<Host | null> {

@@ -28,8 +28,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       lab = await createLab({ hosts: 3, clients: 1, ipv6: vip === VIP_IPV6 });
       cluster = await Cluster.start(lab, { vips: [vip] });
       await cluster.stopClients();
-      const host = vip === VIP_IPV6 ? `[${vip}]` : vip;
-      poller = new PollingClient(lab.client, `https://${host}:${PROXY_PORT}/version`, cluster.caFile, {
+      poller = new PollingClient(lab.client, cluster.url(vip, '/version'), cluster.caFile, {
         intervalMs: POLL_MS,
       });
     });
