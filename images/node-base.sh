@@ -55,9 +55,10 @@ make_image() {
 }
 
 main() {
+  # First, as whoever has the image from an earlier boot still needs it for the build on top.
+  expect_programs_to_run
   if docker image inspect "$name" > /dev/null 2>&1; then echo "$name"; return; fi
   install_missing debootstrap:debootstrap
-  expect_programs_to_run
   local work
   work=$(mktemp -d)
   trap "rm -rf '$work'" EXIT
