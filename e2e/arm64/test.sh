@@ -17,22 +17,28 @@ readonly default_files=('src/*/driver/!(endurance).test.ts' 'src/net/*.test.ts' 
 say() { echo "arm64: $*" >&2; }
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+container=
+
+clean_up() {
+  rm -rf "$work"
+  if [ -n "$container" ]; then docker rm "$container" > /dev/null; fi
+}
+trap clean_up EXIT
 
 # The kernel for virtual machines, and its modules, in DIR.
 fetch_kernel() {
-  local dir=$1 config package
+  local dir=$1 config
   if [ -e "$dir/boot" ]; then return; fi
   say "fetching the kernel"
   config=$(private_apt "$work/apt" bookworm)
   echo 'APT::Architecture "arm64"; APT::Architectures { "arm64"; };' >> "$config"
-  export APT_CONFIG=$config
-  quietly apt-get update
-  package=$(apt-cache depends linux-image-cloud-arm64 | sed -n 's/^ *Depends: \(linux-image.*\)/\1/p')
+  rm -rf "$dir.new"
   mkdir -p "$work/kernel"
-  (cd "$work/kernel" && quietly apt-get download "$package")
-  unset APT_CONFIG
-  dpkg -x "$work"/kernel/*.deb "$dir.new"
+  quietly env "APT_CONFIG=$config" bash -euc '
+    cd "$1"
+    apt-get update
+    apt-get download "$(apt-cache depends linux-image-cloud-arm64 | sed -n "s/^ *Depends: \(linux-image.*\)/\1/p")"
+    dpkg -x linux-image-*.deb "$2"' fetch "$work/kernel" "$dir.new"
   mv "$dir.new" "$dir"
 }
 
@@ -50,12 +56,11 @@ make_debian() {
 
 # What the arm64 image has, and the tests from here, as /repository of the root file system DIR.
 add_repository() {
-  local dir=$1 container
+  local dir=$1
   bash images/build.sh --platform linux/arm64 "$image"
   container=$(docker create --platform linux/arm64 "$image")
   quietly docker cp "$container:/usr/local/bin/node" "$dir/usr/local/bin/node"
   quietly docker cp "$container:/app" "$dir/repository"
-  quietly docker rm "$container"
   cp -R src e2e tsconfig.json "$dir/repository/"
   # Tests need these beside the image's own; they have no native part.
   cp -R node_modules/{fast-check,pure-rand} "$dir/repository/node_modules/"
@@ -84,6 +89,10 @@ boot() {
 }
 
 main() {
+  if ! docker info > /dev/null 2>&1; then
+    say "no Docker engine answers: start one, or name one in DOCKER_HOST"
+    exit 1
+  fi
   install_missing debootstrap:debootstrap cpio:cpio depmod:kmod qemu-system-aarch64:qemu-system-arm
   mkdir -p "$cache"
   fetch_kernel "$cache/kernel"
