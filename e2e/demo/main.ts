@@ -183,7 +183,7 @@ async function main(): Promise<number> {
     const isAsPromised = await play(lab, startApiServers);
     timeline.print(
       isAsPromised ? 'vip' : 'problem',
-      isAsPromised ? '\nAll as promised.' : '\nNot as promised.',
+      isAsPromised ? '\nEvery outage is as promised.' : '\nNot every outage is as promised.',
     );
     return isAsPromised ? 0 : 1;
   } catch (error) {

@@ -1,5 +1,5 @@
 /** What a process takes from its machine while nothing happens. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
@@ -9,13 +9,18 @@ export type Cost = {
   readonly cpuPercent: number;
   /** Resident at the end of the window, files mapped into memory included. */
   readonly residentMib: number;
+  /** How often one of its threads, after it had waited for something, was run again. The same on every machine. */
+  readonly wakeupsPerSecond: number;
 };
 
 /** What one kube-vrrp may cost while nobody is served */
-export const COST_TARGET: Cost = { cpuPercent: 2, residentMib: 120 };
+export const COST_TARGET: Pick<Cost, 'cpuPercent' | 'residentMib'> = { cpuPercent: 2, residentMib: 120 };
 
 /** "1.6 % of a core, 112 MiB" in its two parts, for people. */
-export function formatCost({ cpuPercent, residentMib: mib }: Cost): [cpu: string, memory: string] {
+export function formatCost({
+  cpuPercent,
+  residentMib: mib,
+}: typeof COST_TARGET): [cpu: string, memory: string] {
   return [`${cpuPercent.toFixed(1)} %`, `${mib.toFixed(0)} MiB`];
 }
 
@@ -30,9 +35,14 @@ export async function measureCost(pid: number): Promise<Cost> {
   await sleep(SETTLING_MS);
   const fromMs = monotonicMs();
   const earlierMs = cpuMs(pid);
+  const earlierWaits = waits(pid);
   await sleep(WINDOW_MS);
-  const cpuPercent = ((cpuMs(pid) - earlierMs) / (monotonicMs() - fromMs)) * 100;
-  return { cpuPercent, residentMib: residentMib(pid) };
+  const windowMs = monotonicMs() - fromMs;
+  return {
+    cpuPercent: ((cpuMs(pid) - earlierMs) / windowMs) * 100,
+    residentMib: residentMib(pid),
+    wakeupsPerSecond: ((waits(pid) - earlierWaits) / windowMs) * 1000,
+  };
 }
 
 /** CPU time of a process, all threads, ms. */
@@ -45,4 +55,14 @@ export function cpuMs(pid: number): number {
 function residentMib(pid: number): number {
   const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kib) / 1024;
+}
+
+/** How often threads of a process have given up the processor to wait for something (proc_pid_status(5)). */
+function waits(pid: number): number {
+  const folder = `/proc/${pid}/task`;
+  const counts = readdirSync(folder).map((thread) => {
+    const status = readFileSync(`${folder}/${thread}/status`, 'utf8');
+    return Number(/^voluntary_ctxt_switches:\s+(\d+)$/m.exec(status)?.[1]);
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
 }

@@ -14,8 +14,12 @@ import { enterLab } from './privileges.ts';
 
 await enterLab();
 
-/** Looser than the targets, since the machine is busy with the lab as well. */
-const CPU_LIMIT_PERCENT = 4;
+/**
+ * What a machine's speed has no part in: twice as many wakeups as advertisements, probes and timers bring, and a share of
+ * the processor that only a loop without a rest takes. The demo shows the cost beside its targets.
+ */
+const WAKEUPS_PER_SECOND_LIMIT = 150;
+const CPU_LIMIT_PERCENT = 20;
 const MEMORY_LIMIT_MIB = 150;
 
 describe('operation', () => {
@@ -185,8 +189,9 @@ describe('operation', () => {
     await Promise.all(
       roles.map(async ([role, host]) => {
         const cost = await measureCost(cluster.daemon(host).pid);
-        const told = `${role}: ${formatCost(cost).join(', ')}; targets ${formatCost(COST_TARGET).join(', ')}`;
+        const told = `${role}: ${formatCost(cost).join(', ')}; targets ${formatCost(COST_TARGET).join(', ')}; ${cost.wakeupsPerSecond.toFixed(0)} wakeups per second`;
         t.diagnostic(told);
+        assert.ok(cost.wakeupsPerSecond <= WAKEUPS_PER_SECOND_LIMIT, told);
         assert.ok(cost.cpuPercent <= CPU_LIMIT_PERCENT, told);
         assert.ok(cost.residentMib <= MEMORY_LIMIT_MIB, told);
       }),
