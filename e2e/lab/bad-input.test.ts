@@ -153,6 +153,33 @@ describe('mistakes', () => {
     assert.equal((await daemon.ended()).code, 0);
   });
 
+  // kubelet 1.20 starts the pod of a changed manifest while the old one still hands over.
+  test('beside another kube-vrrp it waits, leaves the VIP alone, and takes part when the other has ended', async () => {
+    const first = start();
+    await eventually(() => lab.holders(VIP_IPV4).includes(host), { what: 'the first to hold the VIP' });
+    const unwanted = start();
+    const { msg } = await unwanted.logged('that it waits', ({ event }) => event === 'waiting');
+    assert.match(msg, /admin endpoint.*36480/);
+    unwanted.signal('SIGTERM');
+    assert.equal((await unwanted.ended()).code, 0);
+    const successor = start();
+    await successor.logged('that it waits', ({ event }) => event === 'waiting');
+    assert.deepEqual(
+      first.log().filter(({ event }) => event === 'address_lost'),
+      [],
+      first.describe(),
+    );
+    assert.equal(first.transitions().at(-1)?.fields['to'], 'Active');
+    first.signal('SIGTERM');
+    assert.equal((await first.ended()).code, 0);
+    await successor.ready();
+    await eventually(() => lab.holders(VIP_IPV4).includes(host), {
+      what: 'the successor to hold the VIP',
+    });
+    successor.signal('SIGTERM');
+    assert.equal((await successor.ended()).code, 0);
+  });
+
   for (const capability of ['NET_RAW', 'NET_ADMIN']) {
     test(`no ${capability}: one sentence and exit 1, as no waiting brings it`, async () => {
       const daemon = start({}, { withoutCapabilities: [capability.toLowerCase()] });

@@ -1,20 +1,32 @@
 import assert from 'node:assert/strict';
-import { connect, Server } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Admin } from './admin.ts';
+import { parseIp } from '../ip/address.ts';
+import { Admin, type AdminOptions } from './admin.ts';
+import { Obstacle } from './obstacle.ts';
 import type { Observation } from './status.ts';
 
 /** An admin endpoint whose daemon cannot be looked at, on a socket of its own; its lines go to `lines`. */
 async function openAdmin(context: TestContext, lines: string[] = []): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
   const socket = join(folder, 'control.sock');
-  const admin = new Admin({
-    listen: null,
-    socket,
+  const admin = makeAdmin({ listen: null, socket }, lines);
+  await admin.listen();
+  context.after(async () => {
+    await admin.close();
+    rmSync(folder, { recursive: true });
+  });
+  return socket;
+}
+
+function makeAdmin(endpoints: Pick<AdminOptions, 'listen' | 'socket'>, lines: string[] = []): Admin {
+  return new Admin({
+    ...endpoints,
     observe: (): Observation => {
       throw new Error('nothing to see');
     },
@@ -23,12 +35,6 @@ async function openAdmin(context: TestContext, lines: string[] = []): Promise<st
     connections: () => Promise.reject(new Error('the proxy does not answer')),
     log: (_, message) => lines.push(message),
   });
-  await admin.listen();
-  context.after(async () => {
-    await admin.close();
-    rmSync(folder, { recursive: true });
-  });
-  return socket;
 }
 
 /** The first line of the answer, and its body. */
@@ -67,4 +73,25 @@ test('a connection that cannot be accepted is a line of the log, not more than o
     `the admin endpoint on ${socket} cannot accept a connection (accept ENOBUFS); it goes on`,
   ]);
   assert.equal((await askRaw(socket, 'POST /undrain')).status, 'HTTP/1.1 200 OK');
+});
+
+test('an address that another program has is an obstacle, and free again it is taken', async (context) => {
+  const squatter = createServer().listen(0, '127.0.0.1');
+  await once(squatter, 'listening');
+  const { port } = squatter.address() as AddressInfo;
+  const address = parseIp('127.0.0.1');
+  assert.ok(address !== null);
+  const admin = makeAdmin({ listen: { address, port }, socket: null });
+  context.after(() => admin.close());
+  await assert.rejects(admin.listen(), (error) => {
+    assert.ok(error instanceof Obstacle);
+    assert.match(
+      error.message,
+      new RegExp(`127.0.0.1:${port} \\(EADDRINUSE\\): end the kube-vrrp or the program`),
+    );
+    return true;
+  });
+  squatter.close();
+  await once(squatter, 'close');
+  await admin.listen();
 });

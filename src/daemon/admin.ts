@@ -10,6 +10,7 @@ import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../net/clock.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
+import { Obstacle } from './obstacle.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
 
 export type AdminOptions = {
@@ -55,7 +56,10 @@ export class Admin {
     this.options = options;
   }
 
-  /** Rejects with one sentence when an endpoint cannot be opened. */
+  /**
+   * Rejects with one sentence when an endpoint cannot be opened; with an Obstacle while another program has the address,
+   * and may then be called again.
+   */
   async listen(): Promise<void> {
     const { listen, socket } = this.options;
     if (listen !== null) {
@@ -126,11 +130,10 @@ export class Admin {
     server.headersTimeout = REQUEST_TIMEOUT_MS;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(
-          new Error(
-            `the admin endpoint cannot listen on ${name} (${error.code ?? error.message}): ${remedy}`,
-          ),
-        );
+        const what = `cannot listen on ${name} (${error.code ?? error.message})`;
+        if (error.code === 'EADDRINUSE')
+          reject(new Obstacle(`${what}: end the kube-vrrp or the program that has it, or ${remedy}`));
+        else reject(new Error(`the admin endpoint ${what}: ${remedy}`));
       });
       server.listen(where, resolve);
     });

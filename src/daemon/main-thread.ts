@@ -19,7 +19,7 @@ import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';
 import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
 import { type ResolvedNode, resolveNode } from './node.ts';
-import { Obstacle, type Waiting, untilDone } from './obstacle.ts';
+import { logObstacle, Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
@@ -214,9 +214,7 @@ class Daemon {
       signal: this.stopping.signal,
       onObstacle: (text) => {
         this.waitingFor = text === null ? 'the daemon to start' : `${subject}: ${text}`;
-        if (text === null)
-          this.log('info', `${subject}: nothing is in the way any more`, { event: 'resumed' });
-        else this.log('error', `waiting for ${this.waitingFor}`, { event: 'waiting' });
+        logObstacle(this.log, subject, text);
         this.publish();
       },
     });

@@ -1,5 +1,6 @@
 /** What is in the way of taking part, and may go away by itself: waited for, and told once. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../log/log.ts';
 
 /** Why something cannot be done yet, as one sentence for the operator: what is wrong, where, and what to do. */
 export class Obstacle extends Error {
@@ -40,4 +41,10 @@ export async function untilDone<Result>(
     const pause = delay(retryMs, undefined, { signal });
     await (change === undefined ? pause : Promise.race([pause, change]));
   }
+}
+
+/** One line for each obstacle of `subject`, and one when there is none any more (null). */
+export function logObstacle(log: Log, subject: string, text: string | null): void {
+  if (text === null) log('info', `${subject}: nothing is in the way any more`, { event: 'resumed' });
+  else log('error', `waiting for ${subject}: ${text}`, { event: 'waiting' });
 }

@@ -24,6 +24,7 @@ import { Admin } from './admin.ts';
 import { ConnectionLists } from './connection-lists.ts';
 import { openLog } from './logger.ts';
 import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
+import { logObstacle, untilDone } from './obstacle.ts';
 import type { Observation } from './status.ts';
 
 const data = workerData as ServicesWorkerData;
@@ -48,6 +49,7 @@ let checker: HealthChecker | null = null;
 let credentialWatch: CredentialWatch | null = null;
 let proxyPorts: readonly MessagePort[] = [];
 const abandonment = new Abandonment();
+const stopping = new AbortController();
 let toldStates = '';
 let takeover: Takeover | null = null;
 const connectionLists = new ConnectionLists();
@@ -260,6 +262,7 @@ function proxyState(backend: BackendHealth, isAbandoned: boolean): ProxyBackend[
 }
 
 async function stop(): Promise<void> {
+  stopping.abort();
   takeover?.close();
   await credentialWatch?.stop();
   await checker?.stop();
@@ -294,8 +297,13 @@ main.on('message', (message: ToServices) => {
 });
 
 try {
-  await admin.listen();
+  // Before anything else, so that there are never two kube-vrrps at work: an old kubelet starts a pod while the one that
+  // it replaces still hands over.
+  await untilDone(() => admin.listen(), {
+    signal: stopping.signal,
+    onObstacle: (text) => logObstacle(log, 'the admin endpoint', text),
+  });
   tell({ type: 'ready' });
 } catch (error) {
-  tell({ type: 'failed', message: errorText(error) });
+  if (!stopping.signal.aborted) tell({ type: 'failed', message: errorText(error) });
 }
