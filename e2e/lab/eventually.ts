@@ -4,7 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { PATIENCE } from '../../src/testing/patience.ts';
 
-const POLL_MS = 10;
+const MIN_POLL_MS = 10;
+const MAX_POLL_MS = 1000;
+/** A look may start programs, and must not starve what it waits for: it rests this many times as long as it took. */
+const REST_FACTOR = 3;
 const DEFAULT_DEADLINE_MS = 15_000;
 
 export type Waiting = {
@@ -28,6 +31,7 @@ export async function eventually<Value>(
   const deadlineAtMs = monotonicMs() + patientMs;
   let problem = '';
   for (;;) {
+    const lookedAtMs = monotonicMs();
     try {
       const value = await look();
       if (value !== null && value !== undefined && value !== false) {
@@ -37,10 +41,11 @@ export async function eventually<Value>(
     } catch (error) {
       problem = `; the last look failed: ${(error as Error).message}`;
     }
-    if (monotonicMs() >= deadlineAtMs) {
+    const nowMs = monotonicMs();
+    if (nowMs >= deadlineAtMs) {
       const instead = otherwise === undefined ? '' : `\n${otherwise()}`;
       throw new Error(`timed out after ${patientMs} ms waiting for ${what}${problem}${instead}`);
     }
-    await delay(POLL_MS);
+    await delay(Math.min(Math.max((nowMs - lookedAtMs) * REST_FACTOR, MIN_POLL_MS), MAX_POLL_MS));
   }
 }
