@@ -159,7 +159,7 @@ export class KindCluster {
 
   /** What kube-vrrp on this node says of itself; null while there is none. */
   async status(node: Node): Promise<Status | null> {
-    const script = `curl --silent --max-time 5 http://127.0.0.1:36480/status`;
+    const script = `curl --silent --max-time 5 http://127.0.0.1:10480/status`;
     const { exitCode, stdout } = await node.script(script);
     return exitCode === 0 ? (JSON.parse(stdout) as Status) : null;
   }
@@ -219,7 +219,7 @@ export class KindCluster {
     const { timeline } = this.holders;
     writeFileSync(join(folder, 'holders.txt'), this.vips.map((vip) => timeline.describe(vip)).join('\n'));
     if (this.#client !== null) writeFileSync(join(folder, 'client.txt'), this.#client.describe(0));
-    const script = `ip addr; ip route; curl --silent --max-time 5 127.0.0.1:36480/status; ${SOCKETS}; crictl ps -a || true`;
+    const script = `ip addr; ip route; curl --silent --max-time 5 127.0.0.1:10480/status; ${SOCKETS}; crictl ps -a || true`;
     for (const node of this.controlPlanes) {
       const { stdout, stderr } = await node.script(script);
       writeFileSync(join(folder, `${node.name}.txt`), stdout + stderr);

@@ -159,7 +159,7 @@ describe('mistakes', () => {
     await eventually(() => lab.holders(VIP_IPV4).includes(host), { what: 'the first to hold the VIP' });
     const unwanted = start();
     const { msg } = await unwanted.logged('that it waits', ({ event }) => event === 'waiting');
-    assert.match(msg, /admin endpoint.*36480/);
+    assert.match(msg, /admin endpoint.*10480/);
     unwanted.signal('SIGTERM');
     assert.equal((await unwanted.ended()).code, 0);
     const successor = start();

@@ -12,7 +12,7 @@ import { Host, ipBatch } from './host.ts';
 import { LabProcess } from './lab-process.ts';
 import { newLabName, removeLeftovers, killProcessesIn, removeNamespace } from './ownership.ts';
 
-const ADMIN_PORT = 36_480;
+const ADMIN_PORT = 10_480;
 const SAMPLE_INTERVAL_MS = 10;
 /** Last octets: hosts from 1, VIP 10, clients from 101. */
 const FIRST_CLIENT = 101;

@@ -12,6 +12,7 @@ import {
   type HostNetwork,
 } from './checks/host.ts';
 import { checkListening, checkPeers } from './checks/ports.ts';
+import { checkReserved } from './checks/reserved.ts';
 import { fail, ok, type CheckResult } from './checks/result.ts';
 import { checkSegment } from './checks/segment.ts';
 import { adminEndpoint, controlEndpoint, DaemonError, fetchStatus } from './daemon-client.ts';
@@ -58,6 +59,7 @@ async function checkNode(config: Config): Promise<CheckResult[]> {
     ...('level' in network ? [network] : judgeNode(config, network)),
     ...segment,
     ...listening,
+    checkReserved(config),
     ...certificate,
     ...checkClientCertificate(config),
     ...peers,

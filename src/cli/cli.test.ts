@@ -489,6 +489,7 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
         'ok vrid',
         'ok proxy port',
         'ok admin port',
+        'warn port reserved',
         'warn CA',
         'ok certificate',
         'warn peer 10.77.0.2',

@@ -207,7 +207,7 @@ function parseHostPort(value: string): { address: IpAddress; port: number } | nu
 
 /** An address and port to listen on, or "" (null) for none. */
 export function listenAddress() {
-  const accepts = 'an IP address and port such as 127.0.0.1:36480 or [::1]:36480, or "" for off';
+  const accepts = 'an IP address and port such as 127.0.0.1:10480 or [::1]:10480, or "" for off';
   const schema = z.string({ error: accepts }).transform((value, context) => {
     const listen = value === '' ? null : parseHostPort(value);
     if (value === '' || listen !== null) return listen;

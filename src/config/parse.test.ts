@@ -55,7 +55,7 @@ health:
   fall: 3
   caFile: /etc/kubernetes/pki/ca.crt
 admin:
-  address: 127.0.0.1:36480
+  address: 127.0.0.1:10480
 log: { level: info, format: json }
 `);
   const { vips, peers, admin, ...plain } = example;
@@ -65,7 +65,7 @@ log: { level: info, format: json }
   );
   assert.equal(peers.length, 3);
   assert.equal(admin.listen?.address.text, '127.0.0.1');
-  assert.equal(admin.listen?.port, 36_480);
+  assert.equal(admin.listen?.port, 10_480);
   assert.equal(admin.socket, '/run/kube-vrrp/control.sock');
   assert.deepEqual(plain, {
     interface: 'eth0',
@@ -382,8 +382,8 @@ test('rules that join fields', () => {
       'proxy.port = 36443: expected another port than proxy.backendPort, which the API server of this node listens on (default)',
     ],
     [
-      `${MINIMAL}proxy: { port: 36480 }`,
-      'admin.address = 127.0.0.1:36480: expected another port than proxy.port (default)',
+      `${MINIMAL}proxy: { port: 10480 }`,
+      'admin.address = 127.0.0.1:10480: expected another port than proxy.port (default)',
     ],
     [
       `${MINIMAL}admin: { address: "0.0.0.0:6443" }`,
@@ -426,10 +426,10 @@ test('endpoints can be turned off', () => {
   const { admin } = config(`${MINIMAL}admin: { address: "", socket: "" }`);
   assert.deepEqual(admin, { listen: null, socket: null });
   for (const address of [
-    '36480',
-    'localhost:36480',
-    ':36480',
-    '::1:36480',
+    '10480',
+    'localhost:10480',
+    ':10480',
+    '::1:10480',
     '127.0.0.1:0',
     '127.0.0.1:65536',
     '[10.0.0.1]:1',

@@ -197,7 +197,7 @@ const health = group('How API servers are checked. Every node checks those of al
 const admin = group('Endpoints for people and monitoring.', {
   address: withDefault(
     listenAddress(),
-    '127.0.0.1:36480',
+    '127.0.0.1:10480',
     'Address and port for /metrics, /livez, /readyz, /status and the status page; "" turns them off.',
   ),
   socket: withDefault(

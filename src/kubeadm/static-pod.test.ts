@@ -189,7 +189,7 @@ suite('the static pod', () => {
     const defaults = {
       'vrrp-vrid': '51',
       'vrrp-advertisement-interval': '0.1s',
-      'admin-address': '127.0.0.1:36480',
+      'admin-address': '127.0.0.1:10480',
     };
     assert.equal(containerOf(defaults).env.length, 2);
     // The default interval of version 2 is another one.
@@ -287,7 +287,7 @@ suite('the static pod', () => {
 
   test('is probed where the admin endpoint listens, seen from kubelet on the same node', () => {
     const { startupProbe, livenessProbe, readinessProbe } = containerOf({});
-    const live = { host: '127.0.0.1', port: 36_480, path: '/livez' };
+    const live = { host: '127.0.0.1', port: 10_480, path: '/livez' };
     assert.deepEqual(startupProbe?.httpGet, live);
     assert.deepEqual(livenessProbe?.httpGet, live);
     assert.deepEqual(readinessProbe?.httpGet, { ...live, path: '/readyz' });

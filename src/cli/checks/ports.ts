@@ -33,7 +33,7 @@ function judgeListen(
     return ok(name, `${where} is taken while kube-vrrp runs here already (pid ${runningPid})`);
   }
   if (code === 'EADDRINUSE') {
-    const fix = `find who listens (ss -ltnp 'sport = :${port}') and stop it, or choose another ${key}`;
+    const fix = `find who has it (ss -tanp 'sport = :${port}') and stop it, or choose another ${key}`;
     return fail(name, `${where} is taken by another program`, fix);
   }
   if (code === 'EADDRNOTAVAIL')
