@@ -79,10 +79,17 @@ export type RouterEvent =
   | { readonly type: 'undrain' };
 
 /** `two_actives` and `renewal_failed` come again and again: whoever writes them down has to limit them. */
-export type Notice = 'not_eligible' | 'drain_failed' | 'address_restored' | 'renewal_failed' | 'two_actives';
+export type Notice =
+  | 'not_eligible'
+  | 'drain_failed'
+  | 'address_restored'
+  | 'renewal_failed'
+  | 'two_actives'
+  | 'late';
 
 export type Action =
-  | { readonly type: 'send'; readonly priority: number }
+  /** `intervalMs`: the interval that the advertisement names. */
+  | { readonly type: 'send'; readonly priority: number; readonly intervalMs: number }
   | { readonly type: 'bind' }
   | { readonly type: 'renew' }
   /** `handedOver`: a successor was heard, so connections that are being used may be finished first. */

@@ -3,7 +3,7 @@ import type { IpAddress } from '../ip/address.ts';
 import { type Advertisement, encodeAdvertisement } from './advertisement.ts';
 import type { ChecksumForm } from './checksum.ts';
 
-export type OutgoingOptions = Omit<Advertisement, 'priority'> & {
+export type OutgoingOptions = Omit<Advertisement, 'priority' | 'advertisementIntervalMs'> & {
   readonly checksumForm: ChecksumForm;
   readonly source: IpAddress;
   /** The multicast group, or each router of the group; `source` may be among them. */
@@ -14,7 +14,7 @@ export class OutgoingAdvertisements {
   /** All but the router itself. */
   readonly destinations: readonly IpAddress[];
   private readonly options: OutgoingOptions;
-  /** By priority and destination. */
+  /** By priority, interval and destination. */
   private readonly encoded = new Map<string, Uint8Array>();
 
   constructor(options: OutgoingOptions) {
@@ -23,13 +23,13 @@ export class OutgoingAdvertisements {
   }
 
   /** The message to one of the destinations; not to be changed. */
-  message(priority: number, destination: IpAddress): Uint8Array {
-    const key = `${priority} ${destination.text}`;
+  message(priority: number, advertisementIntervalMs: number, destination: IpAddress): Uint8Array {
+    const key = `${priority} ${advertisementIntervalMs} ${destination.text}`;
     const known = this.encoded.get(key);
     if (known !== undefined) return known;
     const { checksumForm, source, ...advertisement } = this.options;
     const message = encodeAdvertisement(
-      { ...advertisement, priority },
+      { ...advertisement, priority, advertisementIntervalMs },
       { source, destination },
       checksumForm,
     );

@@ -60,10 +60,15 @@ test('a sender that is not allowed is discarded, an allowed one is not', () => {
 });
 
 test('RFC 9568 7.1: version 3 accepts another interval and says so; another list with the VIP in it too', () => {
-  const interval = receive({ advertisementIntervalMs: 200 });
+  const interval = receive({ advertisementIntervalMs: 300 });
   assert.deepEqual(interval.ok && interval.mismatches, ['interval']);
   const order = receive({ addresses: [ip('10.0.0.100'), ip('10.0.0.101')] });
   assert.deepEqual(order.ok && order.mismatches, ['addresses']);
+});
+
+test('the longer interval that a busy node of the same settings names is no other one', () => {
+  const busy = receive({ advertisementIntervalMs: 200 });
+  assert.deepEqual(busy.ok && busy.mismatches, []);
 });
 
 test('RFC 3768 7.1: version 2 discards another interval', () => {

@@ -9,6 +9,7 @@ import {
   decodeAdvertisement,
 } from './advertisement.ts';
 import type { ChecksumForm } from './checksum.ts';
+import { patientIntervalMs } from './pace.ts';
 
 export type ReceiveOptions = {
   readonly vrid: number;
@@ -116,10 +117,21 @@ function sameAuthentication(a: Authentication, b: Authentication): boolean {
 }
 
 function findMismatches(advertisement: Advertisement, options: ReceiveOptions): readonly Mismatch[] {
-  const sameInterval = advertisement.advertisementIntervalMs === options.advertisementIntervalMs;
+  const sameInterval = isIntervalOf(options, advertisement.advertisementIntervalMs);
   const sameAddresses =
     advertisement.addresses.length === options.addresses.length &&
     advertisement.addresses.every((address, index) => address.text === options.addresses[index]?.text);
   if (sameInterval && sameAddresses) return NO_MISMATCH;
   return [...(sameInterval ? [] : ['interval' as const]), ...(sameAddresses ? [] : ['addresses' as const])];
+}
+
+/** Whether a node of these settings advertises such an interval: its own, or the longer one that it names while it is busy. */
+export function isIntervalOf(
+  { version, advertisementIntervalMs }: Pick<ReceiveOptions, 'version' | 'advertisementIntervalMs'>,
+  intervalMs: number,
+): boolean {
+  return (
+    intervalMs === advertisementIntervalMs ||
+    intervalMs === patientIntervalMs(version, advertisementIntervalMs)
+  );
 }

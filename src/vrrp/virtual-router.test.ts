@@ -343,10 +343,63 @@ describe('a stalled Active', () => {
     assert.equal(stage.router.stateName, 'Active');
   });
 
+  test('one that has told the Backups to wait longer is no stalled one for as long as they wait', () => {
+    const stage = Stage.active();
+    stage.nowMs += 250;
+    stage.give({ type: 'tick' });
+    stage.nowMs += 600;
+    assert.deepEqual(types(stage.give({ type: 'tick' })).includes('unbind'), false);
+    stage.nowMs += 650;
+    assert.match(causes(stage.give({ type: 'tick' }))[0] ?? '', /stalled: sent nothing for 650 ms/u);
+  });
+
   test('a short delay is not a stall', () => {
     const stage = Stage.active();
     stage.nowMs += 300;
     assert.deepEqual(causes(stage.give({ type: 'tick' })), []);
+  });
+});
+
+describe('an Active that is late', () => {
+  const intervals = (actions: readonly Action[]): number[] =>
+    actions.flatMap((action) => (action.type === 'send' ? [action.intervalMs] : []));
+
+  test('advertises twice its interval, as often as before, until it has been in time for 30 s', () => {
+    const stage = Stage.active();
+    stage.nowMs += 250;
+    const late = stage.give({ type: 'tick' });
+    assert.deepEqual(intervals(late), [200]);
+    assert.match(
+      late.flatMap((action) => (action.type === 'notice' ? [action.text] : []))[0] ?? '',
+      /nothing for 250 ms/u,
+    );
+    const patient = intervals(stage.advance(29_900));
+    assert.equal(patient.length, 299);
+    assert.deepEqual([...new Set(patient)], [200]);
+    assert.deepEqual(intervals(stage.advance(200)), [100, 100]);
+  });
+
+  test('says so once', () => {
+    const stage = Stage.active();
+    const notices = [1, 2, 3].flatMap(() => {
+      stage.nowMs += 250;
+      return types(stage.give({ type: 'tick' })).filter((type) => type === 'notice');
+    });
+    assert.equal(notices.length, 1);
+  });
+
+  test('remembers it when it steps down and becomes Active again', () => {
+    const stage = Stage.active();
+    stage.nowMs += 400;
+    assert.ok(types(stage.give({ type: 'tick' })).includes('unbind'));
+    assert.deepEqual(intervals(stage.advance(350)), [200]);
+  });
+
+  test('one that stood still for as long as the kernel keeps its address asks nobody to wait', () => {
+    const stage = Stage.active();
+    stage.nowMs += 1000;
+    stage.give({ type: 'tick' });
+    assert.deepEqual([...new Set(intervals(stage.advance(1000)))], [100]);
   });
 });
 

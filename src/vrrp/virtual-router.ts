@@ -7,6 +7,7 @@
  * - a router of health class C never takes the addresses (docs: "Who holds the VIP");
  * - on a graceful stop it keeps the addresses until a successor is heard, so that there is no gap;
  * - an Active that has been silent for longer than its Active_Down_Interval steps down by itself;
+ * - one that is late, because its node is busy, advertises a longer interval than it keeps;
  * - packets carry the interface's own MAC address, as keepalived's do by default.
  */
 import { type IpAddress, compareIp } from '../ip/address.ts';
@@ -15,6 +16,7 @@ import { Announcements } from './announcements.ts';
 import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
 import { HOLD_OFF_MS, Lease, MAX_REPAIRS, RENEWALS } from './lease.ts';
+import { Pace } from './pace.ts';
 import { Preemption } from './preemption.ts';
 import type { HealthClass } from './priority.ts';
 import { Rivalry } from './rivalry.ts';
@@ -45,6 +47,8 @@ type ActiveState = {
   readonly name: 'Active';
   readonly sinceMs: number;
   sentAtMs: number;
+  /** What the last advertisement said, by which Backups go. */
+  sentIntervalMs: number;
   adverAtMs: number;
   readonly lease: Lease;
   readonly announcements: Announcements;
@@ -72,11 +76,13 @@ export class VirtualRouter {
   /** The Active that a Backup hears; an Active has none, as one that it outranks may be long gone when it leaves. */
   private heard: HeardActive | null = null;
   private readonly preemption: Preemption;
+  private readonly pace: Pace;
   private readonly rivalry = new Rivalry();
 
   constructor(options: VirtualRouterOptions) {
     this.options = options;
     this.preemption = new Preemption(options);
+    this.pace = new Pace(options.version, options.advertisementIntervalMs);
     this.activeAdverIntervalMs = options.advertisementIntervalMs;
   }
 
@@ -125,10 +131,15 @@ export class VirtualRouter {
   /** Takes one event at `nowMs` (never less than before) and returns what to do, in order. */
   step(event: RouterEvent, nowMs: number): Action[] {
     const actions: Action[] = [];
-    if (this.state.name === 'Active' && this.stepDownIfStalled(this.state, nowMs, actions)) {
-      // The packet is as old as the stall.
-      if (event.type === 'advertisement') return actions;
-    }
+    const late = this.state.name === 'Active' ? this.noteLateness(this.state, nowMs) : null;
+    const isStalled = this.state.name === 'Active' && this.stepDownIfStalled(this.state, nowMs, actions);
+    // After a stall a packet is as old as that.
+    if (!isStalled || event.type !== 'advertisement') this.take(event, nowMs, actions);
+    if (late !== null) actions.push(late);
+    return actions;
+  }
+
+  private take(event: RouterEvent, nowMs: number, actions: Action[]): void {
     switch (event.type) {
       case 'startup':
         this.started = true;
@@ -169,7 +180,14 @@ export class VirtualRouter {
         this.onTick(nowMs, actions);
         break;
     }
-    return actions;
+  }
+
+  /** What is new to say of an Active that has been late; null when there is nothing. */
+  private noteLateness(state: ActiveState, nowMs: number): Action | null {
+    const silentMs = nowMs - state.sentAtMs;
+    if (!this.pace.note(silentMs, nowMs)) return null;
+    const text = `sent nothing for ${Math.round(silentMs)} ms, as this node is busy: it asks the others for more patience until it has been in time for a while`;
+    return { type: 'notice', notice: 'late', text };
   }
 
   /** RFC 9568 6.4.1, for a router that is not the owner: wait one Active_Down_Interval before anything else. */
@@ -213,6 +231,7 @@ export class VirtualRouter {
       name: 'Active',
       sinceMs: nowMs,
       sentAtMs: nowMs,
+      sentIntervalMs: this.pace.advertisedMs(nowMs),
       adverAtMs: nowMs + this.options.advertisementIntervalMs,
       lease: new Lease(nowMs),
       announcements: new Announcements(nowMs),
@@ -220,7 +239,7 @@ export class VirtualRouter {
     };
     this.heard = null;
     actions.push(
-      { type: 'send', priority: this.priority },
+      this.advertisement(this.priority, nowMs),
       { type: 'bind' },
       { type: 'announce' },
       { type: 'transition', from: 'Backup', to: 'Active', cause },
@@ -236,7 +255,7 @@ export class VirtualRouter {
     const ownDownMs = activeDownIntervalMs(
       this.options.version,
       this.options.priorities[this.healthClass],
-      this.options.advertisementIntervalMs,
+      state.sentIntervalMs,
     );
     if (silentMs <= ownDownMs) return false;
     const text = `stalled: sent nothing for ${Math.round(silentMs)} ms, another node may have taken over`;
@@ -264,7 +283,7 @@ export class VirtualRouter {
       this.resign(this.state, 'shutdown', event.text, nowMs, actions);
       return;
     }
-    if (this.state.name === 'Active') actions.push({ type: 'send', priority: 0 });
+    if (this.state.name === 'Active') actions.push(this.advertisement(0, nowMs));
     this.leave('Initialize', { kind: 'stopped', text: event.text }, nowMs, actions);
   }
 
@@ -416,7 +435,7 @@ export class VirtualRouter {
     const text = `${source.text} advertises priority ${advertisement.priority}, own is ${this.priority}`;
     // A last word, so that the other one learns that there were two and announces the addresses anew: where a network
     // has healed it may have noticed nothing, while half of the neighbours still send to this node.
-    actions.push({ type: 'send', priority: this.priority });
+    actions.push(this.advertisement(this.priority, nowMs));
     this.leave('Backup', { kind: 'outranked', text }, nowMs, actions);
   }
 
@@ -462,8 +481,13 @@ export class VirtualRouter {
 
   private sendNow(state: ActiveState, nowMs: number, actions: Action[]): void {
     state.sentAtMs = nowMs;
+    state.sentIntervalMs = this.pace.advertisedMs(nowMs);
     state.adverAtMs = nowMs + this.options.advertisementIntervalMs;
-    actions.push({ type: 'send', priority: this.priority });
+    actions.push(this.advertisement(this.priority, nowMs));
+  }
+
+  private advertisement(priority: number, nowMs: number): Action {
+    return { type: 'send', priority, intervalMs: this.pace.advertisedMs(nowMs) };
   }
 
   /** Something has happened to the address, or is said of it. */
@@ -512,7 +536,7 @@ export class VirtualRouter {
   /** Lets others take over at once, and keeps out of the election for a while. */
   private giveUp(cause: Cause, nowMs: number, actions: Action[]): void {
     this.holdOffUntilMs = nowMs + HOLD_OFF_MS;
-    actions.push({ type: 'send', priority: 0 });
+    actions.push(this.advertisement(0, nowMs));
     this.leave('Backup', cause, nowMs, actions);
   }
 

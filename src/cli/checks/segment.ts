@@ -7,6 +7,7 @@ import { probeAddress } from '../../net/probe.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
+import { isIntervalOf } from '../../vrrp/receive.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 /** What a router on the segment advertised last. */
@@ -124,7 +125,7 @@ function judgeFellow(config: Config, { source, advertisement }: HeardRouter): Ch
     const fix = `add it to ${key} on every node if it is one of them; else stop VRRP there, or choose another vip and vrid`;
     return fail('vrid', `${who}, and is not in ${key}`, fix);
   }
-  if (advertisement.advertisementIntervalMs !== vrrp.advertisementIntervalMs) {
+  if (!isIntervalOf(vrrp, advertisement.advertisementIntervalMs)) {
     const message = `${who} each ${advertisement.advertisementIntervalMs} ms, and here it is ${vrrp.advertisementIntervalMs} ms`;
     const fix = 'set the same vrrp.advertisementInterval on all nodes';
     // Version 2 discards what differs (RFC 3768 7.1); version 3 follows the Active (RFC 9568 7.1).

@@ -106,7 +106,6 @@ export class Daemon {
     this.outgoing = new OutgoingAdvertisements({
       version: options.version,
       vrid: scenario.vrid,
-      advertisementIntervalMs: options.advertisementIntervalMs,
       addresses: [scenario.vip],
       authentication: scenario.authentication,
       checksumForm: scenario.checksumForm,
@@ -321,7 +320,7 @@ export class Daemon {
 
   private createSockets(): RouterSockets {
     return {
-      sendAdvertisement: (priority) => this.send(priority),
+      sendAdvertisement: (priority, intervalMs) => this.send(priority, intervalMs),
       announce: () => this.surroundings.send(this.machine.setup.index, null, this.announcement),
       readQueued: () => {
         while (this.queue.length > 0) this.read(this.queue.shift()!);
@@ -352,11 +351,11 @@ export class Daemon {
     };
   }
 
-  private send(priority: number): void {
+  private send(priority: number, intervalMs: number): void {
     const { scenario, send } = this.surroundings;
     const { index, address: source } = this.machine.setup;
     for (const destination of this.outgoing.destinations) {
-      const message = this.outgoing.message(priority, destination);
+      const message = this.outgoing.message(priority, intervalMs, destination);
       const packet: Packet = { kind: 'vrrp', message, family: source.family, source, destination, ttl: 255 };
       // The segment knows hosts by index; a group is everybody.
       const to = scenario.nodes.find(({ address }) => address === destination)?.index ?? null;

@@ -167,6 +167,19 @@ export const MUTANTS: readonly Mutant[] = [
     ),
   },
   {
+    name: 'asks for patience for ever',
+    breaks: ['interval'],
+    createRouter: wrapping((step) => {
+      let longestMs = 0;
+      return (event, nowMs) =>
+        step(event, nowMs).map((action) => {
+          if (action.type !== 'send') return action;
+          longestMs = Math.max(longestMs, action.intervalMs);
+          return { ...action, intervalMs: longestMs };
+        });
+    }),
+  },
+  {
     name: 'lease not renewed',
     breaks: ['lease-renewed'],
     createRouter: wrapping((step) => (event, nowMs) => without(step(event, nowMs), 'renew')),

@@ -12,7 +12,7 @@ import type {
   StateName,
   VirtualRouterOptions,
 } from '../../vrrp/events.ts';
-import { HOLD_OFF_MS } from '../../vrrp/lease.ts';
+import { HOLD_OFF_MS, LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
 import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
 import type { Fail } from './failure.ts';
 
@@ -29,6 +29,9 @@ const ANNOUNCEMENTS_PER_SECOND = ANNOUNCEMENT_OFFSETS_MS.filter((offsetMs) => of
 export const BURST_MS = Math.max(...ANNOUNCEMENT_OFFSETS_MS);
 /** How many timers in a row there may be before an Active that was late is not any more. */
 export const PUNCTUAL_TIMERS = BURST_ANNOUNCEMENTS + 1;
+
+/** For so long after it was late an Active advertises a longer interval than its own. */
+const PATIENCE_MS = 30_000;
 
 /** What only an Active does. */
 const ACTS_OF_ACTIVE: ReadonlySet<Action['type']> = new Set(['send', 'bind', 'renew', 'announce']);
@@ -67,8 +70,10 @@ export class RouterChecker {
   private heard: Heard | null = null;
   private unhealthySinceMs: number | null = null;
   private lowerSinceMs: number | null = null;
-  /** When it last advertised, by the host's clock. */
+  /** When it last advertised, by the host's clock, and which interval. */
   sentAtMs = 0;
+  private sentIntervalMs: number;
+  private lateAtMs = -Infinity;
   private hasResigned = false;
   private windowSinceMs = -Infinity;
   private windowSends = 0;
@@ -81,12 +86,16 @@ export class RouterChecker {
     this.fail = fail;
     this.learnedShortestMs = options.advertisementIntervalMs;
     this.learnedLongestMs = options.advertisementIntervalMs;
+    this.sentIntervalMs = options.advertisementIntervalMs;
   }
 
   /** After a step from state `from` at `nowMs` of the host's clock. */
   onStep(event: RouterEvent, actions: readonly Action[], from: StateName, nowMs: number): void {
     this.takeEvent(event, from, nowMs);
-    if (from === 'Active') this.checkStall(actions, nowMs);
+    if (from === 'Active') {
+      this.noteLateness(nowMs);
+      this.checkStall(actions, nowMs);
+    }
     if (actions.length === 0) return;
     const promotion = actions.findIndex((action) => action.type === 'transition' && action.to === 'Active');
     if (promotion >= 0) {
@@ -155,11 +164,18 @@ export class RouterChecker {
     this.learnedLongestMs = isPreemptable ? Math.max(this.learnedLongestMs, intervalMs) : intervalMs;
   }
 
-  /** A stalled Active never wakes up believing. */
-  private checkStall(actions: readonly Action[], nowMs: number): void {
-    const { version, priorities, advertisementIntervalMs } = this.options;
+  /** Late, and not frozen for longer than its address lasts. */
+  private noteLateness(nowMs: number): void {
     const silentMs = nowMs - this.sentAtMs;
-    if (silentMs <= downMs(version, priorities.C, advertisementIntervalMs) + ROUNDING_MS) return;
+    const isLate = silentMs > 2 * this.options.advertisementIntervalMs && silentMs < LEASE_SECONDS * 1000;
+    if (isLate) this.lateAtMs = nowMs;
+  }
+
+  /** A stalled Active never wakes up believing: it goes by what it told the Backups. */
+  private checkStall(actions: readonly Action[], nowMs: number): void {
+    const { version, priorities } = this.options;
+    const silentMs = nowMs - this.sentAtMs;
+    if (silentMs <= downMs(version, priorities.C, this.sentIntervalMs) + ROUNDING_MS) return;
     const isOut = actions[0]?.type === 'unbind';
     const isQuiet = !actions.some(({ type }) => type === 'send' || type === 'announce' || type === 'bind');
     if (isOut && isQuiet) return;
@@ -227,7 +243,10 @@ export class RouterChecker {
       if (action.type === 'unbind') holds = false;
       if (!ACTS_OF_ACTIVE.has(action.type)) continue;
       if (!holds) this.fail('silent-backup', `${action.type} by a router that is not Active`);
-      if (action.type === 'send') this.checkSend(action.priority, nowMs);
+      if (action.type === 'send') {
+        this.checkSend(action.priority, nowMs);
+        this.checkInterval(action.intervalMs, nowMs);
+      }
       if (action.type === 'announce') this.announcements += 1;
     }
     const after = actions.findLast((action) => action.type === 'transition')?.to ?? from;
@@ -259,6 +278,17 @@ export class RouterChecker {
     if (this.windowSends > MAX_SENDS_PER_INTERVAL) {
       this.fail('sends', `${this.windowSends} advertisements within one interval`);
     }
+  }
+
+  /** Its own interval, and only after it has been late a longer one, which version 2 does not allow. */
+  private checkInterval(intervalMs: number, nowMs: number): void {
+    const { version, advertisementIntervalMs: ownMs } = this.options;
+    const isPatient = version === 3 && nowMs < this.lateAtMs + PATIENCE_MS;
+    const expectedMs = isPatient ? Math.max(ownMs, Math.min(2 * ownMs, LEASE_RENEWAL_MS)) : ownMs;
+    if (intervalMs !== expectedMs) {
+      this.fail('interval', `advertised ${intervalMs} ms where ${expectedMs} ms is right`);
+    }
+    this.sentIntervalMs = intervalMs;
   }
 
   private takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {

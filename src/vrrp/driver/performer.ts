@@ -15,7 +15,7 @@ export type RouterClock = {
 
 /** All of them do nothing while the interface cannot be used. */
 export type RouterSockets = {
-  sendAdvertisement(priority: number): void;
+  sendAdvertisement(priority: number, intervalMs: number): void;
   announce(): void;
   /** Hands on, as events, the advertisements that have arrived and wait. */
   readQueued(): void;
@@ -93,7 +93,7 @@ export class Performer {
     const { sockets, observer } = this.options;
     switch (action.type) {
       case 'send':
-        sockets.sendAdvertisement(action.priority);
+        sockets.sendAdvertisement(action.priority, action.intervalMs);
         break;
       case 'bind':
         this.term += 1;

@@ -271,7 +271,7 @@ export class Router {
       core: this.core,
       clock: { nowMs: monotonicMs, startTimer: (delayMs, onTime) => this.startTimer(delayMs, onTime) },
       sockets: {
-        sendAdvertisement: (priority) => this.send(priority),
+        sendAdvertisement: (priority, intervalMs) => this.send(priority, intervalMs),
         announce: () => this.announce(),
         readQueued: () =>
           this.drain((vrrp) => vrrp.drain((datagram) => this.onDatagram(datagram), MAX_QUEUED)),
@@ -314,7 +314,6 @@ export class Router {
     return new OutgoingAdvertisements({
       version: core.version,
       vrid,
-      advertisementIntervalMs: core.advertisementIntervalMs,
       addresses: [vip],
       authentication,
       checksumForm,
@@ -432,13 +431,13 @@ export class Router {
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
   }
 
-  private send(priority: number): void {
+  private send(priority: number, intervalMs: number): void {
     const { attachment } = this;
     if (attachment === null) return;
     const { vrrp, outgoing } = attachment;
     for (const destination of outgoing.destinations) {
       try {
-        vrrp.send(outgoing.message(priority, destination), destination);
+        vrrp.send(outgoing.message(priority, intervalMs, destination), destination);
         this.counters.sent += 1;
       } catch (error) {
         this.onSendError(destination, error);
