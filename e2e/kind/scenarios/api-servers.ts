@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../../src/net/clock.ts';
 import { eventually } from '../../lab/eventually.ts';
-import type { KindCluster } from '../cluster.ts';
+import type { Effect, KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
-import { describeEffect, expectEffect, type Scenario } from '../scenario.ts';
+import { describeEffect, expectOutage, type Scenario } from '../scenario.ts';
 
 const NOTICED_MS = 60_000;
 /** Several times as long as an election of etcd takes. */
@@ -29,36 +29,52 @@ async function sees(cluster: KindCluster, observer: Node, node: Node, isUp: bool
 
 async function apiServerOfHolder(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
-  try {
-    const effect = await cluster.effectOf(
-      () => holder.moveAside('kube-apiserver'),
-      () => sees(cluster, holder, holder, false),
-    );
-    expectEffect(effect, { outageMs: OUTAGE_LIMIT_MS, moves: 0 });
-    return describeEffect(effect);
-  } finally {
-    holder.putBack('kube-apiserver');
-    await sees(cluster, holder, holder, true);
-  }
+  return withoutMoves(
+    cluster,
+    async () => {
+      holder.moveAside('kube-apiserver');
+      await sees(cluster, holder, holder, false);
+    },
+    async () => {
+      holder.putBack('kube-apiserver');
+      await sees(cluster, holder, holder, true);
+    },
+  );
 }
 
 async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
-  try {
-    const effect = await cluster.effectOf(
-      () => holder.exec('systemctl', 'stop', 'kubelet'),
+  return withoutMoves(
+    cluster,
+    async () => {
+      await holder.exec('systemctl', 'stop', 'kubelet');
       // The node counts as lost after 40 s; kube-vrrp does not ask about that.
-      () =>
-        eventually(async () => (await readiness(cluster, holder)) !== 'True', {
-          what: `${holder.name} to be NotReady`,
-          deadlineMs: 120_000,
-        }),
-    );
-    expectEffect(effect, { outageMs: 0, moves: 0 });
-    return describeEffect(effect);
+      await eventually(async () => (await readiness(cluster, holder)) !== 'True', {
+        what: `${holder.name} to be NotReady`,
+        deadlineMs: 120_000,
+      });
+    },
+    () => holder.exec('systemctl', 'start', 'kubelet'),
+  );
+}
+
+/** Breaks something and mends it; the VIP has to stay, and clients to be served. */
+async function withoutMoves(
+  cluster: KindCluster,
+  breakIt: () => Promise<unknown>,
+  mend: () => Promise<unknown>,
+): Promise<string> {
+  const since = new Date();
+  let effect: Effect;
+  try {
+    effect = await cluster.effectOf(breakIt, async () => undefined);
   } finally {
-    await holder.exec('systemctl', 'start', 'kubelet');
+    await mend();
   }
+  expectOutage(effect, OUTAGE_LIMIT_MS);
+  await cluster.settled();
+  await cluster.expectMoves(since, null);
+  return describeEffect(effect);
 }
 
 async function readiness(cluster: KindCluster, node: Node): Promise<string> {

@@ -2,7 +2,7 @@
 import { PORT, VIP_IPV4, VIP_IPV6 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
 import { run } from '../command.ts';
-import { POD_NAME, type Node } from '../node.ts';
+import type { Node } from '../node.ts';
 import type { Scenario } from '../scenario.ts';
 
 const ENDPOINT = `https://${VIP_IPV4}:${PORT}`;
@@ -53,12 +53,9 @@ async function endpointEverywhere(cluster: KindCluster): Promise<string> {
 }
 
 /** A machine on which three control planes start at once may be too slow for an advertisement now and then. */
-const VACANCY_LIMIT_MS = 1000;
+const VACANCY_LIMIT_MS = 4000;
 
-/**
- * A move cuts the connections of the kubeadm that runs. Only an Active that fell silent may be followed by another one:
- * rising health of the nodes that join must move nothing.
- */
+/** A move cuts the connections of the kubeadm that runs: rising health of the nodes that join must move nothing. */
 async function steadyWhileMade(cluster: KindCluster): Promise<string> {
   const { timeline } = cluster.holders;
   let vacancyMs = 0;
@@ -71,13 +68,7 @@ async function steadyWhileMade(cluster: KindCluster): Promise<string> {
       throw new Error(`the VIP was gone for ${vacancyMs.toFixed(0)} ms:\n${timeline.describe(vip, fromMs)}`);
     }
   }
-  for (const node of cluster.controlPlanes) {
-    const log = await cluster.kubectl.run('logs', '--namespace=kube-system', `${POD_NAME}-${node.name}`);
-    const preempting = log
-      .split('\n')
-      .find((line) => line.includes('"to":"Active"') && !line.includes('"active_silent"'));
-    if (preempting !== undefined) throw new Error(`the VIP was taken from a living holder: ${preempting}`);
-  }
+  await cluster.expectMoves(new Date(0), null);
   return `${holders === 1 ? 'one holder' : `${holders} holders`} while it was made (longest time without: ${vacancyMs.toFixed(0)} ms)`;
 }
 
