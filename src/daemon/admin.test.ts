@@ -95,3 +95,18 @@ test('an address that another program has is an obstacle, and free again it is t
   await once(squatter, 'close');
   await admin.listen();
 });
+
+test('a path for the socket where something else is that cannot be removed is a mistake, not an obstacle', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const admin = makeAdmin({ listen: null, socket: folder });
+  context.after(() => admin.close());
+  await assert.rejects(admin.listen(), (error) => {
+    assert.ok(error instanceof Error && !(error instanceof Obstacle));
+    assert.match(
+      error.message,
+      /^the admin endpoint cannot listen on .*: set admin\.socket to a path that can be written/,
+    );
+    return true;
+  });
+});

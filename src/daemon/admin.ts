@@ -131,7 +131,8 @@ export class Admin {
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         const what = `cannot listen on ${name} (${error.code ?? error.message})`;
-        if (error.code === 'EADDRINUSE')
+        // Of a path it says that something is there which could not be removed: waiting changes nothing.
+        if (error.code === 'EADDRINUSE' && 'port' in where)
           reject(new Obstacle(`${what}: end the kube-vrrp or the program that has it, or ${remedy}`));
         else reject(new Error(`the admin endpoint ${what}: ${remedy}`));
       });
