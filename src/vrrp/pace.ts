@@ -3,7 +3,7 @@
  * advertises (RFC 9568 5.2.7, 6.1), so that one which has been late can ask for patience before it is so late that the VIP
  * moves to a node which may be as busy. It goes on to send as often as it can. Pure.
  */
-import type { VrrpVersion } from './advertisement.ts';
+import type { Advertisement, VrrpVersion } from './advertisement.ts';
 import { LEASE_RENEWAL_MS, LEASE_SECONDS } from './lease.ts';
 
 /** An advertisement that is later than this many intervals after the one before is late. */
@@ -18,6 +18,15 @@ const CALM_MS = 30_000;
 export function patientIntervalMs(version: VrrpVersion, intervalMs: number): number {
   if (version === 2) return intervalMs;
   return Math.max(intervalMs, Math.min(2 * intervalMs, LEASE_RENEWAL_MS));
+}
+
+/** Whether a node of these settings names such an interval: its own, or the longer one. */
+export function isIntervalOf(
+  own: Pick<Advertisement, 'version' | 'advertisementIntervalMs'>,
+  intervalMs: number,
+): boolean {
+  const { version, advertisementIntervalMs: ownMs } = own;
+  return intervalMs === ownMs || intervalMs === patientIntervalMs(version, ownMs);
 }
 
 export class Pace {

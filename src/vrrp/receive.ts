@@ -9,7 +9,7 @@ import {
   decodeAdvertisement,
 } from './advertisement.ts';
 import type { ChecksumForm } from './checksum.ts';
-import { patientIntervalMs } from './pace.ts';
+import { isIntervalOf } from './pace.ts';
 
 export type ReceiveOptions = {
   readonly vrid: number;
@@ -96,8 +96,9 @@ function objection(
   if (advertisement.version !== options.version) return 'other_version';
   if (!sameAuthentication(advertisement.authentication, options.authentication)) return 'authentication';
   // RFC 3768 7.1 discards on another interval; RFC 9568 7.1 only reports it, and the Backup adopts the Active's.
-  const sameInterval = advertisement.advertisementIntervalMs === options.advertisementIntervalMs;
-  if (options.version === 2 && !sameInterval) return 'interval_mismatch';
+  if (options.version === 2 && !isIntervalOf(options, advertisement.advertisementIntervalMs)) {
+    return 'interval_mismatch';
+  }
   if (isOfAnotherGroup(advertisement, options)) return 'other_addresses';
   return null;
 }
@@ -123,15 +124,4 @@ function findMismatches(advertisement: Advertisement, options: ReceiveOptions): 
     advertisement.addresses.every((address, index) => address.text === options.addresses[index]?.text);
   if (sameInterval && sameAddresses) return NO_MISMATCH;
   return [...(sameInterval ? [] : ['interval' as const]), ...(sameAddresses ? [] : ['addresses' as const])];
-}
-
-/** Whether a node of these settings advertises such an interval: its own, or the longer one that it names while it is busy. */
-export function isIntervalOf(
-  { version, advertisementIntervalMs }: Pick<ReceiveOptions, 'version' | 'advertisementIntervalMs'>,
-  intervalMs: number,
-): boolean {
-  return (
-    intervalMs === advertisementIntervalMs ||
-    intervalMs === patientIntervalMs(version, advertisementIntervalMs)
-  );
 }

@@ -7,7 +7,7 @@ import { probeAddress } from '../../net/probe.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
-import { isIntervalOf } from '../../vrrp/receive.ts';
+import { isIntervalOf } from '../../vrrp/pace.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
 
 /** What a router on the segment advertised last. */
