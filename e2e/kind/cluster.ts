@@ -45,6 +45,7 @@ const ADVERTISEMENT_INTERVAL = '500ms';
 const LATE_WORD_MS = 2000;
 /** Every TCP socket with its process, its queues, and when bytes were last sent and received. */
 const SOCKETS = 'ss --tcp --numeric --processes --info';
+const STATUS = 'curl --silent --max-time 5 http://127.0.0.1:10480/status';
 const DIRECT_WATCH_SECONDS = 3;
 /** A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure. */
 const CLIENT_RHYTHM = { intervalMs: 50, timeoutMs: 1000 };
@@ -168,8 +169,7 @@ export class KindCluster {
 
   /** What kube-vrrp on this node says of itself; null while there is none. */
   async status(node: Node): Promise<Status | null> {
-    const script = `curl --silent --max-time 5 http://127.0.0.1:10480/status`;
-    const { exitCode, stdout } = await node.script(script);
+    const { exitCode, stdout } = await node.script(STATUS);
     return exitCode === 0 ? (JSON.parse(stdout) as Status) : null;
   }
 
@@ -248,7 +248,7 @@ export class KindCluster {
     const { timeline } = this.holders;
     writeFileSync(join(folder, 'holders.txt'), this.vips.map((vip) => timeline.describe(vip)).join('\n'));
     if (this.#client !== null) writeFileSync(join(folder, 'client.txt'), this.#client.describe(0));
-    const script = `ip addr; ip route; curl --silent --max-time 5 127.0.0.1:10480/status; ${SOCKETS}; crictl ps -a || true`;
+    const script = `ip addr; ip route; ${STATUS}; ${SOCKETS}; crictl ps -a || true`;
     for (const node of this.controlPlanes) {
       const { stdout, stderr } = await node.script(script);
       writeFileSync(join(folder, `${node.name}.txt`), stdout + stderr);

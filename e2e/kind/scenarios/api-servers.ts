@@ -31,6 +31,7 @@ async function apiServerOfHolder(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
   return withoutMoves(
     cluster,
+    OUTAGE_LIMIT_MS,
     async () => {
       holder.moveAside('kube-apiserver');
       await sees(cluster, holder, holder, false);
@@ -46,6 +47,7 @@ async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
   return withoutMoves(
     cluster,
+    0,
     async () => {
       await holder.exec('systemctl', 'stop', 'kubelet');
       // The node counts as lost after 40 s; kube-vrrp does not ask about that.
@@ -58,9 +60,10 @@ async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
   );
 }
 
-/** Breaks something and mends it; the VIP has to stay, and clients to be served. */
+/** Breaks something and mends it; the VIP has to stay, and clients to be served again within `outageLimitMs`. */
 async function withoutMoves(
   cluster: KindCluster,
+  outageLimitMs: number,
   breakIt: () => Promise<unknown>,
   mend: () => Promise<unknown>,
 ): Promise<string> {
@@ -71,7 +74,7 @@ async function withoutMoves(
   } finally {
     await mend();
   }
-  expectOutage(effect, OUTAGE_LIMIT_MS);
+  expectOutage(effect, outageLimitMs);
   await cluster.settled();
   await cluster.expectMoves(since, null);
   return describeEffect(effect);
