@@ -33,7 +33,7 @@ const NAMES = [...SCENARIOS, ...DOCUMENTED].map(({ name }) => name);
 
 const USAGE = `usage: npm run e2e -- [--only NAME]... [--keep] [--reuse]
   --only NAME  run this scenario alone; may be repeated
-  --keep       leave the cluster, and the engine if it was started for it, as they are in the end
+  --keep       leave the last cluster, and the engine if it was started for it, as they are in the end
   --reuse      take the cluster that a run with --keep has left
 scenarios:
 ${[...SCENARIOS, ...DOCUMENTED].map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
@@ -117,6 +117,8 @@ function onInterrupt(engine: Engine): void {
 async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Promise<Result[]> {
   const scenarios = SCENARIOS.filter(({ name }) => chosen.has(name));
   if (scenarios.length === 0) return [];
+  // The machines of these get the same addresses.
+  const makesRoom = DOCUMENTED.some(({ name }) => chosen.has(name));
   say(
     `${reuse ? 'taking the' : 'creating a'} cluster of ${images.node}, Kubernetes ${images.kubernetesVersion}`,
   );
@@ -142,7 +144,8 @@ async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Pro
     timeline.say('problem', 'e2e', (error as Error).message);
     await collect(made);
   } finally {
-    await (keep ? made.disconnect() : made.remove());
+    const isBroken = results.length < scenarios.length || results.some(({ ok }) => !ok);
+    await (keep && (isBroken || !makesRoom) ? made.disconnect() : made.remove());
   }
   return results;
 }
