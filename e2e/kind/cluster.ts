@@ -30,7 +30,7 @@ import { Kubectl } from './kubectl.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
 import { joinPodNetworks } from './pod-network.ts';
-import { KubectlWatch, watchPath } from './watch.ts';
+import { CACHED_PATH, KubectlWatch, watchPath } from './watch.ts';
 
 /** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
 const FOLDER = join(tmpdir(), CLUSTER);
@@ -43,6 +43,13 @@ const SETTLED_MS = 300_000;
 const ADVERTISEMENT_INTERVAL = '500ms';
 /** A watch that tells of a change later than this is worth a line. */
 const LATE_WORD_MS = 2000;
+/**
+ * After its etcd was without a leader an API server of Kubernetes 1.20 may go without events for five minutes
+ * (kubernetes/kubernetes issue 97294). Who watches there hears of nothing, whatever is between.
+ */
+const CACHED_MS = 400_000;
+/** An API server whose watch cache is behind for longer than this is worth a line. */
+const LATE_CACHE_MS = 15_000;
 /** Every TCP socket with its process, its queues, and when bytes were last sent and received. */
 const SOCKETS = 'ss --tcp --numeric --processes --info';
 const STATUS = 'curl --silent --max-time 5 http://127.0.0.1:10480/status';
@@ -195,7 +202,7 @@ export class KindCluster {
 
   /**
    * Waits until everything is as it was made: every node, etcd, API server and kube-vrrp is Ready, both VIPs have one
-   * holder each, requests are answered, and a watch through the VIP hears of a change.
+   * holder each, requests are answered, every API server knows of a change, and a watch through the VIP tells of it.
    */
   async settled(): Promise<void> {
     for (const vip of this.vips) await this.oneHolder(vip);
@@ -214,7 +221,9 @@ export class KindCluster {
         otherwise: () => `not ready: ${unready.join(', ')}`,
       },
     );
-    const heardMs = await this.watch.hearsOfAChange();
+    const value = await this.watch.change();
+    for (const node of this.controlPlanes) await this.#cached(node, value);
+    const heardMs = await this.watch.hears(value);
     if (heardMs > LATE_WORD_MS) this.say(`the watch told of a change after ${(heardMs / 1000).toFixed(0)} s`);
     for (const vip of this.vips) await this.oneHolder(vip);
   }
@@ -268,6 +277,20 @@ export class KindCluster {
   async remove(): Promise<void> {
     await this.disconnect();
     await removeLeftovers(this.images.kind);
+  }
+
+  /** Waits until this node's API server has the value of the watched object in its watch cache. */
+  async #cached(node: Node, value: string): Promise<void> {
+    const fromMs = monotonicMs();
+    await eventually(async () => (await this.#askDirectly(node, CACHED_PATH)).includes(value), {
+      what: `the watch cache of the API server of ${node.name} to have a change`,
+      deadlineMs: CACHED_MS,
+    });
+    const tookMs = monotonicMs() - fromMs;
+    if (tookMs > LATE_CACHE_MS)
+      this.say(
+        `the API server of ${node.name} itself knew of a change after ${(tookMs / 1000).toFixed(0)} s only`,
+      );
   }
 
   /** What each API server itself tells who watches the object of the watch, without the VIP. */
