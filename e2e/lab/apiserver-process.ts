@@ -1,6 +1,6 @@
 /**
- * A stand-in for kube-apiserver: TLS, /healthz /readyz /livez, /version, an endless watch at /watch and endless
- * data at /bulk. Each answer names the node. Argument 1: an `ApiServerTask` as JSON. A message over IPC sets the health.
+ * A stand-in for kube-apiserver: TLS, /healthz /readyz /livez, /version, an endless watch at /watch, endless
+ * data at /bulk, and at /slow an answer that takes half a second. Each answer names the node. Argument 1: an `ApiServerTask` as JSON. A message over IPC sets the health.
  */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -11,6 +11,8 @@ import type { ApiServerTask, HealthOrder } from './apiserver.ts';
 
 /** Often enough that a test sees at once when a watch stands still. */
 const WATCH_EVENT_MS = 100;
+/** As an admission webhook may take. */
+const SLOW_ANSWER_MS = 500;
 const CHUNK = Buffer.alloc(64 << 10);
 
 const { node, port, certFile, keyFile } = JSON.parse(process.argv[2] ?? '') as ApiServerTask;
@@ -64,6 +66,9 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
       return;
     case '/bulk':
       bulk(response);
+      return;
+    case '/slow':
+      setTimeout(() => answer(response, 200, { status: 'Success' }), SLOW_ANSWER_MS);
       return;
     default:
       answer(response, 404, { status: 'NotFound' });

@@ -1,6 +1,7 @@
 /** What scenarios assert again and again about the holders of a VIP. */
 import assert from 'node:assert/strict';
 
+import { LINGER_MAX_MS } from '../../src/proxy/lingering.ts';
 import type { Cluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
@@ -9,10 +10,12 @@ import { VIP_IPV4 } from './lab.ts';
 /** DESIGN.md: the kernel takes the VIP from a daemon that is dead or stopped within 2.5 s. */
 export const FENCE_MS = 2500;
 
-/** A handover shows both holders for as long as the old one finishes requests (200 ms), and it takes to tell. */
+/** For as long as it takes an Active to hear of another one, and to act. */
 const OVERLAP_MS = 350;
+/** A planned handover shows both holders for as long as the old one finishes requests, and it takes to tell. */
+export const HANDOVER_OVERLAP_MS = LINGER_MAX_MS + 150;
 
-/** At no time since `fromMs` did two hosts have the VIP for more than 350 ms. */
+/** At no time since `fromMs` did two hosts have the VIP for more than `overlapMs`. */
 export function assertNoTwoHolders(
   cluster: Cluster,
   fromMs: number,

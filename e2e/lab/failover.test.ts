@@ -8,7 +8,13 @@ import { Capture, isAdvertisement, isAnnouncement } from './capture.ts';
 import { describeDisruption } from './client.ts';
 import { Cluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, assertVipStayed, FENCE_MS, vipGone } from './expectations.ts';
+import {
+  assertNoTwoHolders,
+  assertVipStayed,
+  FENCE_MS,
+  HANDOVER_OVERLAP_MS,
+  vipGone,
+} from './expectations.ts';
 import type { Host } from './host.ts';
 import { createLab, VIP_IPV4, type Lab } from './lab.ts';
 import { enterLab } from './privileges.ts';
@@ -181,7 +187,7 @@ describe('three nodes with the default configuration', () => {
       daemon.describe(),
     );
     assert.ok(!(await holder.kernelAddresses()).some(({ local }) => local === VIP_IPV4));
-    assertNoTwoHolders(cluster, fromMs);
+    assertNoTwoHolders(cluster, fromMs, VIP_IPV4, HANDOVER_OVERLAP_MS);
     cluster.startDaemon(holder);
     await cluster.settled();
   });
@@ -200,7 +206,7 @@ describe('three nodes with the default configuration', () => {
     });
     t.diagnostic(`drain: ${describeDisruption(disruption)}; target 100 ms`);
     assert.ok(disruption.outageMs <= PLANNED_OUTAGE_MS, cluster.describe(fromMs));
-    assertNoTwoHolders(cluster, fromMs);
+    assertNoTwoHolders(cluster, fromMs, VIP_IPV4, HANDOVER_OVERLAP_MS);
     const successor = await cluster.oneHolder((host) => host !== holder);
     assert.equal((await daemon.status()).drained, true);
 

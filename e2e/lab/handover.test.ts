@@ -6,6 +6,7 @@ import { monotonicMs } from '../../src/net/clock.ts';
 import { PollingClient } from './client.ts';
 import { Cluster, PROXY_PORT } from './cluster.ts';
 import { eventually } from './eventually.ts';
+import { assertNoTwoHolders, HANDOVER_OVERLAP_MS } from './expectations.ts';
 import type { Host } from './host.ts';
 import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
 import { enterLab } from './privileges.ts';
@@ -17,6 +18,8 @@ const HANDOVERS = 6;
 const READERS = 100;
 /** So often that at most moments a request is under way. */
 const POLL_MS = 10;
+/** So that ten are under way at any time. */
+const SLOW_POLL_MS = 50;
 
 for (const vip of [VIP_IPV4, VIP_IPV6]) {
   describe(`handing ${vip} over`, () => {
@@ -74,6 +77,43 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
     });
   });
 }
+
+describe('handing over while requests wait for their answers', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+    cluster = await Cluster.start(lab);
+    await cluster.stopClients();
+  });
+  after(async () => lab.remove());
+
+  test('those that the API server takes half a second for are answered', async () => {
+    const poller = new PollingClient(lab.client, cluster.url(VIP_IPV4, '/slow'), cluster.caFile, {
+      intervalMs: SLOW_POLL_MS,
+      timeoutMs: 5000,
+    });
+    const holder = await cluster.oneHolder();
+    await poller.steady();
+    const fromMs = monotonicMs();
+    const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain');
+    assert.equal(exitCode, 0, stdout + stderr);
+    await cluster.oneHolder((host) => host !== holder);
+    await poller.steady();
+    const movedAtMs = lab.timeline.spans(VIP_IPV4, fromMs)[1]?.fromMs ?? Number.NaN;
+    const underWay = poller
+      .attempts(0)
+      .filter(({ startMs, endMs }) => startMs < movedAtMs && endMs > movedAtMs);
+    assert.ok(underWay.length > 1, cluster.describe(fromMs));
+    assert.deepEqual(
+      underWay.filter(({ ok }) => !ok),
+      [],
+      cluster.describe(fromMs),
+    );
+    assertNoTwoHolders(cluster, fromMs, VIP_IPV4, HANDOVER_OVERLAP_MS);
+  });
+});
 
 describe('draining a node', () => {
   let lab: Lab;

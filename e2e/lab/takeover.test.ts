@@ -18,6 +18,8 @@ await enterLab();
 const READERS = 1000;
 /** The target is 1 s; an HTTP/2 ping, the clients' own way to find out, takes 30 s and more. */
 const NOTICED_MS = 5000;
+/** Younger ones may be waiting for their first answer; see src/proxy/lingering.ts. */
+const GROWN_UP_MS = 1100;
 
 /** The word of an end may be lost, as when a link has just come up: three sweeps, of 10 s each, make it good. */
 const SWEPT_MS = 40_000;
@@ -201,6 +203,8 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const { body } = await ask({ kind: 'unix', path: socket, text: socket }, 'GET', '/connections', 5000);
       const listed = body as readonly OpenedConnection[];
       assert.equal(listed.filter(({ local }) => parseSocketAddress(local)?.text === vip).length, 200);
+      const listedAtMs = monotonicMs();
+      await eventually(() => monotonicMs() - listedAtMs > GROWN_UP_MS, { what: 'all to be grown up' });
       const fromMs = monotonicMs();
       cluster.daemon(holder).signal('SIGTERM');
       await cluster.oneHolder((host) => host !== holder, { vip });

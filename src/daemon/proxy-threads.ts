@@ -9,6 +9,8 @@ import { ended, startThread } from './threads.ts';
 
 /** For a busy thread to get to it; a second node may have the address already. */
 const CLOSE_VIP_TIMEOUT_MS = 50;
+/** The same when that node knows that this one is not through: a client is reset only while the address is here. */
+export const HANDED_OVER_TIMEOUT_MS = LINGER_MAX_MS + 250;
 /** Beyond the grace that connections get. */
 const STOP_TIMEOUT_MS = 2000;
 
@@ -63,7 +65,7 @@ export class ProxyThreads {
    */
   async closeVip(vip: IpAddress, handedOver: boolean): Promise<void> {
     const address = vip.text;
-    const timeoutMs = CLOSE_VIP_TIMEOUT_MS + (handedOver ? LINGER_MAX_MS : 0);
+    const timeoutMs = handedOver ? HANDED_OVER_TIMEOUT_MS : CLOSE_VIP_TIMEOUT_MS;
     const closed = this.workers.map(
       (worker) =>
         new Promise<void>((resolve) => {

@@ -16,7 +16,7 @@ import { ended, startThread } from './threads.ts';
 const MAX_WAITING = 1000;
 const STOP_TIMEOUT_MS = 2000;
 /** A thread that is too busy must not keep the VIP from a healthy node. */
-const PREPARE_TIMEOUT_MS = 100;
+const PREPARE_TIMEOUT_MS = 400;
 
 /** Where this node stands. */
 export type NodeFacts = { readonly self: IpAddress; readonly interfaceName: string };

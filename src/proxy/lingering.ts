@@ -1,19 +1,31 @@
 /** Which connections of a VIP that a successor has taken are still worth keeping for a moment. Pure. */
 
 /** After so long the VIP leaves this node, whatever is under way: two nodes have it until then. */
-export const LINGER_MAX_MS = 200;
+export const LINGER_MAX_MS = 1000;
 /** How often connections are to be looked at. */
 export const LINGER_STEP_MS = 5;
 /** The successor has announced itself by then; a client that has not heard of it would else meet nobody. */
 const LINGER_MIN_MS = 20;
-/** Without a byte for so long, no request is under way; the client is better off at the successor. */
+/** An answer without a byte more for so long is whole; the client is better off at the successor. */
 const QUIET_MS = 30;
-/** A client of this age may be computing its part of a TLS handshake. */
-const YOUNG_MS = 200;
+/**
+ * Before that, who spoke last tells nothing: a client may be computing its part of a TLS handshake, and a TLS 1.3 server
+ * sends its session tickets after the first request has come (RFC 8446 4.6.1).
+ */
+const YOUNG_MS = 1000;
 
-/** Whether a connection is to be closed now, of this age and with its latest byte so long ago. */
-export function isIdle(ageMs: number, quietMs: number): boolean {
-  return ageMs >= YOUNG_MS && quietMs >= QUIET_MS;
+/** What is known of the use of a connection whose bytes are encrypted. */
+export type Use = {
+  readonly ageMs: number;
+  /** Since its latest bytes. */
+  readonly quietMs: number;
+  /** Its latest bytes are the client's: an API server takes as long as it needs, and says nothing meanwhile. */
+  readonly awaitsAnswer: boolean;
+};
+
+/** Whether no request is under way on a connection, so that it is to be closed now. */
+export function isIdle({ ageMs, quietMs, awaitsAnswer }: Use): boolean {
+  return !awaitsAnswer && ageMs >= YOUNG_MS && quietMs >= QUIET_MS;
 }
 
 /** Whether the VIP may leave this node, so long after the handover and with `open` connections left on it. */

@@ -2,6 +2,8 @@
 
 /** The kernel's lifetime of a bound address, whole seconds (valid_lft): a dead daemon's is gone after 1.0 to 1.5 s. */
 export const LEASE_SECONDS = 1;
+/** The same of a holder that has handed over and finishes what clients have begun, which it does not renew. */
+export const HANDED_OVER_LEASE_SECONDS = 2;
 /** Three tries to renew before the kernel may take the address away. */
 export const LEASE_RENEWAL_MS = 250;
 /** So many failed renewals in a row, and the next one might come too late: the address is given up while it is there. */

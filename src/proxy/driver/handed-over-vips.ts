@@ -32,8 +32,8 @@ export class HandedOverVips {
   }
 
   /**
-   * Resets the connections on `address` that are not being used, and the others as soon as they fall silent, at the
-   * latest after LINGER_MAX_MS. Resolves with how many were reset.
+   * Resets the connections on `address` that are not being used, and the others as soon as they have their answers, at
+   * the latest after LINGER_MAX_MS. Resolves with how many were reset.
    */
   finish(address: string): Promise<number> {
     return new Promise((resolve) => {
@@ -48,8 +48,8 @@ export class HandedOverVips {
       const { address, sinceMs, resolve } = leaving;
       const relays = this.#connections.on(address);
       const isOver = mayLeave(relays.length, nowMs - sinceMs);
-      const isDone = ({ acceptedAtMs, activeAtMs }: Relay): boolean =>
-        isOver || isIdle(nowMs - acceptedAtMs, nowMs - activeAtMs);
+      const isDone = ({ acceptedAtMs, activeAtMs, awaitsAnswer }: Relay): boolean =>
+        isOver || isIdle({ ageMs: nowMs - acceptedAtMs, quietMs: nowMs - activeAtMs, awaitsAnswer });
       leaving.closed += this.#connections.reset(address, relays.filter(isDone));
       if (!isOver) continue;
       this.#leaving.delete(leaving);

@@ -89,6 +89,8 @@ export class Relay implements Watcher, Task {
   openedAtMs = 0;
   /** Of the latest bytes, or of the opening, monotonicMs. */
   activeAtMs = 0;
+  /** The latest bytes were the client's. */
+  awaitsAnswer = false;
   /** Its own in [0, 1): clients that came together do not go together. */
   readonly ageJitter = Math.random();
 
@@ -285,6 +287,7 @@ export class Relay implements Watcher, Task {
       passed[this.#backendIndex] = (passed[this.#backendIndex] ?? 0) + bytes;
       receiver?.wrote();
       this.activeAtMs = this.#host.loop.nowMs;
+      this.awaitsAnswer = flow === this.#toBackend;
     }
     if (state === 'broken') this.reset();
     else if (state === 'ended' && (this.#finsSent & finBit) === 0) this.#passFin(flow, finBit);

@@ -346,6 +346,8 @@ describe('a client that the kernel has accepted and the proxy has not', () => {
 });
 
 describe('a VIP that a successor has taken', () => {
+  const GROWN_UP_MS = 1100;
+
   test('resets who waits before who talks, and serves who comes', async (t) => {
     const backend = await startBackend(t, echo);
     const { client, proxy, counts } = await startProxy(t, [backend.backend()]);
@@ -354,7 +356,7 @@ describe('a VIP that a successor has taken', () => {
     const elsewhere = await client();
     for (const socket of [waiting, talking, elsewhere]) await roundTrip(socket);
     const bornAtMs = monotonicMs();
-    await until(() => monotonicMs() - bornAtMs > 300, 'all are grown up');
+    await until(() => monotonicMs() - bornAtMs > GROWN_UP_MS, 'all are grown up');
     const ends: string[] = [];
     waiting.once('close', () => ends.push('waiting'));
     talking.once('close', () => ends.push('talking'));
@@ -371,6 +373,26 @@ describe('a VIP that a successor has taken', () => {
     assert.deepEqual(ends, ['waiting', 'talking']);
     await roundTrip(elsewhere);
     assert.equal(counts().closedVipRemoved, 2);
+  });
+
+  test('waits for an answer that takes its time, and then resets', async (t) => {
+    const asked = Promise.withResolvers<Socket>();
+    const backend = await startBackend(t, (socket) => void socket.on('data', () => asked.resolve(socket)));
+    const { client, proxy } = await startProxy(t, [backend.backend()]);
+    const asking = await client('127.0.0.2');
+    const bornAtMs = monotonicMs();
+    await until(() => monotonicMs() - bornAtMs > GROWN_UP_MS, 'it is grown up');
+    asking.write('question');
+    const answering = await asked.promise;
+    const handedOver = proxy.vipHandedOver('127.0.0.2');
+    const end = ending(asking);
+    const answer = once(asking, 'data');
+    const askedAtMs = monotonicMs();
+    await until(() => monotonicMs() - askedAtMs > 300, 'the answer to be ready');
+    answering.write('answer');
+    assert.equal(String((await answer)[0]), 'answer');
+    assert.equal(await end, 'ECONNRESET');
+    assert.equal(await handedOver, 1);
   });
 });
 

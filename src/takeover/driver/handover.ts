@@ -28,12 +28,12 @@ export type HandoverOptions = {
   readonly log: Log;
 };
 
-/** A peer that has not answered by then is not waited for: it may be down. */
-const READY_MS = 30;
+/** A peer that has not answered by then is not waited for: it may be down. The holder serves meanwhile. */
+const READY_MS = 200;
 /** Longer than an Active waits for its successor with the default interval. */
 const EXPECTED_MS = 3000;
 /** From becoming Active: longer than the old holder keeps connections. */
-const SHELTER_MS = 400;
+export const SHELTER_MS = 1400;
 const TURN_MS = 1;
 const MAX_FRAMES_PER_TURN = 500;
 /** A joined segment, with its frame. */

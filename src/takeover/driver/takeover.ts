@@ -133,7 +133,7 @@ export class Takeover {
     this.handover.useInterface(name);
   }
 
-  /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 30 ms. */
+  /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 200 ms. */
   async prepareHandover(): Promise<void> {
     await this.handover.announce();
   }

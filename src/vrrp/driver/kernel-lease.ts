@@ -3,7 +3,7 @@ import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import type { Log } from '../../log/log.ts';
 import type { RtNetlink } from '../../net/rtnetlink.ts';
-import { LEASE_SECONDS } from '../lease.ts';
+import { HANDED_OVER_LEASE_SECONDS, LEASE_SECONDS } from '../lease.ts';
 import type { RouterCounters } from './counters.ts';
 import { OwnRemovals } from './own-removals.ts';
 import type { AddressLease } from './performer.ts';
@@ -59,11 +59,24 @@ export class KernelLease implements AddressLease {
     }
   }
 
+  /** Not fatal when it fails: the address is there for a while. */
+  private async keepForClients(link: { readonly index: number; readonly name: string }): Promise<void> {
+    const { vip: address, netlink, log } = this.options;
+    const validSeconds = HANDED_OVER_LEASE_SECONDS;
+    try {
+      await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds });
+    } catch (error) {
+      const text = `cannot keep ${address.text} on ${link.name} for the requests that are under way: ${errorText(error)}`;
+      log('warn', text, { event: 'handover_lease' });
+    }
+  }
+
   private async unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
     const { vip, netlink, log, beforeUnbind } = this.options;
     const link = this.options.link();
     if (link === null) return;
     try {
+      if (handedOver) await this.keepForClients(link);
       await beforeUnbind(vip, handedOver);
       if (isOver()) await this.ownRemovals.during(() => netlink.removeAddress(link.index, vip));
     } catch (error) {
