@@ -238,8 +238,11 @@ export class KindCluster {
     const { timeline } = this.holders;
     const alone = timeline.spans(VIP_IPV4, fromMs).filter(({ holders }) => holders.length === 1);
     const names = alone.map(({ holders: [name] }) => name);
+    const disruption = this.client.disruption(fromMs);
+    if (disruption.failed > 0)
+      this.say(`${this.client.describe(fromMs)}\n${timeline.describe(VIP_IPV4, fromMs)}`);
     return {
-      ...this.client.disruption(fromMs),
+      ...disruption,
       moves: names.filter((name, index) => index > 0 && name !== names[index - 1]).length,
       overlapMs: timeline.longestOverlapMs(VIP_IPV4, fromMs),
     };
