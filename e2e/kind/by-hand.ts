@@ -1,5 +1,5 @@
 /** Three machines without kind, and somebody who types what the documentation says. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -14,6 +14,14 @@ import { typedCommands, type Place, type TypedCommands } from './typed-commands.
 const STARTED_MS = 60_000;
 /** kubeadm itself gives up after 4 minutes. */
 const TYPED_MS = 300_000;
+/** Everything that a machine knows of its static pods, of kubelet and of the VIP. */
+const FINDINGS = [
+  'ip address',
+  'ps -eo pid,lstart,args',
+  'crictl ps --all',
+  'tail --lines=500 /var/log/pods/*/*/*.log',
+  'journalctl --no-pager',
+].join('; ');
 
 /** Replaced in what is typed: words that the page's reader replaces too. */
 export type Replacements = Readonly<Record<string, string>>;
@@ -80,6 +88,14 @@ export class MachinesByHand {
       );
     }
     return stdout;
+  }
+
+  /** What the machines have to say, a file in `folder` for each: for people who were not there. */
+  async collect(folder: string): Promise<void> {
+    for (const machine of this.machines) {
+      const { stdout, stderr } = await machine.script(`set +e; ${FINDINGS}`);
+      writeFileSync(join(folder, `${machine.name}.txt`), stdout + stderr);
+    }
   }
 
   async remove(): Promise<void> {

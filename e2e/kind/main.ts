@@ -95,9 +95,9 @@ function summarize(results: readonly Result[]): void {
   for (const line of formatTable([['scenario', 'took', '', ''], ...rows])) timeline.print('daemon', line);
 }
 
-async function collect(cluster: KindCluster): Promise<void> {
+async function collect(from: Pick<KindCluster, 'collect'>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-e2e-logs-'));
-  await cluster.collect(folder);
+  await from.collect(folder);
   timeline.say('problem', 'e2e', `what every node, pod and client said is in ${folder}`);
 }
 
@@ -158,6 +158,9 @@ async function playByHand(images: Images, { chosen, keep }: Options): Promise<Re
       removeAll = () => group.remove();
       try {
         return await scenario.run(group, images);
+      } catch (error) {
+        await collect(group);
+        throw error;
       } finally {
         if (!keep) await group.remove();
       }
