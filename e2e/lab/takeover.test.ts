@@ -119,6 +119,25 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       await cluster.daemon(holder).ended();
     });
 
+    test("those on the holder's own host notice when its interface is removed", async (t) => {
+      const holder = await cluster.settled();
+      await cluster.stopClients();
+      const clients = new Readers(holder, { host: vip, port: PROXY_PORT, count: 20 });
+      readers = clients;
+      await clients.allConnected();
+      const fromMs = monotonicMs();
+      await holder.removeInterface();
+      await eventually(() => clients.delays(fromMs).ended.length === 20, {
+        what: 'every reader to notice',
+        otherwise: () => cluster.describe(fromMs),
+      });
+      const { ended, reasons } = clients.delays(fromMs);
+      t.diagnostic(`noticed: ${describeDelays(ended)}, ${JSON.stringify(reasons)}`);
+      assert.ok((ended.at(-1) ?? Infinity) <= NOTICED_MS, cluster.describe(fromMs));
+      await holder.createInterface();
+      await clients.allConnected();
+    });
+
     test(`${READERS} of them are reset and come back soon after the holder's link is cut`, async (t) => {
       const holder = await cluster.settled();
       const clients = await startReaders(READERS);
