@@ -1,12 +1,12 @@
 /**
  * Ends a TCP connection from the outside, by its addresses, through sock_diag(7): SOCK_DESTROY, there since Linux 4.5
- * where the kernel has CONFIG_INET_DIAG_DESTROY. Its owner gets ECONNABORTED. Needs CAP_NET_ADMIN.
+ * where the kernel has CONFIG_INET_DIAG_DESTROY. Its owner gets ECONNABORTED. Needs CAP_NET_ADMIN. Works in any thread.
  */
 import type { IpAddress } from '../ip/address.ts';
 import { EAGAIN, errno } from './errno.ts';
 import { errnoCode } from './libc.ts';
 import { AF_INET, AF_INET6 } from './socket-address.ts';
-import { calls, FixedMemory, IPPROTO_TCP } from './tcp-calls.ts';
+import { calls, FixedMemory, IPPROTO_TCP, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
 
 export type ConnectionEnd = { readonly address: IpAddress; readonly port: number };
 
@@ -14,7 +14,6 @@ export type ConnectionEnd = { readonly address: IpAddress; readonly port: number
 const AF_NETLINK = 16;
 const NETLINK_SOCK_DIAG = 4;
 const SOCK_RAW = 3;
-const NONBLOCK_CLOEXEC = 0o2_004_000;
 const SOCK_DIAG_BY_FAMILY = 20;
 const SOCK_DESTROY = 21;
 const NLMSG_ERROR = 2;
