@@ -3,10 +3,10 @@
  * where the kernel has CONFIG_INET_DIAG_DESTROY. Its owner gets ECONNABORTED. Needs CAP_NET_ADMIN. Works in any thread.
  */
 import type { IpAddress } from '../ip/address.ts';
-import { EAGAIN, errno } from './errno.ts';
-import { errnoCode } from './libc.ts';
+import { errno } from './errno.ts';
+import { errnoCode, libc } from './libc.ts';
 import { AF_INET, AF_INET6 } from './socket-address.ts';
-import { calls, FixedMemory, IPPROTO_TCP, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
+import { IPPROTO_TCP, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
 
 export type ConnectionEnd = { readonly address: IpAddress; readonly port: number };
 
@@ -27,62 +27,63 @@ const REQUEST_COOKIE_AT = REQUEST_BYTES - COOKIE_BYTES;
 const ANSWER_STATE_AT = HEADER_BYTES + 1;
 const ANSWER_COOKIE_AT = HEADER_BYTES + 4 + 48 - COOKIE_BYTES;
 const TCP_LISTEN = 10;
-const NO_COOKIE = 0xff;
+const ALL_STATES = 0xffff_ffff;
 const ENOENT = 2;
-
-const memory = new FixedMemory(4096);
-const view = Buffer.from(memory.bytes.buffer);
+const ANY_COOKIE = new Uint8Array(COOKIE_BYTES).fill(0xff);
+/** The kernel answers at once, and with one message. */
+const ANSWER_MAX_BYTES = 4096;
 
 /**
  * Ends the socket of this network namespace that is connected from `local` to `remote`. Null when that is done, or when
  * there is none; otherwise why it cannot be done, as an errno's name.
  */
 export function abortConnection(local: ConnectionEnd, remote: ConnectionEnd): string | null {
-  const fd = calls.socket(AF_NETLINK, SOCK_RAW | NONBLOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW | NONBLOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (fd < 0) return errnoCode(errno());
   try {
-    return abortThrough(fd, local, remote);
+    const error = abortThrough(fd, local, remote);
+    return error === 0 || error === ENOENT ? null : errnoCode(error);
   } finally {
-    calls.close(fd);
+    libc.close(fd);
   }
 }
 
-/** Looked up first: without its cookie, a listener that has got the port meanwhile might be meant. */
-function abortThrough(fd: number, local: ConnectionEnd, remote: ConnectionEnd): string | null {
-  writeRequest(SOCK_DIAG_BY_FAMILY, local, remote, null);
-  const found = ask(fd);
-  if (found !== 0) return found === ENOENT ? null : errnoCode(found);
-  if (view[ANSWER_STATE_AT] === TCP_LISTEN) return null;
-  const cookie = Buffer.from(view.subarray(ANSWER_COOKIE_AT, ANSWER_COOKIE_AT + COOKIE_BYTES));
-  writeRequest(SOCK_DESTROY, local, remote, cookie);
-  const destroyed = ask(fd);
-  return destroyed === 0 || destroyed === ENOENT ? null : errnoCode(destroyed);
+/**
+ * Looked up first: without its cookie, a listener that has got the port meanwhile might be meant. Returns an errno, 0
+ * for none.
+ */
+function abortThrough(fd: number, local: ConnectionEnd, remote: ConnectionEnd): number {
+  const answer = Buffer.alloc(ANSWER_MAX_BYTES);
+  const error = ask(fd, encodeRequest(SOCK_DIAG_BY_FAMILY, local, remote, ANY_COOKIE), answer);
+  if (error !== 0 || answer[ANSWER_STATE_AT] === TCP_LISTEN) return error;
+  const cookie = Buffer.from(answer.subarray(ANSWER_COOKIE_AT, ANSWER_COOKIE_AT + COOKIE_BYTES));
+  return ask(fd, encodeRequest(SOCK_DESTROY, local, remote, cookie), answer);
 }
 
-function writeRequest(
+function encodeRequest(
   type: number,
   local: ConnectionEnd,
   remote: ConnectionEnd,
-  cookie: Uint8Array | null,
-): void {
-  view.fill(0, 0, REQUEST_BYTES);
-  view.writeUInt32LE(REQUEST_BYTES, 0);
-  view.writeUInt16LE(type, 4);
-  view.writeUInt16LE(type === SOCK_DESTROY ? NLM_F_REQUEST | NLM_F_ACK : NLM_F_REQUEST, 6);
-  view[HEADER_BYTES] = local.address.family === 'IPv4' ? AF_INET : AF_INET6;
-  view[HEADER_BYTES + 1] = IPPROTO_TCP;
-  view.writeUInt32LE(0xffff_ffff, HEADER_BYTES + 4);
-  view.writeUInt16BE(local.port, ID_AT);
-  view.writeUInt16BE(remote.port, ID_AT + 2);
-  view.set(local.address.octets, ID_AT + 4);
-  view.set(remote.address.octets, ID_AT + 20);
-  if (cookie === null) view.fill(NO_COOKIE, REQUEST_COOKIE_AT, REQUEST_BYTES);
-  else view.set(cookie, REQUEST_COOKIE_AT);
+  cookie: Uint8Array,
+): Buffer {
+  const request = Buffer.alloc(REQUEST_BYTES);
+  request.writeUInt32LE(REQUEST_BYTES, 0);
+  request.writeUInt16LE(type, 4);
+  request.writeUInt16LE(type === SOCK_DESTROY ? NLM_F_REQUEST | NLM_F_ACK : NLM_F_REQUEST, 6);
+  request[HEADER_BYTES] = local.address.family === 'IPv4' ? AF_INET : AF_INET6;
+  request[HEADER_BYTES + 1] = IPPROTO_TCP;
+  request.writeUInt32LE(ALL_STATES, HEADER_BYTES + 4);
+  request.writeUInt16BE(local.port, ID_AT);
+  request.writeUInt16BE(remote.port, ID_AT + 2);
+  request.set(local.address.octets, ID_AT + 4);
+  request.set(remote.address.octets, ID_AT + 20);
+  request.set(cookie, REQUEST_COOKIE_AT);
+  return request;
 }
 
-/** The kernel has answered when send returns. The errno of its answer, 0 for none; the answer is in `view`. */
-function ask(fd: number): number {
-  if (calls.send(fd, memory.address, REQUEST_BYTES, 0) < 0) return errno();
-  if (calls.recv(fd, memory.address, view.length, 0) < 0) return errno() || EAGAIN;
-  return view.readUInt16LE(4) === NLMSG_ERROR ? -view.readInt32LE(HEADER_BYTES) : 0;
+/** The errno of the kernel's answer, which it has given when send returns; 0 for none. */
+function ask(fd: number, request: Buffer, answer: Buffer): number {
+  if (libc.send(fd, request, request.length, 0) < 0) return errno();
+  if (libc.recv(fd, answer, answer.length, 0) < 0) return errno();
+  return answer.readUInt16LE(4) === NLMSG_ERROR ? -answer.readInt32LE(HEADER_BYTES) : 0;
 }

@@ -2,7 +2,6 @@
 import { parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
-import { abortConnection } from '../../net/tcp-abort.ts';
 import { closeWithReset } from '../../net/tcp-calls.ts';
 import { isTooOld, longestAgeMs } from '../age.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
@@ -15,6 +14,7 @@ import { createFlowMemory, type FlowMemory } from './flow.ts';
 import { Gate } from './gate.ts';
 import { HandedOverVips } from './handed-over-vips.ts';
 import { Listener, ListenError } from './listener.ts';
+import { abortOwnClients } from './own-clients.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
 import { acceptedClient, type ConnectionOptions, localAddress } from './tcp-socket.ts';
@@ -160,7 +160,7 @@ export class TcpProxy {
 
   /**
    * A successor has taken `address`: resets the connections on it that are not being used, and the others as soon as
-   * they fall silent, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
+   * they have their answers, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
    */
   vipHandedOver(address: string): Promise<number> {
     return this.#handedOver.finish(address);
@@ -210,14 +210,8 @@ export class TcpProxy {
       this.#counters.add('closedVipRemoved'); // first, so that whoever sees the RST sees it counted
       relay.reset();
     }
-    const ownClients = relays.filter(({ addresses: { client, local } }) => client === local);
-    const failure = abortClients(vip, this.#port, ownClients);
-    if (failure !== null)
-      this.#options.log(
-        'warn',
-        `cannot end ${ownClients.length} connections of clients on this node to ${vip}, which may take a minute to notice that it is gone: ${failure}`,
-        { vip },
-      );
+    const failure = abortOwnClients(vip, this.#port, relays);
+    if (failure !== null) this.#options.log('warn', failure, { vip });
     const closed = relays.length;
     if (closed > 0) this.#options.log('info', `closed ${closed} connections on ${vip}`, { vip, closed });
     return closed;
@@ -372,21 +366,6 @@ export class TcpProxy {
 }
 
 /** Canonical text of what the kernel calls an address: without zone, IPv4 clients of a `::` listener as IPv4. */
-/**
- * Ends the clients' sockets of connections from a VIP to itself: such clients are on this node, kubelet for one. If the
- * kernel has lost the address, with its interface or for want of a renewal, no RST reaches them, and nothing that they
- * send gets anywhere. Returns why that cannot be done, or null. Where the RST has come, nothing is left to do.
- */
-function abortClients(vip: string, port: number, relays: readonly Relay[]): string | null {
-  const address = parseIp(vip);
-  if (address === null) return null;
-  for (const { addresses } of relays) {
-    const failure = abortConnection({ address, port: addresses.clientPort }, { address, port });
-    if (failure !== null) return failure;
-  }
-  return null;
-}
-
 function canonicalText(text: string): string {
   return parseSocketAddress(text)?.text ?? text;
 }
