@@ -1,5 +1,5 @@
 /** Three machines without kind, and somebody who types what the documentation says. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -92,10 +92,7 @@ export class MachinesByHand {
 
   /** What the machines have to say, a file in `folder` for each: for people who were not there. */
   async collect(folder: string): Promise<void> {
-    for (const machine of this.machines) {
-      const { stdout, stderr } = await machine.script(`set +e; ${FINDINGS}`);
-      writeFileSync(join(folder, `${machine.name}.txt`), stdout + stderr);
-    }
+    for (const machine of this.machines) await machine.report(`set +e; ${FINDINGS}`, folder);
   }
 
   async remove(): Promise<void> {

@@ -221,9 +221,9 @@ export class KindCluster {
         otherwise: () => `not ready: ${unready.join(', ')}`,
       },
     );
-    const value = await this.watch.change();
-    for (const node of this.controlPlanes) await this.#cached(node, value);
-    const heardMs = await this.watch.hears(value);
+    const change = await this.watch.change();
+    for (const node of this.controlPlanes) await this.#cached(node, change.value);
+    const heardMs = await this.watch.hears(change);
     if (heardMs > LATE_WORD_MS) this.say(`the watch told of a change after ${(heardMs / 1000).toFixed(0)} s`);
     for (const vip of this.vips) await this.oneHolder(vip);
   }
@@ -261,10 +261,7 @@ export class KindCluster {
     writeFileSync(join(folder, 'holders.txt'), this.vips.map((vip) => timeline.describe(vip)).join('\n'));
     if (this.#client !== null) writeFileSync(join(folder, 'client.txt'), this.#client.describe(0));
     const script = `ip addr; ip route; ${STATUS}; ${SOCKETS}; crictl ps -a || true`;
-    for (const node of this.controlPlanes) {
-      const { stdout, stderr } = await node.script(script);
-      writeFileSync(join(folder, `${node.name}.txt`), stdout + stderr);
-    }
+    for (const node of this.controlPlanes) await node.report(script, folder);
     const { stdout: sockets } = await attempt(['sh', '-c', SOCKETS]);
     writeFileSync(join(folder, 'client-sockets.txt'), sockets);
     writeFileSync(join(folder, 'api-servers.txt'), await this.#watchedDirectly());

@@ -1,4 +1,7 @@
 /** A machine of the cluster: a container, and what can happen to it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { attempt, run, type CommandResult } from './command.ts';
 
 export type MachineOptions = {
@@ -34,6 +37,12 @@ export class Machine {
       ['docker', 'exec', '--workdir', '/root', this.name, ...shell],
       deadlineMs === undefined ? {} : { deadlineMs },
     );
+  }
+
+  /** Writes all that a script says into a file of the machine's name in `folder`. */
+  async report(text: string, folder: string): Promise<void> {
+    const { stdout, stderr } = await this.script(text);
+    writeFileSync(join(folder, `${this.name}.txt`), stdout + stderr);
   }
 
   /** Of its first process, as the host sees it; 0 while the machine does not run. */

@@ -24,11 +24,13 @@ export function watchPath(seconds: number): string {
   return `/api/v1/namespaces/${NAMESPACE}/configmaps?${query}`;
 }
 
+/** The object has got `value` at `atMs` (monotonicMs). */
+export type Change = { readonly value: string; readonly atMs: number };
+
 export class KubectlWatch {
   readonly #kubectl: Kubectl;
   /** By value, monotonicMs. */
   readonly #heard = new Map<string, number>();
-  #changedAtMs = 0;
   #process: LabProcess | null = null;
   #isStopped = false;
   #restarts = 0;
@@ -52,8 +54,8 @@ export class KubectlWatch {
     return this.#restarts;
   }
 
-  /** Gives the object another value, and returns it. */
-  async change(): Promise<string> {
+  /** Gives the object another value. */
+  async change(): Promise<Change> {
     const value = randomUUID();
     const patch = JSON.stringify({ data: { value } });
     await eventually(
@@ -63,12 +65,11 @@ export class KubectlWatch {
       },
       { what: 'a change through the VIP', deadlineMs: CHANGED_MS },
     );
-    this.#changedAtMs = monotonicMs();
-    return value;
+    return { value, atMs: monotonicMs() };
   }
 
-  /** Waits until the watch has told of the latest value. Returns how long after the change that was, ms. */
-  async hears(value: string): Promise<number> {
+  /** Waits until the watch has told of the latest change. Returns how long after it that was, ms. */
+  async hears({ value, atMs }: Change): Promise<number> {
     const heardAtMs = await eventually(() => this.#heard.get(value) ?? null, {
       what: 'kubectl get --watch to tell of a change',
       deadlineMs: HEARD_MS,
@@ -78,7 +79,7 @@ export class KubectlWatch {
       },
     });
     this.#heard.clear();
-    return Math.max(0, heardAtMs - this.#changedAtMs);
+    return Math.max(0, heardAtMs - atMs);
   }
 
   async stop(): Promise<void> {

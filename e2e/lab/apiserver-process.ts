@@ -1,6 +1,7 @@
 /**
  * A stand-in for kube-apiserver: TLS, /healthz /readyz /livez, /version, an endless watch at /watch, endless
- * data at /bulk, and at /slow an answer that takes half a second. Each answer names the node. Argument 1: an `ApiServerTask` as JSON. A message over IPC sets the health.
+ * data at /bulk, and at /slow an answer that takes half a second. Each answer names the node. Argument 1: an
+ * `ApiServerTask` as JSON. A message over IPC sets the health.
  */
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
