@@ -21,6 +21,23 @@ const POLL_MS = 10;
 /** So that ten are under way at any time. */
 const SLOW_POLL_MS = 50;
 
+/** Drains the holder while `poller` asks. `movedAtMs`: when another host has got the VIP, too. */
+async function drainHolder(
+  lab: Lab,
+  cluster: Cluster,
+  poller: PollingClient,
+  vip: string,
+): Promise<{ readonly holder: Host; readonly fromMs: number; readonly movedAtMs: number }> {
+  const holder = await cluster.oneHolder(() => true, { vip });
+  await poller.steady();
+  const fromMs = monotonicMs();
+  const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain');
+  assert.equal(exitCode, 0, stdout + stderr);
+  await cluster.oneHolder((host) => host !== holder, { vip });
+  await poller.steady();
+  return { holder, fromMs, movedAtMs: lab.timeline.spans(vip, fromMs)[1]?.fromMs ?? Number.NaN };
+}
+
 for (const vip of [VIP_IPV4, VIP_IPV6]) {
   describe(`handing ${vip} over`, () => {
     let lab: Lab;
@@ -49,14 +66,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       let reset = 0;
       let finished = 0;
       for (let round = 0; round < HANDOVERS; round += 1) {
-        const holder = await cluster.oneHolder(() => true, { vip });
-        await poller.steady();
-        const fromMs = monotonicMs();
-        const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain');
-        assert.equal(exitCode, 0, stdout + stderr);
-        await cluster.oneHolder((host) => host !== holder, { vip });
-        await poller.steady();
-        const movedAtMs = lab.timeline.spans(vip, fromMs)[1]?.fromMs ?? Number.NaN;
+        const { holder, fromMs, movedAtMs } = await drainHolder(lab, cluster, poller, vip);
         const attempts = poller.attempts(fromMs);
         // A machine that is too busy to answer within the client's patience says nothing about the handover.
         const isTooBusy = attempts.some(({ detail }) => detail === 'timeout');
@@ -94,14 +104,7 @@ describe('handing over while requests wait for their answers', () => {
       intervalMs: SLOW_POLL_MS,
       timeoutMs: 5000,
     });
-    const holder = await cluster.oneHolder();
-    await poller.steady();
-    const fromMs = monotonicMs();
-    const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain');
-    assert.equal(exitCode, 0, stdout + stderr);
-    await cluster.oneHolder((host) => host !== holder);
-    await poller.steady();
-    const movedAtMs = lab.timeline.spans(VIP_IPV4, fromMs)[1]?.fromMs ?? Number.NaN;
+    const { fromMs, movedAtMs } = await drainHolder(lab, cluster, poller, VIP_IPV4);
     const underWay = poller
       .attempts(0)
       .filter(({ startMs, endMs }) => startMs < movedAtMs && endMs > movedAtMs);

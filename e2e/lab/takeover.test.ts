@@ -5,6 +5,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { ask } from '../../src/cli/daemon-client.ts';
 import { parseSocketAddress } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
+import { YOUNG_MS } from '../../src/proxy/lingering.ts';
 import type { OpenedConnection } from '../../src/proxy/connections.ts';
 import { Cluster, PROXY_PORT } from './cluster.ts';
 import { eventually } from './eventually.ts';
@@ -18,8 +19,8 @@ await enterLab();
 const READERS = 1000;
 /** The target is 1 s; an HTTP/2 ping, the clients' own way to find out, takes 30 s and more. */
 const NOTICED_MS = 5000;
-/** Younger ones may be waiting for their first answer; see src/proxy/lingering.ts. */
-const GROWN_UP_MS = 1100;
+/** Younger ones may be waiting for their first answer. */
+const GROWN_UP_MS = YOUNG_MS + 100;
 
 /** The word of an end may be lost, as when a link has just come up: three sweeps, of 10 s each, make it good. */
 const SWEPT_MS = 40_000;

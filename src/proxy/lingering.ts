@@ -12,7 +12,7 @@ const QUIET_MS = 30;
  * Before that, who spoke last tells nothing: a client may be computing its part of a TLS handshake, and a TLS 1.3 server
  * sends its session tickets after the first request has come (RFC 8446 4.6.1).
  */
-const YOUNG_MS = 1000;
+export const YOUNG_MS = 1000;
 
 /** What is known of the use of a connection whose bytes are encrypted. */
 export type Use = {

@@ -13,6 +13,7 @@ import { freePort, LIMITS, startProxy } from '../../testing/proxy.ts';
 import { closeWaits, establishedTo, watchDescriptors } from '../../testing/sockets.ts';
 import { DEADLINE_MS, until } from '../../testing/until.ts';
 import type { ConnectionDetail } from '../connections.ts';
+import { YOUNG_MS } from '../lingering.ts';
 import { ListenError } from './listener.ts';
 import { socketAddress, startConnecting } from './tcp-socket.ts';
 
@@ -346,7 +347,7 @@ describe('a client that the kernel has accepted and the proxy has not', () => {
 });
 
 describe('a VIP that a successor has taken', () => {
-  const GROWN_UP_MS = 1100;
+  const GROWN_UP_MS = YOUNG_MS + 100;
 
   test('resets who waits before who talks, and serves who comes', async (t) => {
     const backend = await startBackend(t, echo);
