@@ -216,6 +216,7 @@ describe('another configuration', () => {
         cluster.describe(fromMs),
       );
     }
+    await readers.haveNoticed(fromMs, READERS, () => cluster.describe(fromMs));
     await readers.allConnected();
     await watcher.nextEvent();
     const successor = cluster.holder();

@@ -45,6 +45,18 @@ export class Readers {
     });
   }
 
+  /**
+   * Waits until `count` of them noticed after `fromMs` that their connection was gone. What is known of the ends
+   * elsewhere, such as in the proxy's counters, is known before it is here.
+   */
+  async haveNoticed(fromMs: number, count: number, otherwise: () => string): Promise<void> {
+    const noticed = (): number => this.delays(fromMs).ended.length;
+    await eventually(() => noticed() >= count, {
+      what: `${count} readers to notice`,
+      otherwise: () => `${noticed()} did\n${otherwise()}`,
+    });
+  }
+
   /** What each reader saw first after `fromMs`. */
   delays(fromMs: number): ReaderDelays {
     const ended = new Map<number, ReaderRecord>();

@@ -114,7 +114,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const fromMs = monotonicMs();
       cluster.daemon(holder).signal('SIGTERM');
       assert.equal(await cluster.oneHolder((host) => host !== holder, { vip }), successor);
-      await eventually(() => clients.delays(fromMs).ended.length === 20, { what: 'every reader to notice' });
+      await clients.haveNoticed(fromMs, 20, () => cluster.describe(fromMs));
       await clients.allConnected();
       t.diagnostic(`connected again after SIGTERM: ${describeDelays(clients.delays(fromMs).resumed)}`);
       await cluster.daemon(holder).ended();
@@ -128,10 +128,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       await clients.allConnected();
       const fromMs = monotonicMs();
       await holder.removeInterface();
-      await eventually(() => clients.delays(fromMs).ended.length === 20, {
-        what: 'every reader to notice',
-        otherwise: () => cluster.describe(fromMs),
-      });
+      await clients.haveNoticed(fromMs, 20, () => cluster.describe(fromMs));
       const { ended, reasons } = clients.delays(fromMs);
       t.diagnostic(`noticed: ${describeDelays(ended)}, ${JSON.stringify(reasons)}`);
       assert.ok((ended.at(-1) ?? Infinity) <= NOTICED_MS, cluster.describe(fromMs));
@@ -146,10 +143,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const fromMs = monotonicMs();
       await holder.linkDown();
       const successor = await cluster.oneHolder((host) => host !== holder, { vip });
-      await eventually(() => clients.delays(fromMs).ended.length === READERS, {
-        what: 'every reader to notice',
-        otherwise: () => `${clients.delays(fromMs).ended.length} did\n${cluster.describe(fromMs)}`,
-      });
+      await clients.haveNoticed(fromMs, READERS, () => cluster.describe(fromMs));
       await clients.allConnected();
       const { ended, resumed, reasons } = clients.delays(fromMs);
       t.diagnostic(`reset after the cut: ${describeDelays(ended)} ${JSON.stringify(reasons)}`);
@@ -187,10 +181,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const fromMs = monotonicMs();
       await holder.linkDown();
       await cluster.oneHolder((host) => host !== holder, { vip });
-      await eventually(() => clients.delays(fromMs).ended.length === 100, {
-        what: 'every reader to notice',
-        otherwise: () => `${clients.delays(fromMs).ended.length} did\n${cluster.describe(fromMs)}`,
-      });
+      await clients.haveNoticed(fromMs, 100, () => cluster.describe(fromMs));
       t.diagnostic(`reset after the cut: ${describeDelays(clients.delays(fromMs).ended)}`);
     });
 
@@ -228,7 +219,7 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       const fromMs = monotonicMs();
       cluster.daemon(holder).signal('SIGTERM');
       await cluster.oneHolder((host) => host !== holder, { vip });
-      await eventually(() => clients.delays(fromMs).ended.length === 200, { what: 'every reader to notice' });
+      await clients.haveNoticed(fromMs, 200, () => cluster.describe(fromMs));
       await clients.allConnected();
       t.diagnostic(
         `connected again after SIGTERM: ${describeDelays(clients.delays(fromMs).resumed)}; target 200 ms`,
