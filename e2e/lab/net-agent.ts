@@ -3,6 +3,8 @@
  * of it as lines of JSON. Addresses are text and octets are hexadecimal on the way.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 import { type IpAddress, parseIp } from '../../src/ip/address.ts';
 import { type EthernetLink, LinkSocket } from '../../src/net/link-socket.ts';
@@ -10,6 +12,7 @@ import { openPacketSocket } from '../../src/net/packet-socket.ts';
 import { probeAddress } from '../../src/net/probe.ts';
 import type { AddressLease, InterfaceAddress, Link } from '../../src/net/rtnetlink-messages.ts';
 import { RtNetlink } from '../../src/net/rtnetlink.ts';
+import { abortConnection } from '../../src/net/tcp-abort.ts';
 import { openVrrpSocket, type VrrpDatagram, type VrrpSocket } from '../../src/net/vrrp-socket.ts';
 
 export type WireLease = {
@@ -24,6 +27,7 @@ export type WireDatagram = {
   readonly destination: string;
   readonly ttl: number;
 };
+export type WireConnection = { readonly port: number; readonly clientPort: number };
 export type AgentRequest = { readonly id: number; readonly does: string; readonly with: readonly unknown[] };
 export type AgentLine =
   | { readonly id: number; readonly result: unknown }
@@ -131,6 +135,24 @@ function openVrrp({ name, link, source, multicast, throwsAt }: VrrpOpening): voi
   sockets.set(name, socket);
 }
 
+async function connectTo(host: string, port: number): Promise<Socket> {
+  const client = connect({ host, port });
+  await once(client, 'connect');
+  return client;
+}
+
+/** A listener, and a client of it that tells how its connection ended. */
+async function openConnection(host: string): Promise<WireConnection> {
+  const server = createServer((accepted) => accepted.on('error', () => {}));
+  server.listen({ host, port: 0 });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = await connectTo(host, port);
+  const clientPort = client.localPort ?? assert.fail();
+  client.on('error', ({ code }: NodeJS.ErrnoException) => event('connectionEnded', { clientPort, code }));
+  return { port, clientPort };
+}
+
 const actions: Record<string, (...given: never[]) => unknown> = {
   links: () => rtnetlink().links(),
   addresses: async () => (await rtnetlink().addresses()).map(wireAddress),
@@ -205,6 +227,11 @@ const actions: Record<string, (...given: never[]) => unknown> = {
   capture: async (linkName: string, etherType: number) => capture(await linkNamed(linkName), etherType),
   probe: async (linkName: string, source: string | null, address: string, timeoutMs: number) =>
     probeAddress(await linkNamed(linkName), source === null ? null : ip(source), ip(address), timeoutMs),
+  openConnection,
+  abortConnection: (host: string, localPort: number, remotePort: number) =>
+    abortConnection({ address: ip(host), port: localPort }, { address: ip(host), port: remotePort }),
+  /** Throws unless somebody listens. */
+  visit: async (host: string, port: number) => void (await connectTo(host, port)).destroy(),
 };
 
 async function obey({ id, does, with: given }: AgentRequest): Promise<void> {

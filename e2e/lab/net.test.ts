@@ -10,7 +10,7 @@ import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/n
 import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
 import { eventually } from './eventually.ts';
 import { LabProcess } from './lab-process.ts';
-import type { AgentLine, WireAddress, WireDatagram, WireLease } from './net-agent.ts';
+import type { AgentLine, WireAddress, WireConnection, WireDatagram, WireLease } from './net-agent.ts';
 import { newLabName, removeNamespace } from './ownership.ts';
 import { enterLab } from './privileges.ts';
 
@@ -663,6 +663,43 @@ describe('announcements and probes', () => {
     );
   });
 });
+
+for (const address of ['10.9.0.1', 'fd00::1']) {
+  describe(`the ending of connections by their addresses, ${address}`, () => {
+    const open = (): Promise<WireConnection> => a.do('openConnection', address);
+    const endOf = (port: number): { code: string } | undefined =>
+      a
+        .valuesOf<{ clientPort: number; code: string }>('connectionEnded')
+        .find(({ clientPort }) => clientPort === port);
+
+    test("ends the client's socket, and that one alone; none is left to end afterwards", async () => {
+      const [meant, other] = [await open(), await open()];
+      assert.equal(await a.do('abortConnection', address, meant.clientPort, meant.port), null);
+      const end = await eventually(() => endOf(meant.clientPort), { what: 'the client to notice' });
+      assert.equal(end.code, 'ECONNABORTED');
+      assert.equal(await a.do('abortConnection', address, meant.clientPort, meant.port), null);
+      assert.equal(endOf(other.clientPort), undefined);
+    });
+
+    test('a listener on the port of a connection that is gone is not what is meant', async () => {
+      const { port, clientPort } = await open();
+      assert.equal(await a.do('abortConnection', address, port, 1), null);
+      await a.do('visit', address, port);
+      assert.equal(endOf(clientPort), undefined);
+    });
+
+    test('says why it cannot: CAP_NET_ADMIN is missing', async () => {
+      const poor = await new Agent(hostA, ['net_admin']).ready();
+      try {
+        const { port, clientPort } = await open();
+        assert.equal(await poor.do('abortConnection', address, clientPort, port), 'EPERM');
+        assert.equal(endOf(clientPort), undefined);
+      } finally {
+        await poor.process.kill();
+      }
+    });
+  });
+}
 
 /** An Ethernet frame with a VRRP packet of any hop limit, as only a forger sends it. */
 function forgedFrame(source: string, group: string, hopLimit: number, payload: string): string {
