@@ -27,6 +27,7 @@ async function release(handedOver: boolean, refusal: Error | null = null): Promi
       done.push('clients finished');
     },
     link: () => ({ index: 2, name: 'eth0' }),
+    nowMs: () => 0,
   });
   lease.release(
     handedOver,
@@ -52,4 +53,43 @@ test('when it cannot be kept, clients have what is left of its life', async () =
     'removed',
     'end',
   ]);
+});
+
+/** What is said of a removal at the last of `atMs`, when the address was bound at the first and renewed at the others. */
+async function removalAfter(...atMs: readonly number[]): Promise<string> {
+  let nowMs = 0;
+  const lease = new KernelLease({
+    vip: VIP,
+    netlink: { leaseAddress: async () => undefined, removeAddress: async () => true },
+    counters: createRouterCounters(),
+    log: () => assert.fail('nothing fails'),
+    beforeUnbind: async () => undefined,
+    link: () => ({ index: 2, name: 'eth0' }),
+    nowMs: () => nowMs,
+  });
+  for (const [index, time] of atMs.slice(0, -1).entries()) {
+    nowMs = time;
+    lease.take(index === 0 ? 'bind' : 'renew', assert.fail);
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+  nowMs = atMs.at(-1) ?? 0;
+  return lease.describeRemoval('eth0');
+}
+
+test('an address that goes while it is renewed in time was removed by somebody else', async () => {
+  const removed = '10.0.0.100 was removed from eth0 by somebody else';
+  assert.equal(await removalAfter(5000, 5100), removed);
+  assert.equal(await removalAfter(5000, 5250, 5500, 6499), removed);
+});
+
+test('one that was not renewed in time ran out, whether or not it was renewed before that was heard', async () => {
+  const ranOut = (ms: number): string =>
+    `10.0.0.100 ran out on eth0: this node was too busy to renew it for ${ms} ms`;
+  assert.equal(await removalAfter(5000, 5250, 7000), ranOut(1750));
+  assert.equal(await removalAfter(5000, 5250, 7000, 7010), ranOut(1750));
+  assert.equal(
+    await removalAfter(5000, 5250, 7000, 7250, 8100),
+    '10.0.0.100 was removed from eth0 by somebody else',
+  );
 });

@@ -17,12 +17,19 @@ export type KernelLeaseOptions = {
   readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** The interface that can be used at the moment. */
   readonly link: () => { readonly index: number; readonly name: string } | null;
+  /** CLOCK_MONOTONIC. */
+  readonly nowMs: () => number;
 };
+
+const LEASE_MS = LEASE_SECONDS * 1000;
 
 export class KernelLease implements AddressLease {
   private readonly options: KernelLeaseOptions;
   private readonly ownRemovals = new OwnRemovals();
   private latestRelease: Promise<void> = Promise.resolve();
+  private renewedAtMs = -Infinity;
+  /** The latest renewal that came when the lease had run out already. */
+  private late = { atMs: -Infinity, afterMs: 0 };
 
   constructor(options: KernelLeaseOptions) {
     this.options = options;
@@ -38,6 +45,17 @@ export class KernelLease implements AddressLease {
     return this.ownRemovals.take();
   }
 
+  /** One sentence: why the kernel no longer has the address, which this has not removed. */
+  describeRemoval(linkName: string): string {
+    const { vip, nowMs } = this.options;
+    const now = nowMs();
+    // Who was too busy to renew it hears of its end only after that, and maybe after the next renewal.
+    const afterMs = now - this.late.atMs < LEASE_MS ? this.late.afterMs : now - this.renewedAtMs;
+    return afterMs < LEASE_MS
+      ? `${vip.text} was removed from ${linkName} by somebody else`
+      : `${vip.text} ran out on ${linkName}: this node was too busy to renew it for ${afterMs.toFixed(0)} ms`;
+  }
+
   take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void {
     void this.lease(purpose, onFailure);
   }
@@ -50,8 +68,12 @@ export class KernelLease implements AddressLease {
     const { vip: address, netlink, counters } = this.options;
     const link = this.options.link();
     if (link === null) return;
+    const atMs = this.options.nowMs();
     try {
       await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds: LEASE_SECONDS });
+      const afterMs = atMs - this.renewedAtMs;
+      if (purpose === 'renew' && afterMs >= LEASE_MS) this.late = { atMs, afterMs };
+      this.renewedAtMs = atMs;
       if (purpose === 'renew') counters.leaseRenewals += 1;
     } catch (error) {
       counters.leaseFailures += 1;

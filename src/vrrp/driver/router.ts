@@ -136,6 +136,7 @@ export class Router {
     this.unread = new UnreadPackets(this.counters, this.log);
     this.lease = new KernelLease({
       vip: options.vip,
+      nowMs: monotonicMs,
       netlink: options.netlink,
       counters: this.counters,
       log: this.log,
@@ -240,10 +241,7 @@ export class Router {
   onAddressRemoved(linkIndex: number, address: IpAddress): void {
     if (address.text !== this.options.vip.text || this.lease.takeRemoval()) return;
     if (this.attachment?.link.index !== linkIndex) return;
-    this.give({
-      type: 'addressLost',
-      text: `${address.text} was removed from ${this.attachment.link.name} by somebody else`,
-    });
+    this.give({ type: 'addressLost', text: this.lease.describeRemoval(this.attachment.link.name) });
   }
 
   /** What it is and has counted now. To be called each few seconds, as it counts what the kernel drops. */
