@@ -192,6 +192,18 @@ describe('mistakes', () => {
     });
   }
 
+  test('no SYS_NICE, which is optional: it holds the VIP, and one sentence says what may be the worse for it', async () => {
+    const daemon = start({}, { withoutCapabilities: ['sys_nice'] });
+    await daemon.ready();
+    await eventually(() => lab.holders(VIP_IPV4).includes(host), { what: 'it to hold the VIP' });
+    const warnings = daemon.log().filter(({ level }) => level === 'warn');
+    assert.equal(warnings.length, 1, daemon.describe());
+    assert.match(warnings[0]?.msg ?? '', /CAP_SYS_NICE is missing/);
+    assert.deepEqual(sentences(daemon), []);
+    daemon.signal('SIGTERM');
+    assert.equal((await daemon.ended()).code, 0);
+  });
+
   test('everything wrong in the configuration is reported at once, each with its path and value, exit 2', async () => {
     const daemon = start({
       vip: '192.168.100.300',
