@@ -134,7 +134,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     name: 'kubeadm',
     summary: 'Print the configuration for kubeadm init, and the init and join commands, for this VIP.',
     details:
-      'The same for every version of kubeadm but for its first line. Needs no cluster, and changes nothing.',
+      'The same for every version of kubeadm but for its first line and its comments. Needs no cluster, and changes nothing.',
     options: [
       CONFIG_OPTION,
       {

@@ -42,6 +42,20 @@ suite('the configuration of kubeadm', () => {
     }
   });
 
+  test('the optional flag of the API server has the form of the version, once its comment is taken away', () => {
+    const list = [{ name: 'goaway-chance', value: '0.001' }];
+    const mapping = { 'goaway-chance': '0.001' };
+    const extraArgs = { v1beta4: list, v1beta3: mapping, v1beta2: mapping };
+    for (const version of API_VERSIONS) {
+      const env = { KUBE_VRRP_VIP: '192.168.100.10', KUBE_VRRP_PROXY_BACKEND_PORT: '7443' };
+      const text = textOf(env, version).replace(/^ {2}# extraArgs:\n(?: {2}# .*\n)+/m, (lines) =>
+        lines.replaceAll(/^ {2}# /gm, '  '),
+      );
+      const [{ apiServer }] = documentsOf(text) as [{ apiServer: unknown }];
+      assert.deepEqual(apiServer, { certSANs: ['192.168.100.10'], extraArgs: extraArgs[version] });
+    }
+  });
+
   test('has IPv6 in brackets where a port follows, and quoted where a shell reads it', () => {
     const text = textOf({ KUBE_VRRP_VIP: 'fd00:0::10', KUBE_VRRP_PROXY_PORT: '443' });
     assert.deepEqual(documentsOf(text), [cluster('v1beta4', '[fd00::10]:443', ['fd00::10'])]);

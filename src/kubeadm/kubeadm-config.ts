@@ -14,13 +14,23 @@ const READ_BY: Readonly<Record<ApiVersion, string>> = {
   v1beta2: 'kubeadm 1.15 to 1.26',
 };
 
-/** What becomes different when more is added to the file; what is printed here is the same in all three. */
+/** What becomes different when more is added to the file; all else but EXTRA_ARGS is the same in all three. */
 const DIFFERENCES: Readonly<Record<ApiVersion, string>> = {
   v1beta4:
     'Add what your cluster needs. In v1beta4 extraArgs is a list of name and value; in v1beta3 and v1beta2 it was a mapping.',
   v1beta3:
     'Add what your cluster needs. In v1beta3 extraArgs is a mapping; v1beta4 has a list of name and value.',
   v1beta2: 'Add what your cluster needs. In v1beta2 extraArgs is a mapping, as in v1beta3.',
+};
+
+const GOAWAY_REASON = 'moves HTTP/2 clients now and then, which else stay with one API server for ever.';
+const GOAWAY_MAPPING = ['extraArgs:', "  goaway-chance: '0.001'"];
+
+/** Below `apiServer`, as a comment: the one flag that a control plane behind a proxy is better with. */
+const EXTRA_ARGS: Readonly<Record<ApiVersion, readonly string[]>> = {
+  v1beta4: [`Optional: ${GOAWAY_REASON}`, 'extraArgs:', '  - name: goaway-chance', "    value: '0.001'"],
+  v1beta3: [`Optional: ${GOAWAY_REASON}`, ...GOAWAY_MAPPING],
+  v1beta2: [`Optional, from Kubernetes 1.18 on: ${GOAWAY_REASON}`, ...GOAWAY_MAPPING],
 };
 
 const KUBEADM_API_PORT = 6443;
@@ -76,7 +86,7 @@ function clusterTree(config: Config, apiVersion: ApiVersion): { [key: string]: T
     apiVersion: `kubeadm.k8s.io/${apiVersion}`,
     kind: 'ClusterConfiguration',
     controlPlaneEndpoint: noted(
-      'The VIP and the port of the proxy: what every kubelet and every kubeconfig is given.',
+      'The VIP and the port of the proxy: what kubelets and kubeconfigs are given. From kubeadm 1.33 on the kubelet of a control-plane node asks the API server of its own node instead.',
       quoted(endpointOf(config)),
     ),
     apiServer: {
@@ -86,6 +96,11 @@ function clusterTree(config: Config, apiVersion: ApiVersion): { [key: string]: T
       ),
     },
   };
+}
+
+/** The last key of the tree is apiServer: what these lines say goes there when their # is taken away. */
+function extraArgsComment(apiVersion: ApiVersion): string {
+  return EXTRA_ARGS[apiVersion].map((line) => `  # ${line}\n`).join('');
 }
 
 /** The API server of the first node listens where the proxies look for it. */
@@ -113,6 +128,7 @@ export function kubeadmConfig(config: Config, apiVersion: ApiVersion): string {
   ];
   const documents = [
     renderYaml(heading, clusterTree(config, apiVersion)),
+    extraArgsComment(apiVersion),
     ...initDocument(config, apiVersion),
   ];
   return documents.join('');
