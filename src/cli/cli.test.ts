@@ -118,6 +118,12 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       }
     });
 
+    test('what is asked of a running node is shown as it is asked in its pod', async () => {
+      const { stdout } = await cli(['drain', '--help']);
+      assert.match(stdout, /^ {2}kubectl -n kube-system exec kube-vrrp-NODE -- kube-vrrp drain /m);
+      assert.doesNotMatch(commandHelp(COMMANDS.manifest), /kubectl/);
+    });
+
     test('run --help has every configuration flag', async () => {
       const { stdout } = await cli(['help', 'run']);
       for (const { flag } of CONFIG_FIELDS) assert.ok(stdout.includes(`  --${flag}\n`), flag);
