@@ -16,7 +16,8 @@ const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
   checksum: 'its checksum is wrong',
   own_address:
     "its sender has this node's own address: the network sends back what this node sent, or another host uses the address",
-  source_not_in_peers: 'its sender is not in peers',
+  source_not_in_peers:
+    'its sender is not in peers: if it is a node of this cluster, set the same peers on all nodes',
   other_vrid: 'its VRID is another one',
   other_version: 'it is of another VRRP version: set the same vrrp.version on all',
   authentication: 'its authentication does not match: set the same vrrp.authPass on all',
