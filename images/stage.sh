@@ -11,11 +11,15 @@ copy_file() {
   cp -L "$1" "$target"
 }
 
-# The licence, and the record by which scanners know the package and its version (as in distroless images).
+# The licence with the texts it refers to, and the record by which scanners know the package and its version (as in
+# distroless images).
 copy_package_record() {
   mkdir -p "$dir/var/lib/dpkg/status.d"
   dpkg-query --status "$1" > "$dir/var/lib/dpkg/status.d/$1"
   copy_file "/usr/share/doc/$1/copyright"
+  for text in $(grep -o '/usr/share/common-licenses/[A-Za-z0-9.-]*[0-9A-Za-z]' "/usr/share/doc/$1/copyright"); do
+    copy_file "$text"
+  done
 }
 
 copy_node() {
@@ -23,6 +27,7 @@ copy_node() {
   ln -s usr/lib "$dir/lib"
   ln -s usr/lib64 "$dir/lib64"
   copy_file /usr/local/bin/node
+  copy_file /usr/local/LICENSE
   # raw-socket and netlink need no more than these.
   for library in $(ldd /usr/local/bin/node | grep -o '/[^ ]*'); do copy_file "$library"; done
   for package in libc6 libgcc-s1 libstdc++6; do copy_package_record "$package"; done
@@ -30,7 +35,7 @@ copy_node() {
 
 copy_app() {
   mkdir -p "$dir/app"
-  cp -R dist package.json package-lock.json "$dir/app/"
+  cp -R dist package.json package-lock.json LICENSE "$dir/app/"
   cp -R node_modules "$dir/app/"
   rm -rf "$dir"/app/node_modules/node-linux-*
   trim "$dir/app/node_modules"
@@ -40,15 +45,31 @@ copy_app() {
   ln -s /app/dist/cli/main.js "$dir/usr/local/bin/kube-vrrp"
 }
 
-# What only a build or a reader needs. Licences and each package.json stay.
+# A package without a licence file has its licence in its README, as raw-socket does.
+name_licences() {
+  find "$1" -name package.json | while read -r manifest; do
+    package=$(dirname "$manifest")
+    if [ -e "$package/README.md" ] && ! ls "$package" | grep -qiE '^(licen[cs]e|copying)'; then
+      mv "$package/README.md" "$package/LICENSE.README.md"
+    fi
+  done
+}
+
+# Deletes what find selects by the arguments, and no licence.
+delete_files() { find "$@" ! -type d ! -iname 'licen[cs]e*' ! -iname 'notice*' ! -iname 'copying*' -delete; }
+
+# What only a build or a reader needs. Licences stay, also of what is compiled into an addon (nan, koffi/vendor), and
+# each package.json of what is loaded.
 trim() {
   case "$(uname -m)" in x86_64) architecture=x64 ;; aarch64) architecture=arm64 ;; esac
   find "$1"/netlink/prebuilds -mindepth 1 -maxdepth 1 ! -name "linux-$architecture" -exec rm -rf {} +
   find "$1" -type d \( -name obj.target -o -name .deps \) -prune -exec rm -rf {} +
-  find "$1" -type f \( -name '*.ts' -o -name '*.map' -o -name '*.md' -o -name '*.c' -o -name '*.cc' -o -name '*.h' -o -name '*.hh' -o -name '*.inc' -o -name CMakeLists.txt \
-    -o -name '*.o' -o -name '*.mk' -o -name Makefile -o -name binding.gyp -o -name config.gypi \) -delete
-  rm -rf "$1"/.package-lock.json "$1"/.bin "$1"/nan "$1"/koffi/lib "$1"/koffi/vendor "$1"/koffi/doc "$1"/bintrees/test \
-    "$1"/@koromix/koffi-*/musl_*
+  delete_files "$1"/nan "$1"/koffi/vendor
+  name_licences "$1"
+  delete_files "$1" \( -name '*.ts' -o -name '*.map' -o -name '*.md' -o -name '*.c' -o -name '*.cc' -o -name '*.h' \
+    -o -name '*.hh' -o -name '*.inc' -o -name CMakeLists.txt -o -name '*.o' -o -name '*.mk' -o -name Makefile \
+    -o -name binding.gyp -o -name config.gypi \)
+  rm -rf "$1"/.package-lock.json "$1"/.bin "$1"/koffi/lib "$1"/koffi/doc "$1"/bintrees/test "$1"/@koromix/koffi-*/musl_*
   find "$1" -type d -empty -delete
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Makes what kind needs where no image can be pulled: a node image with a whole Kubernetes in it, and the image of kind's
 # load balancer. All of it comes from Debian's packages. Prints the name of the node image. About 3 minutes, and 5 more
-# when Kubernetes has yet to be compiled; the engine keeps the result.
+# when Kubernetes has yet to be compiled; the engine keeps the result, named by a hash of the files that make it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . e2e/debian-packages.sh
 
 readonly version=v1.20.2
 readonly registry=k8s.gcr.io
-readonly node_image=kube-vrrp-kind-node:$version
+inputs=$(sha256sum images/kind-node/* e2e/kubernetes/build.sh e2e/kind/fetch-kind.sh | LC_ALL=C sort | sha256sum)
+readonly inputs=${inputs:0:12}
+readonly node_image=kube-vrrp-kind-node:$version-$inputs
 readonly load_balancer_image=kindest/haproxy:v20230606-42a2262b
 readonly here=$PWD/images/kind-node
 readonly packages=(
@@ -52,7 +54,8 @@ stage_static() {
 stage_kube_proxy() {
   local to=$1 name mode action
   stage "$root" "$to" usr/sbin/xtables-{nft,legacy}-multi usr/sbin/conntrack usr/bin/{kmod,dash,grep}
-  cp -a "$root/usr/lib/x86_64-linux-gnu/xtables" "$to/usr/lib/x86_64-linux-gnu/"
+  # Below the folder of the architecture.
+  (cd "$root" && cp -a --parents usr/lib/*/xtables "$to/")
   mkdir -p "$to"/usr/local/{bin,sbin}
   ln -sf dash "$to/usr/bin/sh"
   ln -sf ../bin/kmod "$to/usr/sbin/modprobe"
@@ -94,10 +97,11 @@ make_control_plane_images() {
 }
 
 # What kind's own Dockerfile copies, fitted to Debian's containerd, to a Kubernetes below 1.24 (cgroupfs, pause 3.2) and
-# to a root without CAP_SYS_RESOURCE (no lowering of oom_score_adj).
+# to a root without CAP_SYS_RESOURCE (no lowering of oom_score_adj). Without its /etc/kubernetes/manifests: not every
+# fresh machine has that.
 add_kind_files() {
   local files=$kind/files config=$root/etc/containerd/config.toml plugin
-  mkdir -p "$root"/{kind/bin,kind/manifests,opt/cni/bin,etc/kubernetes/manifests}
+  mkdir -p "$root"/{kind/bin,kind/manifests,opt/cni/bin}
   cp -R "$files"/. "$root/"
   install "$here/crictl" "$root/usr/local/bin/crictl"
   chmod 755 "$root"/usr/local/bin/entrypoint "$root"/kind/bin/*
