@@ -22,7 +22,7 @@ export const CONTROL_PLANES = ['control-plane', 'control-plane2', 'control-plane
   (role) => `${CLUSTER}-${role}`,
 );
 export const WORKER = `${CLUSTER}-worker`;
-const LOAD_BALANCER = `${CLUSTER}-external-load-balancer`;
+export const LOAD_BALANCER = `${CLUSTER}-external-load-balancer`;
 
 /** Every container that kind makes, in the order of its last octet, from 1. */
 export const CONTAINERS: readonly string[] = [...CONTROL_PLANES, WORKER, LOAD_BALANCER];

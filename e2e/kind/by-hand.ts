@@ -26,12 +26,18 @@ const FINDINGS = [
 /** Replaced in what is typed: words that the page's reader replaces too. */
 export type Replacements = Readonly<Record<string, string>>;
 
+export type Typing = {
+  readonly replacements?: Replacements;
+  /** All machines, in the order of their turns. Default: the first one first. */
+  readonly order?: readonly Machine[];
+};
+
 export class MachinesByHand {
   readonly machines: readonly Machine[];
   readonly #images: Images;
   readonly #say: (text: string) => void;
 
-  private constructor(images: Images, say: (text: string) => void) {
+  constructor(images: Images, say: (text: string) => void) {
     this.#images = images;
     this.#say = say;
     this.machines = CONTROL_PLANES.map(
@@ -40,21 +46,19 @@ export class MachinesByHand {
   }
 
   /** Boots three machines with the images' archives in /root, and nothing of a cluster on them. */
-  static async boot(images: Images, say: (text: string) => void): Promise<MachinesByHand> {
-    const group = new MachinesByHand(images, say);
-    await group.remove();
+  async boot(): Promise<void> {
+    await this.remove();
     await createNetwork();
     const archives = mkdtempSync(join(tmpdir(), 'kube-vrrp-archives-'));
     try {
       const old = join(archives, 'kube-vrrp.tar');
       const latest = join(archives, 'kube-vrrp-new.tar');
-      await run(['docker', 'save', '--output', old, images.product]);
-      await run(['docker', 'save', '--output', latest, images.productUpgrade]);
-      for (const machine of group.machines) await group.#bootOne(machine, [old, latest]);
+      await run(['docker', 'save', '--output', old, this.#images.product]);
+      await run(['docker', 'save', '--output', latest, this.#images.productUpgrade]);
+      for (const machine of this.machines) await this.#bootOne(machine, [old, latest]);
     } finally {
       rmSync(archives, { recursive: true, force: true });
     }
-    return group;
   }
 
   at(place: Place): readonly Machine[] {
@@ -71,11 +75,11 @@ export class MachinesByHand {
   }
 
   /** Types the blocks of a page under docs that are under one of its headings, on the machines they are for. */
-  async follow(page: string, heading: RegExp, replacements: Replacements = {}): Promise<string> {
+  async follow(page: string, heading: RegExp, typing: Typing = {}): Promise<string> {
     const blocks = typedCommands(page).filter((block) => heading.test(block.heading));
     if (blocks.length === 0) throw new Error(`docs/${page} has no commands under ${heading}`);
     const outputs: string[] = [];
-    for (const block of blocks) outputs.push(await this.#type(page, block, replacements));
+    for (const block of blocks) outputs.push(await this.#type(page, block, typing));
     return outputs.join('\n');
   }
 
@@ -103,7 +107,7 @@ export class MachinesByHand {
   async #type(
     page: string,
     { heading, place, script }: TypedCommands,
-    replacements: Replacements,
+    { replacements = {}, order = this.machines }: Typing,
   ): Promise<string> {
     this.#say(`docs/${page}, ${heading}`);
     const words = { ...this.#replacedByVersion(), ...replacements };
@@ -111,8 +115,11 @@ export class MachinesByHand {
       (text, [word, value]) => text.replaceAll(word, value),
       script,
     );
+    const meant = this.at(place);
     let output = '';
-    for (const machine of this.at(place)) output += await this.typeOn(machine, replaced, `docs/${page}`);
+    for (const machine of order.filter((one) => meant.includes(one))) {
+      output += await this.typeOn(machine, replaced, `docs/${page}`);
+    }
     return output;
   }
 
@@ -173,13 +180,15 @@ export function joinWords(printed: string): Replacements {
   };
 }
 
+/** Whether the kernel of a machine has the VIP. */
+export async function hasVip(machine: Machine): Promise<boolean> {
+  return (await machine.exec('ip', '-brief', 'address')).includes(`${VIP_IPV4}/`);
+}
+
 /** Waits until no machine has the VIP. */
 export async function vipIsGone(machines: readonly Machine[]): Promise<void> {
-  await eventually(
-    async () => {
-      const tables = await Promise.all(machines.map((machine) => machine.exec('ip', '-brief', 'address')));
-      return tables.every((table) => !table.includes(`${VIP_IPV4}/`));
-    },
-    { what: 'the VIP to be on no machine', deadlineMs: STARTED_MS },
-  );
+  await eventually(async () => !(await Promise.all(machines.map(hasVip))).includes(true), {
+    what: 'the VIP to be on no machine',
+    deadlineMs: STARTED_MS,
+  });
 }

@@ -16,6 +16,7 @@ import {
   CONTROL_PLANES,
   ipv4Of,
   ipv6Of,
+  LOAD_BALANCER,
   NETWORK,
   PORT,
   VIP_IPV4,
@@ -41,6 +42,8 @@ const SETTLED_MS = 300_000;
  * makes of a loss is measured in the lab.
  */
 const ADVERTISEMENT_INTERVAL = '500ms';
+/** kubelet takes so long at most to know a pod that it has just replaced. */
+const LOG_MS = 60_000;
 /** A watch that tells of a change later than this is worth a line. */
 const LATE_WORD_MS = 2000;
 /**
@@ -65,11 +68,14 @@ export type ClusterOptions = {
 /** Of a command of kube-vrrp, without the dashes. */
 export type Flags = Readonly<Record<string, string>>;
 
-/** What a scenario did to those who use the cluster. */
+/** Why a Backup becomes the Active, as its log has it. */
+export type MoveCause = 'active_silent' | 'active_resigned';
+
+/** What those who use the cluster have seen. */
 export type Effect = Disruption & {
-  /** How often the VIP has come to another node. */
+  /** How often the IPv4 VIP has come to another node. */
   readonly moves: number;
-  /** The longest time in one piece with the VIP in two kernels, ms. */
+  /** The longest time in one piece with a VIP in two kernels, ms. */
   readonly overlapMs: number;
 };
 
@@ -84,6 +90,8 @@ type PodList = {
 /** Without what an earlier run left because nobody could stop it. */
 async function removeLeftovers(kind: string): Promise<void> {
   await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
+  // Machines without kind have the same names, and are not kind's to delete.
+  await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);
   await removeNetwork();
   rmSync(FOLDER, { recursive: true, force: true });
 }
@@ -94,6 +102,8 @@ export class KindCluster {
   readonly images: Images;
   readonly holders = new Holders([VIP_IPV4, VIP_IPV6]);
   readonly say: (text: string) => void;
+  /** Wall-clock time; before the cluster was made, or taken. */
+  readonly since = new Date();
   readonly #folder: string;
   #kubectl: Kubectl | null = null;
   #client: PollingClient | null = null;
@@ -185,12 +195,10 @@ export class KindCluster {
    * Besides, an Active that fell silent may be followed by another at any time: where three control planes share a machine
    * it may get no processor for a while.
    */
-  async expectMoves(since: Date, cause: 'active_silent' | 'active_resigned' | null): Promise<void> {
-    const sinceTime = `--since-time=${since.toISOString()}`;
+  async expectMoves(since: Date, cause: MoveCause | null): Promise<void> {
     const promotions: string[] = [];
-    for (const { name } of this.controlPlanes) {
-      const pod = `${POD_NAME}-${name}`;
-      const log = await this.kubectl.run('logs', '--namespace=kube-system', sinceTime, pod);
+    for (const node of this.controlPlanes) {
+      const log = await this.log(node, `--since-time=${since.toISOString()}`);
       promotions.push(...log.split('\n').filter((line) => line.includes('"to":"Active"')));
     }
     const isFor = (kind: string | null) => (line: string) => line.includes(`"cause":"${kind}"`);
@@ -198,6 +206,16 @@ export class KindCluster {
     if (wrong !== undefined) throw new Error(`the VIP moved for another cause than ${cause}: ${wrong}`);
     if (cause !== null && !promotions.some(isFor(cause)))
       throw new Error(`the VIP did not move for ${cause}`);
+  }
+
+  /** What kube-vrrp on this node has said, by kubectl. While kubelet replaces a pod, there is none to ask for a moment. */
+  async log(node: Node, ...flags: readonly string[]): Promise<string> {
+    const command = ['logs', '--namespace=kube-system', ...flags, `${POD_NAME}-${node.name}`];
+    const found = await eventually(async () => ({ text: await this.kubectl.run(...command) }), {
+      what: `kubectl ${command.join(' ')}`,
+      deadlineMs: LOG_MS,
+    });
+    return found.text;
   }
 
   /**
@@ -221,31 +239,50 @@ export class KindCluster {
         otherwise: () => `not ready: ${unready.join(', ')}`,
       },
     );
-    const change = await this.watch.change();
-    for (const node of this.controlPlanes) await this.#cached(node, change.value);
-    const heardMs = await this.watch.hears(change);
-    if (heardMs > LATE_WORD_MS) this.say(`the watch told of a change after ${(heardMs / 1000).toFixed(0)} s`);
+    await this.#watchTells();
     for (const vip of this.vips) await this.oneHolder(vip);
   }
 
-  /** Does something to the cluster, waits until it has `recovered` and answers steadily, and tells what clients saw. */
-  async effectOf(act: () => Promise<unknown> | void, recovered: () => Promise<unknown>): Promise<Effect> {
-    await this.client.steady();
-    const fromMs = monotonicMs();
-    await act();
-    await recovered();
+  /**
+   * Waits until requests are answered again, and a watch through the VIP, begun before whatever happened, tells of a
+   * change. `nodes` have API servers that are well.
+   */
+  async serves(nodes: readonly Node[]): Promise<void> {
     await this.client.steady(monotonicMs(), SETTLED_MS);
+    await this.#watchTells(nodes);
+  }
+
+  /** Waits until the API servers of `nodes` know of a change, and a watch through the VIP tells of it. */
+  async #watchTells(nodes: readonly Node[] = this.controlPlanes): Promise<void> {
+    const change = await this.watch.change();
+    for (const node of nodes) await this.#cached(node, change.value);
+    const heardMs = await this.watch.hears(change);
+    if (heardMs > LATE_WORD_MS) this.say(`the watch told of a change after ${(heardMs / 1000).toFixed(0)} s`);
+  }
+
+  /** What clients and the kernels have seen since `fromMs` (monotonicMs). */
+  effect(fromMs: number): Effect {
     const { timeline } = this.holders;
     const alone = timeline.spans(VIP_IPV4, fromMs).filter(({ holders }) => holders.length === 1);
     const names = alone.map(({ holders: [name] }) => name);
-    const disruption = this.client.disruption(fromMs);
-    if (disruption.failed > 0)
-      this.say(`${this.client.describe(fromMs)}\n${timeline.describe(VIP_IPV4, fromMs)}`);
     return {
-      ...disruption,
+      ...this.client.disruption(fromMs),
       moves: names.filter((name, index) => index > 0 && name !== names[index - 1]).length,
-      overlapMs: timeline.longestOverlapMs(VIP_IPV4, fromMs),
+      overlapMs: this.overlapMs(fromMs),
     };
+  }
+
+  /** The longest time in one piece since `fromMs` (monotonicMs) with a VIP in two kernels, ms. */
+  overlapMs(fromMs: number): number {
+    return Math.max(...this.vips.map((vip) => this.holders.timeline.longestOverlapMs(vip, fromMs)));
+  }
+
+  /** The same in full, for people. */
+  describe(fromMs: number): string {
+    const { timeline } = this.holders;
+    return [this.client.describe(fromMs), ...this.vips.map((vip) => timeline.describe(vip, fromMs))].join(
+      '\n',
+    );
   }
 
   /** Looks again into all nodes, after one has been started. */
@@ -367,6 +404,8 @@ export class KindCluster {
     })();
     await created;
     await watching;
+    // kind insists on a load balancer. Whoever went through it would be cut off from here on.
+    await run(['docker', 'stop', '--time', '0', LOAD_BALANCER]);
   }
 
   /** Throws when kubeadm has begun before the static pod was there. */
@@ -425,7 +464,15 @@ export class KindCluster {
     const unready = [...this.controlPlanes.map(({ name }) => name), this.worker.name, ...expected].filter(
       (name) => !ready.has(name),
     );
-    return [...unready, ...(await this.#silentApiServers())];
+    return [...unready, ...(await this.#silentApiServers()), ...(await this.#silentPods())];
+  }
+
+  /** Asked themselves: of a pod that kubelet has only begun to replace, Kubernetes says Ready for a while. */
+  async #silentPods(): Promise<string[]> {
+    const asked = this.controlPlanes.map(async (node) =>
+      (await this.status(node)) === null ? [`kube-vrrp on ${node.name}`] : [],
+    );
+    return (await Promise.all(asked)).flat();
   }
 
   /**

@@ -1,5 +1,5 @@
 /** The Docker engine that the nodes run in: the machine's own, or one that is started for the suite alone. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { attempt } from './command.ts';
 const RUNTIME = 'runc-without-sys-resource';
 const RUN_FOLDER = '/run/kube-vrrp-e2e';
 const SOCKET = join(RUN_FOLDER, 'docker.sock');
+const PID_FILE = join(RUN_FOLDER, 'docker.pid');
 const START_MS = 60_000;
 const STOP_MS = 60_000;
 /** Of CapBnd in proc(5). */
@@ -36,7 +37,7 @@ function engineCommand(): string[] {
     `--host=unix://${SOCKET}`,
     `--data-root=${join(cacheFolder(), 'docker')}`,
     `--exec-root=${join(RUN_FOLDER, 'exec')}`,
-    `--pidfile=${join(RUN_FOLDER, 'docker.pid')}`,
+    `--pidfile=${PID_FILE}`,
     '--bridge=none',
     '--iptables=false',
     '--ip6tables=false',
@@ -50,11 +51,20 @@ async function isAnswering(): Promise<boolean> {
   return exitCode === 0;
 }
 
-export class Engine {
-  readonly #child: ChildProcess | null;
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
-  private constructor(child: ChildProcess | null) {
-    this.#child = child;
+export class Engine {
+  /** Null for the machine's own, which is not the suite's to stop. */
+  readonly #pid: number | null;
+
+  private constructor(pid: number | null) {
+    this.#pid = pid;
   }
 
   /** Takes the engine that `docker` reaches, or starts one. Throws where neither works. */
@@ -62,7 +72,7 @@ export class Engine {
     if (await isAnswering()) return new Engine(null);
     process.env['DOCKER_HOST'] = `unix://${SOCKET}`;
     // Left by a run with --keep.
-    if (await isAnswering()) return new Engine(null);
+    if (await isAnswering()) return new Engine(Number(readFileSync(PID_FILE, 'utf8')));
     if (process.getuid?.() !== 0) {
       throw new Error('no Docker engine answers, and only root can start one: start it, or run this as root');
     }
@@ -83,19 +93,18 @@ export class Engine {
     if (failure !== '' || child.exitCode !== null) {
       throw new Error(`dockerd does not start: ${failure}\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
     }
-    return new Engine(child);
+    return new Engine(child.pid ?? null);
   }
 
-  /** Ends the engine if the suite has started it. */
+  /** Ends the engine if the suite has started it, this time or another. */
   async stop(): Promise<void> {
-    const child = this.#child;
-    if (child === null || child.exitCode !== null) return;
-    const ended = new Promise<void>((resolve) => {
-      child.on('exit', () => resolve());
-    });
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-    await ended;
-    clearTimeout(timer);
+    const pid = this.#pid;
+    if (pid === null || !isRunning(pid)) return;
+    process.kill(pid, 'SIGTERM');
+    try {
+      await eventually(() => !isRunning(pid), { what: 'the Docker engine to end', deadlineMs: STOP_MS });
+    } catch {
+      process.kill(pid, 'SIGKILL');
+    }
   }
 }

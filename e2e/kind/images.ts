@@ -2,11 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { API_VERSIONS, type ApiVersion } from '../../src/kubeadm/kubeadm-config.ts';
 import { attempt, run } from './command.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const BUILD_MS = 1_800_000;
 const PULL_MS = 300_000;
+/** Long enough for an image that can be pulled, and all that a run loses where none can. */
+const TRIED_PULL_MS = 120_000;
+/** The minor release of Kubernetes 1 from which on kubeadm is given this version, as `kube-vrrp kubeadm` says of it. */
+const FIRST_MINOR: Readonly<Record<ApiVersion, number>> = { v1beta4: 31, v1beta3: 22, v1beta2: 15 };
 
 export type Images = {
   /** Path of the program. */
@@ -16,7 +21,7 @@ export type Images = {
   readonly productUpgrade: string;
   readonly node: string;
   readonly kubernetesVersion: string;
-  readonly kubeadmApiVersion: 'v1beta3' | 'v1beta2';
+  readonly kubeadmApiVersion: ApiVersion;
   /** kind's own network plug-in is not in the node image. */
   readonly withoutNetwork: boolean;
 };
@@ -42,14 +47,33 @@ async function kindProgram(say: Say): Promise<string> {
   return exitCode === 0 ? stdout.trim() : join(await script('e2e/kind/fetch-kind.sh', say), 'kind');
 }
 
-/** kind's own node image, if KIND_NODE_IMAGE names one or the engine can pull it; else the one made here. */
-async function nodeImage(say: Say): Promise<{ name: string; withoutNetwork: boolean }> {
+/**
+ * The node image that this kind takes when it is told none, with its digest. kind has no command that tells it, but has
+ * it in its program in one piece. Null where that is something else, such as a script that starts kind.
+ */
+function defaultNodeImage(kind: string): string | null {
+  const [name] = /kindest\/node:v[\d.]+@sha256:[\da-f]{64}/.exec(readFileSync(kind, 'latin1')) ?? [null];
+  return name;
+}
+
+/** Whether the engine has the image, or has it after this. */
+async function isAtHand(name: string, say: Say): Promise<boolean> {
+  if (await hasImage(name)) return true;
+  say(`trying to pull ${name}, for ${TRIED_PULL_MS / 1000} s at most`);
+  const { exitCode } = await attempt(['docker', 'pull', '--quiet', name], { deadlineMs: TRIED_PULL_MS });
+  return exitCode === 0;
+}
+
+/** The one that KIND_NODE_IMAGE names, else kind's own if there is a way to it, else the one made here. */
+async function nodeImage(kind: string, say: Say): Promise<Pick<Images, 'node' | 'withoutNetwork'>> {
   const wanted = process.env['KIND_NODE_IMAGE'];
   if (wanted !== undefined) {
     if (!(await hasImage(wanted))) await run(['docker', 'pull', '--quiet', wanted], { deadlineMs: PULL_MS });
-    return { name: wanted, withoutNetwork: false };
+    return { node: wanted, withoutNetwork: false };
   }
-  return { name: await script('images/kind-node/build.sh', say), withoutNetwork: true };
+  const official = defaultNodeImage(kind);
+  if (official !== null && (await isAtHand(official, say))) return { node: official, withoutNetwork: false };
+  return { node: await script('images/kind-node/build.sh', say), withoutNetwork: true };
 }
 
 /** From the image itself: kind writes the version there, and the suite does what that version needs. */
@@ -57,11 +81,18 @@ async function versionOf(image: string): Promise<string> {
   return run(['docker', 'run', '--rm', '--network', 'none', '--entrypoint', 'cat', image, '/kind/version']);
 }
 
-/** As kind chooses it by the version: v1beta3 from 1.23 on. */
-function kubeadmApiVersion(kubernetesVersion: string): Images['kubeadmApiVersion'] {
-  const minor = Number(/^v1\.(\d+)\./.exec(kubernetesVersion)?.[1]);
-  if (!Number.isInteger(minor)) throw new Error(`${kubernetesVersion} is not the version of a Kubernetes`);
-  return minor >= 23 ? 'v1beta3' : 'v1beta2';
+/** Of Kubernetes 1. Throws for what is no version of it. */
+export function minorOf(kubernetesVersion: string): number {
+  const [, minor] = /^v1\.(\d+)\./.exec(kubernetesVersion) ?? [];
+  if (minor === undefined) throw new Error(`${kubernetesVersion} is not the version of a Kubernetes`);
+  return Number(minor);
+}
+
+function kubeadmApiVersion(kubernetesVersion: string): ApiVersion {
+  const minor = minorOf(kubernetesVersion);
+  const found = API_VERSIONS.find((version) => minor >= FIRST_MINOR[version]);
+  if (found === undefined) throw new Error(`kubeadm ${kubernetesVersion} is too old for kube-vrrp kubeadm`);
+  return found;
 }
 
 async function upgradeOf(product: string): Promise<string> {
@@ -78,15 +109,15 @@ export async function prepareImages(say: Say): Promise<Images> {
   say(`building ${product}`);
   await script('images/build.sh', say, product);
   const kind = await kindProgram(say);
-  const node = await nodeImage(say);
-  const kubernetesVersion = await versionOf(node.name);
+  const { node, withoutNetwork } = await nodeImage(kind, say);
+  const kubernetesVersion = await versionOf(node);
   return {
     kind,
     product,
     productUpgrade: await upgradeOf(product),
-    node: node.name,
+    node,
     kubernetesVersion,
     kubeadmApiVersion: kubeadmApiVersion(kubernetesVersion),
-    withoutNetwork: node.withoutNetwork,
+    withoutNetwork,
   };
 }

@@ -1,5 +1,5 @@
 /** What kind is told: three control planes and a worker, whose endpoint is the VIP. Pure. */
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 
 import { CLUSTER, PORT, VIP_IPV4 } from './addresses.ts';
 
@@ -35,6 +35,17 @@ function mounts(preloadFolder: string, manifestsFolder: string | null): Mount[] 
   return [...preload, { hostPath: manifestsFolder, containerPath: '/etc/kubernetes/manifests' }];
 }
 
+/**
+ * The documents of a kubeadm configuration as patches for kind's own. Without their version: kind skips a patch of
+ * another version than it writes, and which one that is depends on kind as well (0.27 has no v1beta4).
+ */
+function kubeadmPatches(kubeadmConfig: string): string[] {
+  return parseAllDocuments(kubeadmConfig).map((document) => {
+    document.delete('apiVersion');
+    return String(document);
+  });
+}
+
 export function kindConfig(options: KindConfigOptions): string {
   const { image, kubeadmConfig, withoutNetwork, manifestsFolders, preloadFolder } = options;
   return stringify({
@@ -43,7 +54,7 @@ export function kindConfig(options: KindConfigOptions): string {
     name: CLUSTER,
     networking: { podSubnet: '10.244.0.0/16', ...(withoutNetwork ? { disableDefaultCNI: true } : {}) },
     kubeadmConfigPatches: [
-      kubeadmConfig,
+      ...kubeadmPatches(kubeadmConfig),
       // kind writes the address of its load balancer here.
       stringify({
         kind: 'JoinConfiguration',

@@ -10,12 +10,13 @@ import { KindCluster } from './cluster.ts';
 import { Engine } from './engine.ts';
 import { MachinesByHand } from './by-hand.ts';
 import { prepareImages, type Images } from './images.ts';
-import type { Scenario } from './scenario.ts';
+import { play, type Scenario } from './scenario.ts';
 import { API_SERVERS } from './scenarios/api-servers.ts';
 import { BAD_SITUATIONS } from './scenarios/bad-situations.ts';
 import { COLD_START } from './scenarios/cold-start.ts';
 import { CREATED } from './scenarios/created.ts';
 import { DOCUMENTED } from './scenarios/documented.ts';
+import { KIND_PAGE, KindPage } from './scenarios/kind-page.ts';
 import { LOSSES } from './scenarios/losses.ts';
 import { PLANNED } from './scenarios/planned.ts';
 
@@ -29,14 +30,15 @@ const SCENARIOS: readonly Scenario[] = [
   ...COLD_START,
 ];
 
-const NAMES = [...SCENARIOS, ...DOCUMENTED].map(({ name }) => name);
+const ALL = [...SCENARIOS, ...DOCUMENTED, KIND_PAGE];
+const NAMES = ALL.map(({ name }) => name);
 
 const USAGE = `usage: npm run e2e -- [--only NAME]... [--keep] [--reuse]
   --only NAME  run this scenario alone; may be repeated
   --keep       leave the last cluster, and the engine if it was started for it, as they are in the end
   --reuse      take the cluster that a run with --keep has left
 scenarios:
-${[...SCENARIOS, ...DOCUMENTED].map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
+${ALL.map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
 
 type Options = { readonly chosen: ReadonlySet<string>; readonly keep: boolean; readonly reuse: boolean };
 type Result = {
@@ -117,8 +119,8 @@ function onInterrupt(engine: Engine): void {
 async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Promise<Result[]> {
   const scenarios = SCENARIOS.filter(({ name }) => chosen.has(name));
   if (scenarios.length === 0) return [];
-  // The machines of these get the same addresses.
-  const makesRoom = DOCUMENTED.some(({ name }) => chosen.has(name));
+  // What comes afterwards needs its addresses, or its share of the machine.
+  const makesRoom = [...DOCUMENTED, KIND_PAGE].some(({ name }) => chosen.has(name));
   say(
     `${reuse ? 'taking the' : 'creating a'} cluster of ${images.node}, Kubernetes ${images.kubernetesVersion}`,
   );
@@ -130,19 +132,15 @@ async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Pro
     await made.settled();
     say('every node is Ready and answers through the VIP');
     for (const scenario of scenarios) {
-      const result = await perform(scenario, async () => {
-        const text = await scenario.run(made);
-        await made.settled();
-        return text;
-      });
+      const result = await perform(scenario, () => play(made, scenario));
       results.push(result);
       // What comes after would only show that something is broken already.
       if (!result.ok) break;
     }
     if (results.some(({ ok }) => !ok)) await collect(made);
   } catch (error) {
-    timeline.say('problem', 'e2e', (error as Error).message);
     await collect(made);
+    throw error;
   } finally {
     const isBroken = results.length < scenarios.length || results.some(({ ok }) => !ok);
     await (keep && (isBroken || !makesRoom) ? made.disconnect() : made.remove());
@@ -154,9 +152,10 @@ async function playByHand(images: Images, { chosen, keep }: Options): Promise<Re
   const results: Result[] = [];
   for (const scenario of DOCUMENTED.filter(({ name }) => chosen.has(name))) {
     const result = await perform(scenario, async () => {
-      const group = await MachinesByHand.boot(images, say);
+      const group = new MachinesByHand(images, say);
       removeAll = () => group.remove();
       try {
+        await group.boot();
         return await scenario.run(group, images);
       } catch (error) {
         await collect(group);
@@ -171,6 +170,24 @@ async function playByHand(images: Images, { chosen, keep }: Options): Promise<Re
   return results;
 }
 
+async function playOnHost(images: Images, { chosen }: Options): Promise<Result[]> {
+  if (!chosen.has(KIND_PAGE.name)) return [];
+  const page = new KindPage(images, say);
+  const result = await perform(KIND_PAGE, async () => {
+    await page.open();
+    removeAll = () => page.remove();
+    try {
+      return await KIND_PAGE.run(page);
+    } catch (error) {
+      await collect(page);
+      throw error;
+    } finally {
+      await page.remove();
+    }
+  });
+  return [result];
+}
+
 async function main(): Promise<number> {
   const options = readOptions();
   if (options === null) {
@@ -182,8 +199,9 @@ async function main(): Promise<number> {
   const results: Result[] = [];
   try {
     const images = await prepareImages(say);
-    results.push(...(await playOnKind(images, options)));
-    if (results.every(({ ok }) => ok)) results.push(...(await playByHand(images, options)));
+    for (const part of [playOnKind, playByHand, playOnHost]) {
+      if (results.every(({ ok }) => ok)) results.push(...(await part(images, options)));
+    }
   } catch (error) {
     timeline.say('problem', 'e2e', (error as Error).message);
   } finally {

@@ -24,6 +24,7 @@ export const COLD_START: readonly Scenario[] = [
   {
     name: 'cold-start',
     what: 'every node stopped, and all started at once: the VIP comes back with nobody to help',
+    limits: { outageMs: null, moves: 'anyhow' },
     run: coldStart,
   },
 ];

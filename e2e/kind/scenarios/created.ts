@@ -1,9 +1,9 @@
 /** What kubeadm made: a cluster that knows no way in but the VIP. */
 import { PORT, VIP_IPV4, VIP_IPV6 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
-import { run } from '../command.ts';
+import { kubeletServer } from '../kubelet-server.ts';
 import type { Node } from '../node.ts';
-import type { Scenario } from '../scenario.ts';
+import { OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
 
 const ENDPOINT = `https://${VIP_IPV4}:${PORT}`;
 
@@ -18,11 +18,15 @@ function expectSame(what: string, actual: string, expected: string): void {
 
 async function endpointEverywhere(cluster: KindCluster): Promise<string> {
   for (const node of cluster.controlPlanes) {
-    for (const file of ['admin.conf', 'kubelet.conf']) {
+    const servers = {
+      'admin.conf': ENDPOINT,
+      'kubelet.conf': kubeletServer(node, cluster.images.kubernetesVersion),
+    };
+    for (const [file, expected] of Object.entries(servers)) {
       expectSame(
         `server in ${file} on ${node.name}`,
         await serverIn(node, `/etc/kubernetes/${file}`),
-        ENDPOINT,
+        expected,
       );
     }
     const files = (await node.exec('ls', '/etc/kubernetes/manifests')).split('\n').toSorted();
@@ -49,7 +53,7 @@ async function endpointEverywhere(cluster: KindCluster): Promise<string> {
     '--output=yaml',
   );
   if (!info.includes(ENDPOINT)) throw new Error(`cluster-info does not name ${ENDPOINT}`);
-  return 'every kubeconfig names the VIP';
+  return 'admin.conf, kubelet.conf and cluster-info name the right endpoint';
 }
 
 /** A machine on which three control planes start at once may be too slow for an advertisement now and then. */
@@ -68,26 +72,52 @@ async function steadyWhileMade(cluster: KindCluster): Promise<string> {
       throw new Error(`the VIP was gone for ${vacancyMs.toFixed(0)} ms:\n${timeline.describe(vip, fromMs)}`);
     }
   }
-  await cluster.expectMoves(new Date(0), null);
+  await cluster.expectMoves(cluster.since, null);
   return `${holders === 1 ? 'one holder' : `${holders} holders`} while it was made (longest time without: ${vacancyMs.toFixed(0)} ms)`;
 }
 
 /** Through the IPv6 VIP, as the certificate has to have both. */
 async function dualStack(cluster: KindCluster): Promise<string> {
-  const version = await run(
-    cluster.kubectl.command('version', '--short', `--server=https://[${VIP_IPV6}]:${PORT}`),
+  const version = await cluster.kubectl.run(
+    'get',
+    '--raw=/version',
+    `--server=https://[${VIP_IPV6}]:${PORT}`,
   );
-  if (!/^Server Version: v/m.test(version)) throw new Error(`no answer through ${VIP_IPV6}: ${version}`);
+  if (!/"gitVersion": *"v/.test(version)) throw new Error(`no answer through ${VIP_IPV6}: ${version}`);
   return `kubectl works through [${VIP_IPV6}]:${PORT} too`;
+}
+
+/** Of proc(5) and capabilities(7): CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13, CAP_SYS_NICE 23; seccomp filters are mode 2. */
+const HARDENED = { CapEff: '0000000000803000', CapBnd: '0000000000803000', NoNewPrivs: '1', Seccomp: '2' };
+
+/** What the manifest asks for is what the kernel enforces. */
+async function hardened(cluster: KindCluster): Promise<string> {
+  const process = "$(pgrep --oldest --full 'kube-vrrp.* run$')";
+  for (const node of cluster.controlPlanes) {
+    const { stdout, stderr } = await node.script(
+      `cat "/proc/${process}/status"; touch "/proc/${process}/root/x" 2>&1 || true`,
+    );
+    for (const [field, expected] of Object.entries(HARDENED)) {
+      const [, actual = ''] = new RegExp(`^${field}:\\s+(\\S+)$`, 'm').exec(stdout) ?? [];
+      expectSame(`${field} of kube-vrrp on ${node.name}`, actual, expected);
+    }
+    if (!stdout.includes('Read-only file system'))
+      throw new Error(`the root of kube-vrrp on ${node.name} is not read-only: ${stderr}`);
+  }
+  return 'no capabilities but NET_ADMIN, NET_RAW and SYS_NICE';
 }
 
 export const CREATED: readonly Scenario[] = [
   {
     name: 'created',
     what: 'kubeadm init, two joins of control planes and one of a worker, all through the VIP',
+    limits: { outageMs: OUTAGE_LIMIT_MS, moves: null },
     run: async (cluster) =>
-      [await steadyWhileMade(cluster), await endpointEverywhere(cluster), await dualStack(cluster)].join(
-        ', ',
-      ),
+      [
+        await steadyWhileMade(cluster),
+        await endpointEverywhere(cluster),
+        await dualStack(cluster),
+        await hardened(cluster),
+      ].join(', '),
   },
 ];

@@ -1,0 +1,43 @@
+/** The haproxy of a setup that kube-vrrp replaces, still there: the one that kind has, on a node's network. */
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { eventually } from '../lab/eventually.ts';
+import { LOAD_BALANCER, PORT } from './addresses.ts';
+import { attempt, run } from './command.ts';
+import type { Node } from './node.ts';
+
+const CONFIG = `defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+listen api
+  bind :::${PORT} v4v6
+  server local 127.0.0.1:6443
+`;
+
+function containerOn(node: Node): string {
+  return `${node.name}-haproxy`;
+}
+
+/** Starts it, and waits until it has the port of kube-vrrp's proxy. */
+export async function startHaproxy(node: Node): Promise<void> {
+  const file = join(tmpdir(), `${containerOn(node)}.cfg`);
+  writeFileSync(file, CONFIG);
+  const image = (await run(['docker', 'inspect', '--format', '{{.Config.Image}}', LOAD_BALANCER])).trim();
+  await run([
+    ...['docker', 'run', '--detach', '--rm', '--name', containerOn(node)],
+    ...['--network', `container:${node.name}`, '--volume', `${file}:/haproxy.cfg:ro`],
+    ...['--entrypoint', 'haproxy', image, '-f', '/haproxy.cfg'],
+  ]);
+  await eventually(async () => (await node.script(`ss -Htln sport = :${PORT} | grep .`)).exitCode === 0, {
+    what: `port ${PORT} of ${node.name} to be taken`,
+  });
+}
+
+/** Ends it, if it runs. Does not reject. */
+export async function stopHaproxy(node: Node): Promise<void> {
+  await attempt(['docker', 'rm', '--force', containerOn(node)]);
+}
