@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { eventually } from '../lab/eventually.ts';
-import { ipv4Of, ipv6Of, CONTROL_PLANES, NETWORK, VIP_IPV4 } from './addresses.ts';
+import { CONTAINERS, ipv4Of, ipv6Of, CONTROL_PLANES, NETWORK, VIP_IPV4 } from './addresses.ts';
 import { attempt, run } from './command.ts';
 import type { Images } from './images.ts';
 import { Machine } from './machine.ts';
@@ -100,7 +100,8 @@ export class MachinesByHand {
   }
 
   async remove(): Promise<void> {
-    for (const { name } of this.machines) await attempt(['docker', 'rm', '--force', '--volumes', name]);
+    // A kind cluster that was kept has the same names, and more.
+    await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);
     await removeNetwork();
   }
 

@@ -28,6 +28,7 @@ import { Holders } from './holders.ts';
 import type { Images } from './images.ts';
 import { kindConfig, PRELOAD_DROP_IN, preloadDropIn } from './kind-config.ts';
 import { Kubectl } from './kubectl.ts';
+import { haproxyOn } from './left-over-haproxy.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
 import { joinPodNetworks } from './pod-network.ts';
@@ -91,7 +92,8 @@ type PodList = {
 async function removeLeftovers(kind: string): Promise<void> {
   await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
   // Machines without kind have the same names, and are not kind's to delete.
-  await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);
+  const haproxies = CONTROL_PLANES.map((name) => haproxyOn({ name }));
+  await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS, ...haproxies]);
   await removeNetwork();
   rmSync(FOLDER, { recursive: true, force: true });
 }
@@ -102,8 +104,8 @@ export class KindCluster {
   readonly images: Images;
   readonly holders = new Holders([VIP_IPV4, VIP_IPV6]);
   readonly say: (text: string) => void;
-  /** Wall-clock time; before the cluster was made, or taken. */
-  readonly since = new Date();
+  /** Wall-clock time, before the cluster was made; null for one that was made by another run. */
+  madeSince: Date | null = null;
   readonly #folder: string;
   #kubectl: Kubectl | null = null;
   #client: PollingClient | null = null;
@@ -125,6 +127,7 @@ export class KindCluster {
    */
   async create(): Promise<void> {
     await removeLeftovers(this.images.kind);
+    this.madeSince = new Date();
     await this.#create();
     await this.#connect();
   }
@@ -177,6 +180,11 @@ export class KindCluster {
 
   others(node: Node): Node[] {
     return this.controlPlanes.filter((other) => other !== node);
+  }
+
+  /** Names of the nodes that have a VIP now. */
+  get holderNames(): readonly string[] {
+    return this.vips.flatMap((vip) => this.holders.timeline.holders(vip));
   }
 
   /** Each is elected by itself, and may have a holder of its own. */
@@ -272,9 +280,10 @@ export class KindCluster {
     };
   }
 
-  /** The longest time in one piece since `fromMs` (monotonicMs) with a VIP in two kernels, ms. */
-  overlapMs(fromMs: number): number {
-    return Math.max(...this.vips.map((vip) => this.holders.timeline.longestOverlapMs(vip, fromMs)));
+  /** The longest time in one piece since `fromMs` (monotonicMs) with a VIP in two kernels, `node`'s among them, ms. */
+  overlapMs(fromMs: number, node: Node | null = null): number {
+    const { timeline } = this.holders;
+    return Math.max(...this.vips.map((vip) => timeline.longestOverlapMs(vip, fromMs, node?.name)));
   }
 
   /** The same in full, for people. */

@@ -69,8 +69,9 @@ export class Engine {
 
   /** Takes the engine that `docker` reaches, or starts one. Throws where neither works. */
   static async find(say: (text: string) => void): Promise<Engine> {
-    if (await isAnswering()) return new Engine(null);
-    process.env['DOCKER_HOST'] = `unix://${SOCKET}`;
+    const own = `unix://${SOCKET}`;
+    if (process.env['DOCKER_HOST'] !== own && (await isAnswering())) return new Engine(null);
+    process.env['DOCKER_HOST'] = own;
     // Left by a run with --keep.
     if (await isAnswering()) return new Engine(Number(readFileSync(PID_FILE, 'utf8')));
     if (process.getuid?.() !== 0) {

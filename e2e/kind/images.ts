@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { API_VERSIONS, type ApiVersion } from '../../src/kubeadm/kubeadm-config.ts';
+import { CONTROL_PLANES } from './addresses.ts';
 import { attempt, run } from './command.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -56,24 +57,43 @@ function defaultNodeImage(kind: string): string | null {
   return name;
 }
 
-/** Whether the engine has the image, or has it after this. */
-async function isAtHand(name: string, say: Say): Promise<boolean> {
-  if (await hasImage(name)) return true;
+/** Of the script that makes one, which has a hash in its name. */
+const OWN_NODE_IMAGE = 'kube-vrrp-kind-node';
+
+/** Whether the engine has the image after this. */
+async function canPull(name: string, say: Say): Promise<boolean> {
   say(`trying to pull ${name}, for ${TRIED_PULL_MS / 1000} s at most`);
   const { exitCode } = await attempt(['docker', 'pull', '--quiet', name], { deadlineMs: TRIED_PULL_MS });
   return exitCode === 0;
 }
 
-/** The one that KIND_NODE_IMAGE names, else kind's own if there is a way to it, else the one made here. */
-async function nodeImage(kind: string, say: Say): Promise<Pick<Images, 'node' | 'withoutNetwork'>> {
+/** Whether an earlier run has made a node image, as there was no way to kind's own. */
+async function hasMadeOne(): Promise<boolean> {
+  return (await run(['docker', 'images', '--quiet', OWN_NODE_IMAGE])) !== '';
+}
+
+/**
+ * The one that KIND_NODE_IMAGE names, else kind's own if the engine has it or can pull it, else the one made here. Once
+ * made, that is taken without another try, so that the speed of a network does not decide what is tested.
+ */
+async function nodeImage(kind: string, say: Say): Promise<string> {
   const wanted = process.env['KIND_NODE_IMAGE'];
   if (wanted !== undefined) {
     if (!(await hasImage(wanted))) await run(['docker', 'pull', '--quiet', wanted], { deadlineMs: PULL_MS });
-    return { node: wanted, withoutNetwork: false };
+    return wanted;
   }
   const official = defaultNodeImage(kind);
-  if (official !== null && (await isAtHand(official, say))) return { node: official, withoutNetwork: false };
-  return { node: await script('images/kind-node/build.sh', say), withoutNetwork: true };
+  if (
+    official !== null &&
+    ((await hasImage(official)) || (!(await hasMadeOne()) && (await canPull(official, say))))
+  )
+    return official;
+  return script('images/kind-node/build.sh', say);
+}
+
+/** Of the cluster that an earlier run has kept. */
+async function keptNodeImage(): Promise<string> {
+  return run(['docker', 'inspect', '--format', '{{.Config.Image}}', ...CONTROL_PLANES.slice(0, 1)]);
 }
 
 /** From the image itself: kind writes the version there, and the suite does what that version needs. */
@@ -102,14 +122,14 @@ async function upgradeOf(product: string): Promise<string> {
   return name;
 }
 
-/** Builds or finds everything; minutes on a new machine, seconds after that. */
-export async function prepareImages(say: Say): Promise<Images> {
+/** Builds or finds everything, for a new cluster or the one that was kept; minutes on a new machine, seconds after that. */
+export async function prepareImages(say: Say, reuse: boolean): Promise<Images> {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const product = `kube-vrrp:${version}`;
   say(`building ${product}`);
   await script('images/build.sh', say, product);
   const kind = await kindProgram(say);
-  const { node, withoutNetwork } = await nodeImage(kind, say);
+  const node = reuse ? await keptNodeImage() : await nodeImage(kind, say);
   const kubernetesVersion = await versionOf(node);
   return {
     kind,
@@ -118,6 +138,6 @@ export async function prepareImages(say: Say): Promise<Images> {
     node,
     kubernetesVersion,
     kubeadmApiVersion: kubeadmApiVersion(kubernetesVersion),
-    withoutNetwork,
+    withoutNetwork: node.startsWith(`${OWN_NODE_IMAGE}:`),
   };
 }

@@ -1,5 +1,5 @@
 /** The haproxy of a setup that kube-vrrp replaces, still there: the one that kind has, on a node's network. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -18,20 +18,28 @@ listen api
   server local 127.0.0.1:6443
 `;
 
-function containerOn(node: Node): string {
-  return `${node.name}-haproxy`;
+/** Name of its container. */
+export function haproxyOn({ name }: Pick<Node, 'name'>): string {
+  return `${name}-haproxy`;
 }
 
 /** Starts it, and waits until it has the port of kube-vrrp's proxy. */
 export async function startHaproxy(node: Node): Promise<void> {
-  const file = join(tmpdir(), `${containerOn(node)}.cfg`);
+  await stopHaproxy(node);
+  const container = haproxyOn(node);
+  const file = join(tmpdir(), `${container}.cfg`);
+  const image = await run(['docker', 'inspect', '--format', '{{.Config.Image}}', LOAD_BALANCER]);
   writeFileSync(file, CONFIG);
-  const image = (await run(['docker', 'inspect', '--format', '{{.Config.Image}}', LOAD_BALANCER])).trim();
-  await run([
-    ...['docker', 'run', '--detach', '--rm', '--name', containerOn(node)],
-    ...['--network', `container:${node.name}`, '--volume', `${file}:/haproxy.cfg:ro`],
-    ...['--entrypoint', 'haproxy', image, '-f', '/haproxy.cfg'],
-  ]);
+  try {
+    await run([
+      ...['docker', 'create', '--name', container, '--network', `container:${node.name}`],
+      ...['--entrypoint', 'haproxy', image, '-f', '/haproxy.cfg'],
+    ]);
+    await run(['docker', 'cp', file, `${container}:/haproxy.cfg`]);
+  } finally {
+    rmSync(file);
+  }
+  await run(['docker', 'start', container]);
   await eventually(async () => (await node.script(`ss -Htln sport = :${PORT} | grep .`)).exitCode === 0, {
     what: `port ${PORT} of ${node.name} to be taken`,
   });
@@ -39,5 +47,5 @@ export async function startHaproxy(node: Node): Promise<void> {
 
 /** Ends it, if it runs. Does not reject. */
 export async function stopHaproxy(node: Node): Promise<void> {
-  await attempt(['docker', 'rm', '--force', containerOn(node)]);
+  await attempt(['docker', 'rm', '--force', haproxyOn(node)]);
 }

@@ -170,7 +170,7 @@ async function playByHand(images: Images, { chosen, keep }: Options): Promise<Re
   return results;
 }
 
-async function playOnHost(images: Images, { chosen }: Options): Promise<Result[]> {
+async function playOnHost(images: Images, { chosen, keep }: Options): Promise<Result[]> {
   if (!chosen.has(KIND_PAGE.name)) return [];
   const page = new KindPage(images, say);
   const result = await perform(KIND_PAGE, async () => {
@@ -182,7 +182,7 @@ async function playOnHost(images: Images, { chosen }: Options): Promise<Result[]
       await collect(page);
       throw error;
     } finally {
-      await page.remove();
+      if (!keep) await page.remove();
     }
   });
   return [result];
@@ -198,7 +198,7 @@ async function main(): Promise<number> {
   onInterrupt(engine);
   const results: Result[] = [];
   try {
-    const images = await prepareImages(say);
+    const images = await prepareImages(say, options.reuse);
     for (const part of [playOnKind, playByHand, playOnHost]) {
       if (results.every(({ ok }) => ok)) results.push(...(await part(images, options)));
     }

@@ -49,11 +49,6 @@ export class KubectlWatch {
     return watch;
   }
 
-  /** How often the watch has ended and was begun anew. */
-  get restarts(): number {
-    return this.#restarts;
-  }
-
   /** Gives the object another value. */
   async change(): Promise<Change> {
     const value = randomUUID();

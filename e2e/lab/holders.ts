@@ -72,14 +72,18 @@ export class HolderTimeline {
     return spans;
   }
 
-  /** The longest time in one piece with two holders or more, ms. One look sees it as at least its own instant. */
-  longestOverlapMs(vip: string, fromMs = 0): number {
-    return this.#longestMs(vip, fromMs, (count) => count > 1);
+  /**
+   * The longest time in one piece with two holders or more, one of them `name` if that is given, ms. One look sees it as at
+   * least its own instant.
+   */
+  longestOverlapMs(vip: string, fromMs = 0, name?: string): number {
+    const counts = (holders: readonly string[]): boolean => name === undefined || holders.includes(name);
+    return this.#longestMs(vip, fromMs, (holders) => holders.length > 1 && counts(holders));
   }
 
   /** The longest time in one piece without any holder, ms. */
   longestVacancyMs(vip: string, fromMs = 0): number {
-    return this.#longestMs(vip, fromMs, (count) => count === 0);
+    return this.#longestMs(vip, fromMs, (holders) => holders.length === 0);
   }
 
   /** The whole history for people: who held the VIP and for how long. */
@@ -92,11 +96,11 @@ export class HolderTimeline {
   }
 
   /** Overlaps through several pictures (A+B, then A+B+C) count as one piece. */
-  #longestMs(vip: string, fromMs: number, matches: (count: number) => boolean): number {
+  #longestMs(vip: string, fromMs: number, matches: (holders: readonly string[]) => boolean): number {
     let longestMs = 0;
     let pieceFromMs: number | null = null;
     for (const { fromMs: startMs, toMs, holders } of this.spans(vip, fromMs)) {
-      if (!matches(holders.length)) {
+      if (!matches(holders)) {
         pieceFromMs = null;
         continue;
       }

@@ -77,11 +77,21 @@ async function said(cluster: KindCluster, node: Node, { saidBy, line }: BadSitua
   return log.split('\n').flatMap((text) => line.exec(text)?.[0] ?? []);
 }
 
+async function putRight(cluster: KindCluster, node: Node, restore: BadSituation['restore']): Promise<void> {
+  node.removePod();
+  try {
+    await podIsGone(cluster, node);
+  } finally {
+    await restore?.(node);
+    node.putPod(asNewPod(await cluster.manifest()));
+  }
+}
+
 async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
   const { flags, edit = (manifest) => manifest, prepare, line, saidBy, heal, restore } = situation;
   const holder = await cluster.oneHolder();
-  const [node] = cluster.others(holder);
-  if (node === undefined) throw new Error('there is no other node');
+  const node = cluster.controlPlanes.find(({ name }) => !cluster.holderNames.includes(name));
+  if (node === undefined) throw new Error('every node has a VIP');
   node.removePod();
   await podIsGone(cluster, node);
   try {
@@ -108,10 +118,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
     }
     return found;
   } finally {
-    node.removePod();
-    await podIsGone(cluster, node);
-    await restore?.(node);
-    node.putPod(asNewPod(await cluster.manifest()));
+    await putRight(cluster, node, restore);
   }
 }
 

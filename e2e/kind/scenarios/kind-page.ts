@@ -1,8 +1,9 @@
 /**
  * docs/kind.md, typed by somebody who has docker, kind and the product's image, and no cluster yet. Not on the page: the
- * suite's own node image, a kubeconfig apart, and what its engine and that image lack (the bridge's filter, pod networks).
+ * suite's own node image, --retain, a kubeconfig apart, and what the suite's engine and image lack (the bridge's filter,
+ * pod networks).
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
@@ -24,7 +25,9 @@ const NODES = ['control-plane', 'control-plane2', 'control-plane3'].map((role) =
 const LOAD_BALANCER = `${CLUSTER}-external-load-balancer`;
 /** Where the reader types; there from the first look at the page until everything is removed. */
 const FOLDER = join(tmpdir(), 'kube-vrrp-kind-page');
-const TYPED_MS = 900_000;
+/** In it, once the page has made its network: the network's bridge, by which a later run knows its own. */
+const MADE = join(FOLDER, 'made');
+const TYPED_SECONDS = 900;
 const KIND_MS = 120_000;
 
 /** Null while there is no network. The engine names a bridge so when nobody else does. */
@@ -33,6 +36,15 @@ async function bridge(): Promise<string | null> {
     ...['docker', 'network', 'inspect', '--format', '{{.Id}}', NETWORK],
   ]);
   return exitCode === 0 ? `br-${stdout.slice(0, 12)}` : null;
+}
+
+/** The bridge that a run which nobody could clean up after has made; undefined where there was none. */
+function madeBridge(): string | undefined {
+  try {
+    return readFileSync(MADE, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether anything is left of the network and the nodes, or was there before. */
@@ -60,12 +72,13 @@ export class KindPage {
   /** Throws where there is a cluster of the page's name that is somebody's: it would be deleted in the end. */
   async open(): Promise<void> {
     // Left by a run that nobody could clean up after.
-    if (existsSync(FOLDER)) await this.remove();
+    if ((await bridge()) === madeBridge()) await this.remove();
     if (await isThere()) {
       throw new Error(
         `docker has a network or a kind cluster "${CLUSTER}", as docs/${PAGE} makes them: delete it first`,
       );
     }
+    rmSync(FOLDER, { recursive: true, force: true });
     mkdirSync(FOLDER);
   }
 
@@ -111,9 +124,11 @@ export class KindPage {
     // The nodes are to be of the image that the suite has found or made. They stay when kind fails, to be looked at.
     const create = 'kind create cluster';
     const typed = script.replaceAll(create, `${create} --image ${this.images.node} --retain`);
-    const { exitCode, stdout, stderr } = await attempt(['sh', '-euc', `cd ${FOLDER}\n${typed}`], {
+    // timeout(1) ends what the shell has started as well.
+    const shell = ['timeout', '--kill-after=5', String(TYPED_SECONDS), 'sh', '-euc'];
+    const { exitCode, stdout, stderr } = await attempt([...shell, `cd ${FOLDER}\n${typed}`], {
       env: this.#env(),
-      deadlineMs: TYPED_MS,
+      deadlineMs: (TYPED_SECONDS + 10) * 1000,
     });
     if (exitCode !== 0) {
       throw new Error(`docs/${PAGE} fails with exit code ${exitCode}:\n${typed}\n${stdout}${stderr}`);
@@ -147,6 +162,7 @@ async function follow(page: KindPage): Promise<string> {
   await page.follow(/^1\./);
   const opened = await bridge();
   if (opened === null) throw new Error(`docs/${PAGE} makes no network ${NETWORK}`);
+  writeFileSync(MADE, opened);
   // As an engine with a packet filter does by itself; the one that the suite starts has none.
   await openBridge(opened);
   try {

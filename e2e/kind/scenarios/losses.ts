@@ -23,9 +23,8 @@ async function lose(
   await cluster.serves(cluster.others(holder));
   const backAtMs = monotonicMs();
   await restore(holder);
-  await cluster.lookAgain();
   await isBackup(cluster, holder);
-  const overlapMs = cluster.overlapMs(backAtMs);
+  const overlapMs = cluster.overlapMs(backAtMs, holder);
   if (overlapMs > RETURN_OVERLAP_LIMIT_MS) {
     throw new Error(
       `${holder.name} came back as a second holder for ${overlapMs.toFixed(0)} ms:\n${cluster.describe(backAtMs)}`,
@@ -58,7 +57,10 @@ export const LOSSES: readonly Scenario[] = [
           // Its kernel's tables would live on in the sampler that reads them.
           await cluster.lookAgain();
         },
-        (holder) => holder.start(),
+        async (holder) => {
+          await holder.start();
+          await cluster.lookAgain();
+        },
       ),
   },
   {

@@ -49,11 +49,11 @@ export class KernelLease implements AddressLease {
   describeRemoval(linkName: string): string {
     const { vip, nowMs } = this.options;
     const now = nowMs();
-    // Who was too busy to renew it hears of its end only after that, and maybe after the next renewal.
+    // Who could not renew it in time hears of its end only after that, and maybe after the next renewal.
     const afterMs = now - this.late.atMs < LEASE_MS ? this.late.afterMs : now - this.renewedAtMs;
     return afterMs < LEASE_MS
       ? `${vip.text} was removed from ${linkName} by somebody else`
-      : `${vip.text} ran out on ${linkName}: this node was too busy to renew it for ${afterMs.toFixed(0)} ms`;
+      : `${vip.text} ran out on ${linkName}: it was not renewed for ${afterMs.toFixed(0)} ms`;
   }
 
   take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void {
@@ -68,9 +68,10 @@ export class KernelLease implements AddressLease {
     const { vip: address, netlink, counters } = this.options;
     const link = this.options.link();
     if (link === null) return;
-    const atMs = this.options.nowMs();
     try {
       await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds: LEASE_SECONDS });
+      // Not when it was asked for: the kernel may take its time.
+      const atMs = this.options.nowMs();
       const afterMs = atMs - this.renewedAtMs;
       if (purpose === 'renew' && afterMs >= LEASE_MS) this.late = { atMs, afterMs };
       this.renewedAtMs = atMs;
