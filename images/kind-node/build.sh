@@ -9,8 +9,8 @@ cd "$(dirname "$0")/../.."
 readonly version=v1.20.2
 readonly registry=k8s.gcr.io
 inputs=$(sha256sum images/kind-node/* e2e/{debian-packages,kubernetes/build,kind/fetch-kind}.sh | LC_ALL=C sort | sha256sum)
-readonly name=kube-vrrp-kind-node
-readonly node_image=$name:$version-${inputs:0:12}
+readonly repository=kube-vrrp-kind-node
+readonly node_image=$repository:$version-${inputs:0:12}
 readonly load_balancer_image=kindest/haproxy:v20230606-42a2262b
 readonly here=$PWD/images/kind-node
 readonly packages=(
@@ -166,7 +166,7 @@ make_node_image() {
 
 # What earlier versions of these files have made, but for what a cluster still uses.
 remove_earlier_images() {
-  docker images --format '{{.Repository}}:{{.Tag}}' "$name" | { grep --invert-match --fixed-strings "$node_image" || true; } |
+  docker images --format '{{.Repository}}:{{.Tag}}' "$repository" | { grep --invert-match --fixed-strings "$node_image" || true; } |
     xargs --no-run-if-empty docker image rm > /dev/null || say 'an earlier node image is in use, and stays'
 }
 
