@@ -43,6 +43,11 @@ const JSON_OPTION: CommandOption = {
 const ADMIN_FIELDS = CONFIG_FIELDS.filter(({ path }) => path.startsWith('admin.'));
 const SOCKET_FIELDS = ADMIN_FIELDS.filter(({ path }) => path === 'admin.socket');
 
+/** For what is asked of a node on which kube-vrrp runs: as a static pod, so that no host has the program. */
+function inPod(name: CommandName): readonly [string, string] {
+  return [`kubectl -n kube-system exec kube-vrrp-NODE -- kube-vrrp ${name}`, 'in the static pod of NODE'];
+}
+
 export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
   run: {
     name: 'run',
@@ -62,7 +67,10 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
       'Needs no running kube-vrrp and disturbs none. Takes about 4 seconds, most of them listening for other virtual routers. Exits 0 when nothing failed, 1 when something did, 2 when the configuration is wrong.',
     options: [CONFIG_OPTION, JSON_OPTION],
     configFields: CONFIG_FIELDS,
-    examples: [['kube-vrrp check --config /etc/kubernetes/kube-vrrp.yaml', 'before kubeadm init, and after']],
+    examples: [
+      ['kube-vrrp check --config /etc/kubernetes/kube-vrrp.yaml', 'before kubeadm init, and after'],
+      inPod('check'),
+    ],
   },
   status: {
     name: 'status',
@@ -78,6 +86,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     examples: [
       ['kube-vrrp status --watch', 'follow a failover'],
       ['kube-vrrp status --json', 'for scripts'],
+      inPod('status'),
     ],
   },
   drain: {
@@ -97,6 +106,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     configFields: SOCKET_FIELDS,
     examples: [
       ['kube-vrrp drain && kubectl drain node-1 --ignore-daemonsets', 'before an upgrade of node-1'],
+      inPod('drain'),
     ],
   },
   undrain: {
@@ -105,7 +115,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     details: 'The VIP does not move by that.',
     options: [CONFIG_OPTION],
     configFields: SOCKET_FIELDS,
-    examples: [['kube-vrrp undrain', 'after maintenance']],
+    examples: [['kube-vrrp undrain', 'after maintenance'], inPod('undrain')],
   },
   manifest: {
     name: 'manifest',

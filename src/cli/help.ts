@@ -1,6 +1,6 @@
 /** Help texts, made from the commands and the configuration schema. */
 import type { ConfigField } from '../config/schema.ts';
-import { COMMANDS, type CommandName, type CommandSpec } from './commands.ts';
+import { COMMANDS, type CommandSpec } from './commands.ts';
 import { wrap } from './terminal.ts';
 
 const WIDTH = 100;
@@ -14,17 +14,6 @@ function indent(text: string, by: number): string[] {
 function entry(name: string, meaning: string, column: number): string[] {
   const [first = '', ...rest] = indent(meaning, column);
   return [`  ${name}`.padEnd(column) + first.trimStart(), ...rest];
-}
-
-/** What is asked of a node on which kube-vrrp runs: as a static pod, so that no host has the program. */
-const ASKED_IN_POD: ReadonlySet<CommandName> = new Set(['check', 'status', 'drain', 'undrain']);
-
-function examplesOf({ name, examples }: CommandSpec): CommandSpec['examples'] {
-  if (!ASKED_IN_POD.has(name)) return examples;
-  return [
-    ...examples,
-    [`kubectl -n kube-system exec kube-vrrp-NODE -- kube-vrrp ${name}`, 'in the static pod of NODE'],
-  ];
 }
 
 function exampleLines(examples: CommandSpec['examples']): string[] {
@@ -76,15 +65,14 @@ function configurationLines({ configFields }: CommandSpec): string[] {
 
 /** The help of one command. */
 export function commandHelp(spec: CommandSpec): string {
-  const examples = examplesOf(spec);
   return [
     ...wrap(`kube-vrrp ${spec.name}: ${spec.summary}`, WIDTH),
     ...(spec.details === '' ? [] : wrap(spec.details, WIDTH)),
     '',
     `Usage: kube-vrrp ${spec.name} [FLAGS]`,
     '',
-    examples.length === 1 ? 'Example:' : 'Examples:',
-    ...exampleLines(examples),
+    spec.examples.length === 1 ? 'Example:' : 'Examples:',
+    ...exampleLines(spec.examples),
     '',
     'Flags:',
     ...optionLines(spec),
