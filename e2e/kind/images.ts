@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { API_VERSIONS, type ApiVersion } from '../../src/kubeadm/kubeadm-config.ts';
+import { API_VERSIONS, FIRST_MINOR, type ApiVersion } from '../../src/kubeadm/kubeadm-config.ts';
 import { CONTROL_PLANES } from './addresses.ts';
 import { attempt, run } from './command.ts';
 
@@ -11,8 +11,6 @@ const BUILD_MS = 1_800_000;
 const PULL_MS = 300_000;
 /** Long enough for an image that can be pulled, and all that a run loses where none can. */
 const TRIED_PULL_MS = 120_000;
-/** The minor release of Kubernetes 1 from which on kubeadm is given this version, as `kube-vrrp kubeadm` says of it. */
-const FIRST_MINOR: Readonly<Record<ApiVersion, number>> = { v1beta4: 31, v1beta3: 22, v1beta2: 15 };
 
 export type Images = {
   /** Path of the program. */

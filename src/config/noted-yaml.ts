@@ -8,6 +8,7 @@ export type Tree =
   | boolean
   | undefined
   | Noted
+  | Ended
   | Quoted
   | readonly Tree[]
   | { readonly [key: string]: Tree };
@@ -22,6 +23,16 @@ class Noted {
   }
 }
 
+class Ended {
+  readonly tree: { readonly [key: string]: Tree };
+  readonly lines: readonly string[];
+
+  constructor(tree: { readonly [key: string]: Tree }, lines: readonly string[]) {
+    this.tree = tree;
+    this.lines = lines;
+  }
+}
+
 class Quoted {
   readonly text: string;
 
@@ -33,6 +44,11 @@ class Quoted {
 /** `value`, with `note` as a comment above its key, or above it in a list. */
 export function noted(note: string, value: Tree): Noted {
   return new Noted(note, value);
+}
+
+/** `tree` with `lines` as comments below its last key, which become more keys when their `#` is taken away. */
+export function ended(tree: { readonly [key: string]: Tree }, lines: readonly string[]): Ended {
+  return new Ended(tree, lines);
 }
 
 /**
@@ -67,6 +83,11 @@ function toNode(tree: Exclude<Tree, Noted | undefined>, depth: number): Node {
     const scalar = new Scalar(tree.text);
     scalar.type = Scalar.QUOTE_SINGLE;
     return scalar;
+  }
+  if (tree instanceof Ended) {
+    const map = toNode(tree.tree, depth);
+    map.comment = tree.lines.map((line) => ` ${line}`).join('\n');
+    return map;
   }
   if (Array.isArray(tree)) {
     const list = new YAMLSeq();

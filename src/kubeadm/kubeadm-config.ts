@@ -1,17 +1,20 @@
 /** What kubeadm has to be told so that a cluster lives behind the VIP. Pure. */
 import type { Config } from '../config/config.ts';
 import { formatHostPort } from '../ip/address.ts';
-import { noted, quoted, renderYaml, type Tree } from '../config/noted-yaml.ts';
+import { ended, noted, quoted, renderYaml, type Tree } from '../config/noted-yaml.ts';
 
 /** Versions of kubeadm's configuration, newest first. */
 export const API_VERSIONS = ['v1beta4', 'v1beta3', 'v1beta2'] as const;
 export type ApiVersion = (typeof API_VERSIONS)[number];
 
-/** From the release that brought the version to the last one before its removal. */
+/** The minor release of kubeadm 1 that brought the version. */
+export const FIRST_MINOR: Readonly<Record<ApiVersion, number>> = { v1beta4: 31, v1beta3: 22, v1beta2: 15 };
+
+/** From that release to the last one before the version's removal. */
 const READ_BY: Readonly<Record<ApiVersion, string>> = {
-  v1beta4: 'kubeadm 1.31 and later',
-  v1beta3: 'kubeadm 1.22 to 1.35 (from 1.31 on v1beta4 is better)',
-  v1beta2: 'kubeadm 1.15 to 1.26',
+  v1beta4: `kubeadm 1.${FIRST_MINOR.v1beta4} and later`,
+  v1beta3: `kubeadm 1.${FIRST_MINOR.v1beta3} to 1.35 (from 1.${FIRST_MINOR.v1beta4} on v1beta4 is better)`,
+  v1beta2: `kubeadm 1.${FIRST_MINOR.v1beta2} to 1.26`,
 };
 
 /** What becomes different when more is added to the file; all else but EXTRA_ARGS is the same in all three. */
@@ -89,18 +92,16 @@ function clusterTree(config: Config, apiVersion: ApiVersion): { [key: string]: T
       'The VIP and the port of the proxy: what kubelets and kubeconfigs are given. From kubeadm 1.33 on the kubelet of a control-plane node asks the API server of its own node instead.',
       quoted(endpointOf(config)),
     ),
-    apiServer: {
-      certSANs: noted(
-        'Every address that clients use. kubeadm adds that of the endpoint by itself, and the node and Service ones.',
-        config.vips.map(({ text }) => quoted(text)),
-      ),
-    },
+    apiServer: ended(
+      {
+        certSANs: noted(
+          'Every address that clients use. kubeadm adds that of the endpoint by itself, and the node and Service ones.',
+          config.vips.map(({ text }) => quoted(text)),
+        ),
+      },
+      EXTRA_ARGS[apiVersion],
+    ),
   };
-}
-
-/** The last key of the tree is apiServer: what these lines say goes there when their # is taken away. */
-function extraArgsComment(apiVersion: ApiVersion): string {
-  return EXTRA_ARGS[apiVersion].map((line) => `  # ${line}\n`).join('');
 }
 
 /** The API server of the first node listens where the proxies look for it. */
@@ -128,7 +129,6 @@ export function kubeadmConfig(config: Config, apiVersion: ApiVersion): string {
   ];
   const documents = [
     renderYaml(heading, clusterTree(config, apiVersion)),
-    extraArgsComment(apiVersion),
     ...initDocument(config, apiVersion),
   ];
   return documents.join('');
