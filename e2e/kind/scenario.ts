@@ -10,7 +10,7 @@ import type { Images } from './images.ts';
  * this only tells what kube-vrrp does from clients that wait for something slower (kubelet, leases: 10 s and more). The
  * figures are the lab's.
  */
-export const OUTAGE_LIMIT_MS = 6000;
+export const OUTAGE_LIMIT_MS = 4000;
 /** How long a holder that is killed or frozen may keep the address, and the longest lease of a handover with its end. */
 const OVERLAP_LIMIT_MS = 2500;
 

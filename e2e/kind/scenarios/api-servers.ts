@@ -41,6 +41,7 @@ async function apiServerOfHolder(cluster: KindCluster): Promise<string> {
 
 async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
+  const fromMs = monotonicMs();
   try {
     await holder.exec('systemctl', 'stop', 'kubelet');
     // The node counts as lost after 40 s; kube-vrrp does not ask about that.
@@ -49,6 +50,8 @@ async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
       deadlineMs: 120_000,
     });
     await cluster.serves(cluster.controlPlanes);
+    if (cluster.effect(fromMs).failed > 0)
+      throw new Error(`no request may fail while kubelet is stopped:\n${cluster.describe(fromMs)}`);
   } finally {
     await holder.exec('systemctl', 'start', 'kubelet');
   }
