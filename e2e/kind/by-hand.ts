@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { eventually } from '../lab/eventually.ts';
-import { CONTAINERS, ipv4Of, ipv6Of, CONTROL_PLANES, NETWORK, VIP_IPV4 } from './addresses.ts';
-import { attempt, run } from './command.ts';
+import { ipv4Of, ipv6Of, CONTROL_PLANES, NETWORK, VIP_IPV4 } from './addresses.ts';
+import { run } from './command.ts';
 import type { Images } from './images.ts';
 import { Machine } from './machine.ts';
 import { createNetwork, removeNetwork } from './network.ts';
@@ -100,8 +100,6 @@ export class MachinesByHand {
   }
 
   async remove(): Promise<void> {
-    // A kind cluster that was kept has the same names, and more.
-    await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);
     await removeNetwork();
   }
 

@@ -28,7 +28,7 @@ import { Holders } from './holders.ts';
 import type { Images } from './images.ts';
 import { kindConfig, PRELOAD_DROP_IN, preloadDropIn } from './kind-config.ts';
 import { Kubectl } from './kubectl.ts';
-import { haproxyOn } from './left-over-haproxy.ts';
+import { stopHaproxy } from './left-over-haproxy.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
 import { joinPodNetworks } from './pod-network.ts';
@@ -91,9 +91,7 @@ type PodList = {
 /** Without what an earlier run left because nobody could stop it. */
 async function removeLeftovers(kind: string): Promise<void> {
   await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
-  // Machines without kind have the same names, and are not kind's to delete.
-  const haproxies = CONTROL_PLANES.map((name) => haproxyOn({ name }));
-  await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS, ...haproxies]);
+  for (const name of CONTROL_PLANES) await stopHaproxy({ name });
   await removeNetwork();
   rmSync(FOLDER, { recursive: true, force: true });
 }
@@ -219,11 +217,10 @@ export class KindCluster {
   /** What kube-vrrp on this node has said, by kubectl. While kubelet replaces a pod, there is none to ask for a moment. */
   async log(node: Node, ...flags: readonly string[]): Promise<string> {
     const command = ['logs', '--namespace=kube-system', ...flags, `${POD_NAME}-${node.name}`];
-    const found = await eventually(async () => ({ text: await this.kubectl.run(...command) }), {
+    return eventually(() => this.kubectl.run(...command), {
       what: `kubectl ${command.join(' ')}`,
       deadlineMs: LOG_MS,
     });
-    return found.text;
   }
 
   /**

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { API_VERSIONS, FIRST_MINOR, type ApiVersion } from '../../src/kubeadm/kubeadm-config.ts';
-import { CONTROL_PLANES } from './addresses.ts';
+import { WORKER } from './addresses.ts';
 import { attempt, run } from './command.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -89,9 +89,9 @@ async function nodeImage(kind: string, say: Say): Promise<string> {
   return script('images/kind-node/build.sh', say);
 }
 
-/** Of the cluster that an earlier run has kept. */
-async function keptNodeImage(): Promise<string> {
-  return run(['docker', 'inspect', '--format', '{{.Config.Image}}', ...CONTROL_PLANES.slice(0, 1)]);
+/** Of a container that there is. */
+export async function imageOf(container: string): Promise<string> {
+  return run(['docker', 'inspect', '--format', '{{.Config.Image}}', container]);
 }
 
 /** From the image itself: kind writes the version there, and the suite does what that version needs. */
@@ -127,7 +127,7 @@ export async function prepareImages(say: Say, reuse: boolean): Promise<Images> {
   say(`building ${product}`);
   await script('images/build.sh', say, product);
   const kind = await kindProgram(say);
-  const node = reuse ? await keptNodeImage() : await nodeImage(kind, say);
+  const node = reuse ? await imageOf(WORKER) : await nodeImage(kind, say);
   const kubernetesVersion = await versionOf(node);
   return {
     kind,

@@ -4,6 +4,11 @@ import { run } from './command.ts';
 /** A request that has no answer after so long is an answer. */
 const REQUEST_TIMEOUT = '--request-timeout=10s';
 
+/** In a machine, as its administrator has it. */
+export function kubectlIn(machine: string): Kubectl {
+  return new Kubectl(['docker', 'exec', machine, 'kubectl'], '/etc/kubernetes/admin.conf');
+}
+
 export class Kubectl {
   readonly #program: readonly string[];
   readonly #kubeconfig: string;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { eventually } from '../lab/eventually.ts';
 import { LOAD_BALANCER, PORT } from './addresses.ts';
 import { attempt, run } from './command.ts';
+import { imageOf } from './images.ts';
 import type { Node } from './node.ts';
 
 const CONFIG = `defaults
@@ -18,17 +19,18 @@ listen api
   server local 127.0.0.1:6443
 `;
 
-/** Name of its container. */
-export function haproxyOn({ name }: Pick<Node, 'name'>): string {
+type Named = Pick<Node, 'name'>;
+
+function containerOn({ name }: Named): string {
   return `${name}-haproxy`;
 }
 
 /** Starts it, and waits until it has the port of kube-vrrp's proxy. */
 export async function startHaproxy(node: Node): Promise<void> {
   await stopHaproxy(node);
-  const container = haproxyOn(node);
+  const container = containerOn(node);
   const file = join(tmpdir(), `${container}.cfg`);
-  const image = await run(['docker', 'inspect', '--format', '{{.Config.Image}}', LOAD_BALANCER]);
+  const image = await imageOf(LOAD_BALANCER);
   writeFileSync(file, CONFIG);
   try {
     await run([
@@ -46,6 +48,6 @@ export async function startHaproxy(node: Node): Promise<void> {
 }
 
 /** Ends it, if it runs. Does not reject. */
-export async function stopHaproxy(node: Node): Promise<void> {
-  await attempt(['docker', 'rm', '--force', haproxyOn(node)]);
+export async function stopHaproxy(node: Named): Promise<void> {
+  await attempt(['docker', 'rm', '--force', containerOn(node)]);
 }

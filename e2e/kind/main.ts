@@ -148,21 +148,32 @@ async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Pro
   return results;
 }
 
+/** Plays on what is there for one scenario alone, collects when it fails, and removes it unless it is kept. */
+async function playOn(
+  place: Pick<MachinesByHand, 'collect' | 'remove'>,
+  keep: boolean,
+  run: () => Promise<string>,
+): Promise<string> {
+  removeAll = () => place.remove();
+  try {
+    return await run();
+  } catch (error) {
+    await collect(place);
+    throw error;
+  } finally {
+    if (!keep) await place.remove();
+  }
+}
+
 async function playByHand(images: Images, { chosen, keep }: Options): Promise<Result[]> {
   const results: Result[] = [];
   for (const scenario of DOCUMENTED.filter(({ name }) => chosen.has(name))) {
     const result = await perform(scenario, async () => {
       const group = new MachinesByHand(images, say);
-      removeAll = () => group.remove();
-      try {
+      return playOn(group, keep, async () => {
         await group.boot();
-        return await scenario.run(group, images);
-      } catch (error) {
-        await collect(group);
-        throw error;
-      } finally {
-        if (!keep) await group.remove();
-      }
+        return scenario.run(group, images);
+      });
     });
     results.push(result);
     if (!result.ok) break;
@@ -174,16 +185,9 @@ async function playOnHost(images: Images, { chosen, keep }: Options): Promise<Re
   if (!chosen.has(KIND_PAGE.name)) return [];
   const page = new KindPage(images, say);
   const result = await perform(KIND_PAGE, async () => {
+    // What it refuses is not its own to remove.
     await page.open();
-    removeAll = () => page.remove();
-    try {
-      return await KIND_PAGE.run(page);
-    } catch (error) {
-      await collect(page);
-      throw error;
-    } finally {
-      if (!keep) await page.remove();
-    }
+    return playOn(page, keep, () => KIND_PAGE.run(page));
   });
   return [result];
 }

@@ -1,5 +1,5 @@
 /** The segment of the nodes: a bridge of the engine, open between its own ports whatever else the machine filters. */
-import { GATEWAY_IPV4, GATEWAY_IPV6, NETWORK, SUBNET_IPV4, SUBNET_IPV6 } from './addresses.ts';
+import { CONTAINERS, GATEWAY_IPV4, GATEWAY_IPV6, NETWORK, SUBNET_IPV4, SUBNET_IPV6 } from './addresses.ts';
 import { attempt, run } from './command.ts';
 
 const BRIDGE = NETWORK;
@@ -36,8 +36,12 @@ export async function createNetwork(): Promise<void> {
   await openBridge(BRIDGE);
 }
 
-/** Does nothing where there is none. */
+/**
+ * With whatever is on it: kind's nodes, or machines without kind, which have the same names. Does nothing where there is
+ * none.
+ */
 export async function removeNetwork(): Promise<void> {
+  await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);
   await attempt(['docker', 'network', 'rm', NETWORK]);
   await closeBridge(BRIDGE);
 }

@@ -46,7 +46,10 @@ export class Lease {
     return this.failures;
   }
 
-  /** An address was removed by somebody else, or ran out. Returns how often that has happened within HOLD_OFF_MS, this time included. */
+  /**
+   * An address was removed by somebody else, or ran out. Returns how often that has happened within HOLD_OFF_MS, this time
+   * included.
+   */
   lose(nowMs: number): number {
     if (nowMs - this.lossesSinceMs > HOLD_OFF_MS) {
       this.losses = 0;

@@ -5,7 +5,7 @@
 import { PORT, VIP_IPV4 } from '../addresses.ts';
 import { hasVip, joinWords, vipIsGone, type MachinesByHand } from '../by-hand.ts';
 import type { Images } from '../images.ts';
-import { Kubectl } from '../kubectl.ts';
+import { kubectlIn } from '../kubectl.ts';
 import { kubeletServer } from '../kubelet-server.ts';
 import type { Machine } from '../machine.ts';
 import { joinPodNetworks } from '../pod-network.ts';
@@ -19,11 +19,6 @@ const OLD_HOST = 'old-endpoint.example';
 const OLD_ENDPOINT = `${OLD_HOST}:6443`;
 /** In certSANs of the old cluster, as an example of what somebody has put there before. */
 const OTHER_HOST = 'other.example';
-
-/** kubectl in a machine, with the administrator's kubeconfig. */
-function kubectlIn(name: string): Kubectl {
-  return new Kubectl(['docker', 'exec', name, 'kubectl'], '/etc/kubernetes/admin.conf');
-}
 
 /** The machine that has the VIP is the last. */
 async function backupsFirst(machines: readonly Machine[]): Promise<Machine[]> {

@@ -9,7 +9,7 @@ import { delimiter, dirname, join } from 'node:path';
 
 import { attempt, run } from '../command.ts';
 import type { Images } from '../images.ts';
-import { Kubectl } from '../kubectl.ts';
+import { kubectlIn } from '../kubectl.ts';
 import { Machine } from '../machine.ts';
 import { closeBridge, openBridge } from '../network.ts';
 import { joinPodNetworks } from '../pod-network.ts';
@@ -168,11 +168,7 @@ async function follow(page: KindPage): Promise<string> {
   try {
     await page.follow(/^[234]\./);
     if (page.images.withoutNetwork) {
-      const kubectl = new Kubectl(
-        ['docker', 'exec', `${CLUSTER}-control-plane`, 'kubectl'],
-        '/etc/kubernetes/admin.conf',
-      );
-      await joinPodNetworks(kubectl, await machines());
+      await joinPodNetworks(kubectlIn(`${CLUSTER}-control-plane`), await machines());
     }
     await expectLook(await page.follow(/^5\./));
     await page.follow(/^Delete/);
