@@ -68,13 +68,32 @@ async function podIsGone(cluster: KindCluster, node: Node): Promise<void> {
   );
 }
 
-/** The lines that say it, of the pod that runs now. */
+/** The lines that say it, of the container that runs now. */
 async function said(cluster: KindCluster, node: Node, { saidBy, line }: BadSituation): Promise<string[]> {
   const log =
     saidBy === 'kubelet'
       ? await node.exec('journalctl', '--unit=kubelet', '--since=-2min', '--output=cat', '--no-pager')
       : await cluster.log(node);
   return log.split('\n').flatMap((text) => line.exec(text)?.[0] ?? []);
+}
+
+function expectOnce(lines: readonly string[]): void {
+  if (lines.length === 1) return;
+  throw new Error(`it had to be said once, and was said ${lines.length} times:\n${lines.join('\n')}`);
+}
+
+/** Takes the cause away: the same container becomes ready, and has not said it again. */
+async function healed(cluster: KindCluster, node: Node, situation: BadSituation): Promise<void> {
+  await situation.heal?.(node);
+  const container = await eventually(
+    async () => {
+      const seen = await containerOf(cluster, node);
+      return seen?.ready === true ? seen : null;
+    },
+    { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SEEN_MS },
+  );
+  if (container.restartCount > 0) throw new Error(`the pod on ${node.name} had to be restarted`);
+  if (situation.saidBy !== 'kubelet') expectOnce(await said(cluster, node, situation));
 }
 
 async function putRight(cluster: KindCluster, node: Node, restore: BadSituation['restore']): Promise<void> {
@@ -88,7 +107,7 @@ async function putRight(cluster: KindCluster, node: Node, restore: BadSituation[
 }
 
 async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
-  const { flags, edit = (manifest) => manifest, prepare, line, saidBy, heal, restore } = situation;
+  const { flags, edit = (manifest) => manifest, prepare, line, restore } = situation;
   const holder = await cluster.oneHolder();
   const node = cluster.controlPlanes.find(({ name }) => !cluster.holderNames.includes(name));
   if (node === undefined) throw new Error('every node has a VIP');
@@ -97,26 +116,17 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
   try {
     await prepare?.(node);
     node.putPod(asNewPod(edit(await cluster.manifest(flags?.(cluster, holder)))));
-    const found = await eventually(async () => (await said(cluster, node, situation))[0] ?? null, {
-      what: `the log of ${node.name} to say ${line}`,
-      deadlineMs: SEEN_MS,
-    });
-    if (heal !== null) {
-      await heal(node);
-      const container = await eventually(
-        async () => {
-          const seen = await containerOf(cluster, node);
-          return seen?.ready === true ? seen : null;
-        },
-        { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SEEN_MS },
-      );
-      if (container.restartCount > 0) throw new Error(`the pod on ${node.name} had to be restarted`);
-    }
-    const lines = await said(cluster, node, situation);
-    if (saidBy !== 'kubelet' && lines.length !== 1) {
-      throw new Error(`it had to be said once, and was said ${lines.length} times:\n${lines.join('\n')}`);
-    }
-    return found;
+    const lines = await eventually(
+      async () => {
+        const seen = await said(cluster, node, situation);
+        return seen.length > 0 ? seen : null;
+      },
+      { what: `the log of ${node.name} to say ${line}`, deadlineMs: SEEN_MS },
+    );
+    // In what was read there and then: a container that ends for it is replaced at any time by one that has said nothing yet.
+    if (situation.saidBy !== 'kubelet') expectOnce(lines);
+    if (situation.heal !== null) await healed(cluster, node, situation);
+    return lines[0] ?? '';
   } finally {
     await putRight(cluster, node, restore);
   }
