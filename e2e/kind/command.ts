@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
+import { monotonicMs } from '../../src/net/clock.ts';
+
 export type CommandOptions = {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -25,6 +27,7 @@ const GO_STACK = /^(?:\t.*|[\w./-]+\.(?:\(\*?\w+\)\.)?[\w.]+(?:\(.*\))?|Stack Tr
 /** Runs a program to its end. Rejects only when it cannot be started. */
 export function attempt(command: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [program = '', ...args] = command;
+  const fromMs = monotonicMs();
   const child = spawn(program, args, {
     env: { ...process.env, ...options.env },
     stdio: 'pipe',
@@ -43,7 +46,8 @@ export function attempt(command: readonly string[], options: CommandOptions = {}
   return new Promise((resolve, reject) => {
     child.on('error', (error) => reject(new Error(`${program} cannot be run: ${error.message}`)));
     child.on('close', (code, signal) => {
-      const ending = signal === null ? '' : `${program} was ended by ${signal}\n`;
+      const seconds = ((monotonicMs() - fromMs) / 1000).toFixed(0);
+      const ending = signal === null ? '' : `${program} was ended by ${signal} after ${seconds} s\n`;
       resolve({ exitCode: code ?? 1, stdout: output.stdout, stderr: ending + output.stderr });
     });
   });
