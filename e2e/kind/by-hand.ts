@@ -148,6 +148,9 @@ export class MachinesByHand {
         '/tmp',
         '--tmpfs',
         '/run',
+        // See MEMORY_FOLDER in cluster.ts.
+        '--tmpfs',
+        '/var/lib/etcd',
         '--volume',
         '/var',
         '--volume',

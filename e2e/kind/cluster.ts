@@ -36,6 +36,12 @@ import { CACHED_PATH, KubectlWatch, watchPath } from './watch.ts';
 
 /** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
 const FOLDER = join(tmpdir(), CLUSTER);
+/**
+ * For etcd, in memory: what four nodes write when they start keeps a disk busy for a while, and kubeadm gives up on etcd's
+ * answer after 2 s when it adds a member. The member counts nevertheless, and until kubernetes/kubernetes pull request
+ * 127491 (1.32) was never started: the quorum is lost.
+ */
+const MEMORY_FOLDER = join('/dev/shm', CLUSTER);
 const CREATE_MS = 600_000;
 const SETTLED_MS = 300_000;
 /**
@@ -93,7 +99,7 @@ async function removeLeftovers(kind: string): Promise<void> {
   await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
   for (const name of CONTROL_PLANES) await stopHaproxy({ name });
   await removeNetwork();
-  rmSync(FOLDER, { recursive: true, force: true });
+  for (const folder of [FOLDER, MEMORY_FOLDER]) rmSync(folder, { recursive: true, force: true });
 }
 
 export class KindCluster {
@@ -114,7 +120,11 @@ export class KindCluster {
     this.say = say;
     this.#folder = FOLDER;
     const makeNode = (name: string): Node =>
-      new Node({ name, network: NETWORK, ipv4: ipv4Of(name), ipv6: ipv6Of(name) }, join(this.#folder, name));
+      new Node(
+        { name, network: NETWORK, ipv4: ipv4Of(name), ipv6: ipv6Of(name) },
+        join(this.#folder, name),
+        join(MEMORY_FOLDER, name),
+      );
     this.controlPlanes = CONTROL_PLANES.map(makeNode);
     this.worker = makeNode(WORKER);
   }
@@ -369,7 +379,7 @@ export class KindCluster {
       image: this.images.node,
       kubeadmConfig: await this.#print('kubeadm', { 'api-version': this.images.kubeadmApiVersion }),
       withoutNetwork: this.images.withoutNetwork,
-      manifestsFolders: this.controlPlanes.map(({ manifestsFolder }) => manifestsFolder),
+      controlPlanes: this.controlPlanes,
       preloadFolder,
     });
     writeFileSync(configFile, config);

@@ -9,10 +9,12 @@ export type KindConfigOptions = {
   readonly kubeadmConfig: string;
   /** kind's own network plug-in is not in the image. */
   readonly withoutNetwork: boolean;
-  /** Folders of the machine: the manifests of each control plane, and what every node loads when it starts. */
-  readonly manifestsFolders: readonly string[];
+  /** Folders of the host: each control plane's own, and what every node loads when it starts. */
+  readonly controlPlanes: readonly ControlPlaneFolders[];
   readonly preloadFolder: string;
 };
+
+type ControlPlaneFolders = { readonly manifestsFolder: string; readonly etcdFolder: string };
 
 type Mount = { readonly hostPath: string; readonly containerPath: string; readonly readOnly?: boolean };
 
@@ -26,13 +28,18 @@ export function preloadDropIn(): string {
   return `[Service]\nExecStartPost=/bin/sh -c '${load}'\n`;
 }
 
-function mounts(preloadFolder: string, manifestsFolder: string | null): Mount[] {
-  const preload = [
+function preloadMounts(preloadFolder: string): Mount[] {
+  return [
     { hostPath: preloadFolder, containerPath: '/kind/preload', readOnly: true },
     { hostPath: `${preloadFolder}/${PRELOAD_DROP_IN}`, containerPath: CONTAINERD_DROP_IN, readOnly: true },
   ];
-  if (manifestsFolder === null) return preload;
-  return [...preload, { hostPath: manifestsFolder, containerPath: '/etc/kubernetes/manifests' }];
+}
+
+function controlPlaneMounts({ manifestsFolder, etcdFolder }: ControlPlaneFolders): Mount[] {
+  return [
+    { hostPath: manifestsFolder, containerPath: '/etc/kubernetes/manifests' },
+    { hostPath: etcdFolder, containerPath: '/var/lib/etcd' },
+  ];
 }
 
 /**
@@ -47,7 +54,8 @@ function kubeadmPatches(kubeadmConfig: string): string[] {
 }
 
 export function kindConfig(options: KindConfigOptions): string {
-  const { image, kubeadmConfig, withoutNetwork, manifestsFolders, preloadFolder } = options;
+  const { image, kubeadmConfig, withoutNetwork, controlPlanes, preloadFolder } = options;
+  const preload = preloadMounts(preloadFolder);
   return stringify({
     kind: 'Cluster',
     apiVersion: 'kind.x-k8s.io/v1alpha4',
@@ -62,12 +70,12 @@ export function kindConfig(options: KindConfigOptions): string {
       }),
     ],
     nodes: [
-      ...manifestsFolders.map((folder) => ({
+      ...controlPlanes.map((folders) => ({
         role: 'control-plane',
         image,
-        extraMounts: mounts(preloadFolder, folder),
+        extraMounts: [...preload, ...controlPlaneMounts(folders)],
       })),
-      { role: 'worker', image, extraMounts: mounts(preloadFolder, null) },
+      { role: 'worker', image, extraMounts: preload },
     ],
   });
 }

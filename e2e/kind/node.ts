@@ -11,19 +11,23 @@ const MANIFEST = `${POD_NAME}.yaml`;
 export class Node extends Machine {
   /** On the host; the node has it as /etc/kubernetes/manifests. */
   readonly manifestsFolder: string;
+  /** On the host, in its memory; the node has it as /var/lib/etcd. */
+  readonly etcdFolder: string;
   readonly #asideFolder: string;
 
-  /** `folder`, of the host, is for this node's files. */
-  constructor(options: MachineOptions, folder: string) {
+  /** Of the host: `folder` is for this node's files, `memoryFolder` for those that are to be in memory. */
+  constructor(options: MachineOptions, folder: string, memoryFolder: string) {
     super(options);
     this.manifestsFolder = join(folder, 'manifests');
     this.#asideFolder = join(folder, 'aside');
+    this.etcdFolder = join(memoryFolder, 'etcd');
   }
 
   /** Makes the folders on the host, before the node is made. */
   makeFolders(): void {
     mkdirSync(this.manifestsFolder, { recursive: true });
     mkdirSync(this.#asideFolder, { recursive: true });
+    mkdirSync(this.etcdFolder, { recursive: true });
   }
 
   /** Puts the static pod of kube-vrrp there, or another version of it in its place. */
