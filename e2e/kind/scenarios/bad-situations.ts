@@ -77,14 +77,14 @@ async function said(cluster: KindCluster, node: Node, { saidBy, line }: BadSitua
   return log.split('\n').flatMap((text) => line.exec(text)?.[0] ?? []);
 }
 
-function expectOnce(lines: readonly string[]): void {
-  if (lines.length === 1) return;
+/** kubelet says it again and again. */
+function expectOnce({ saidBy }: BadSituation, lines: readonly string[]): void {
+  if (saidBy === 'kubelet' || lines.length === 1) return;
   throw new Error(`it had to be said once, and was said ${lines.length} times:\n${lines.join('\n')}`);
 }
 
-/** Takes the cause away: the same container becomes ready, and has not said it again. */
-async function healed(cluster: KindCluster, node: Node, situation: BadSituation): Promise<void> {
-  await situation.heal?.(node);
+/** Waits until the pod that was wrong is ready. Throws when it had to be started again for that. */
+async function readyWithoutHelp(cluster: KindCluster, node: Node): Promise<void> {
   const container = await eventually(
     async () => {
       const seen = await containerOf(cluster, node);
@@ -93,7 +93,6 @@ async function healed(cluster: KindCluster, node: Node, situation: BadSituation)
     { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SEEN_MS },
   );
   if (container.restartCount > 0) throw new Error(`the pod on ${node.name} had to be restarted`);
-  if (situation.saidBy !== 'kubelet') expectOnce(await said(cluster, node, situation));
 }
 
 async function putRight(cluster: KindCluster, node: Node, restore: BadSituation['restore']): Promise<void> {
@@ -107,7 +106,7 @@ async function putRight(cluster: KindCluster, node: Node, restore: BadSituation[
 }
 
 async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
-  const { flags, edit = (manifest) => manifest, prepare, line, restore } = situation;
+  const { flags, edit = (manifest) => manifest, prepare, line, heal, restore } = situation;
   const holder = await cluster.oneHolder();
   const node = cluster.controlPlanes.find(({ name }) => !cluster.holderNames.includes(name));
   if (node === undefined) throw new Error('every node has a VIP');
@@ -123,9 +122,14 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
       },
       { what: `the log of ${node.name} to say ${line}`, deadlineMs: SEEN_MS },
     );
-    // In what was read there and then: a container that ends for it is replaced at any time by one that has said nothing yet.
-    if (situation.saidBy !== 'kubelet') expectOnce(lines);
-    if (situation.heal !== null) await healed(cluster, node, situation);
+    expectOnce(situation, lines);
+    if (heal !== null) {
+      await heal(node);
+      await readyWithoutHelp(cluster, node);
+    }
+    const again = await said(cluster, node, situation);
+    // A container that ends for it is followed by one that has said nothing yet.
+    if (heal !== null || again.length > 0) expectOnce(situation, again);
     return lines[0] ?? '';
   } finally {
     await putRight(cluster, node, restore);
