@@ -148,7 +148,7 @@ export class MachinesByHand {
         '/tmp',
         '--tmpfs',
         '/run',
-        // See MEMORY_FOLDER in cluster.ts.
+        // See ETCD_FOLDER in cluster.ts.
         '--tmpfs',
         '/var/lib/etcd',
         '--volume',

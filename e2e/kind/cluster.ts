@@ -41,7 +41,7 @@ const FOLDER = join(tmpdir(), CLUSTER);
  * answer after 2 s when it adds a member. The member counts nevertheless, and until kubernetes/kubernetes pull request
  * 127491 (1.32) was never started: the quorum is lost.
  */
-const MEMORY_FOLDER = join('/dev/shm', CLUSTER);
+const ETCD_FOLDER = join('/dev/shm', CLUSTER);
 const CREATE_MS = 600_000;
 const SETTLED_MS = 300_000;
 /**
@@ -99,7 +99,7 @@ async function removeLeftovers(kind: string): Promise<void> {
   await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
   for (const name of CONTROL_PLANES) await stopHaproxy({ name });
   await removeNetwork();
-  for (const folder of [FOLDER, MEMORY_FOLDER]) rmSync(folder, { recursive: true, force: true });
+  for (const folder of [FOLDER, ETCD_FOLDER]) rmSync(folder, { recursive: true, force: true });
 }
 
 export class KindCluster {
@@ -110,7 +110,6 @@ export class KindCluster {
   readonly say: (text: string) => void;
   /** Wall-clock time, before the cluster was made; null for one that was made by another run. */
   madeSince: Date | null = null;
-  readonly #folder: string;
   #kubectl: Kubectl | null = null;
   #client: PollingClient | null = null;
   #watch: KubectlWatch | null = null;
@@ -118,12 +117,11 @@ export class KindCluster {
   constructor({ images, say }: ClusterOptions) {
     this.images = images;
     this.say = say;
-    this.#folder = FOLDER;
     const makeNode = (name: string): Node =>
       new Node(
         { name, network: NETWORK, ipv4: ipv4Of(name), ipv6: ipv6Of(name) },
-        join(this.#folder, name),
-        join(MEMORY_FOLDER, name),
+        join(FOLDER, name),
+        join(ETCD_FOLDER, name),
       );
     this.controlPlanes = CONTROL_PLANES.map(makeNode);
     this.worker = makeNode(WORKER);
@@ -362,7 +360,7 @@ export class KindCluster {
   }
 
   async #create(): Promise<void> {
-    const preloadFolder = join(this.#folder, 'preload');
+    const preloadFolder = join(FOLDER, 'preload');
     mkdirSync(preloadFolder, { recursive: true });
     for (const node of this.controlPlanes) node.makeFolders();
     writeFileSync(join(preloadFolder, PRELOAD_DROP_IN), preloadDropIn());
@@ -374,7 +372,7 @@ export class KindCluster {
     await createNetwork();
     const manifest = await this.manifest();
     for (const node of this.controlPlanes) node.putPod(manifest);
-    const configFile = join(this.#folder, 'kind.yaml');
+    const configFile = join(FOLDER, 'kind.yaml');
     const config = kindConfig({
       image: this.images.node,
       kubeadmConfig: await this.#print('kubeadm', { 'api-version': this.images.kubeadmApiVersion }),
@@ -392,7 +390,7 @@ export class KindCluster {
     const created = run(
       [
         ...[this.images.kind, 'create', 'cluster', '--config', configFile, '--retain', '--verbosity', '1'],
-        ...['--kubeconfig', join(this.#folder, 'kind-kubeconfig')],
+        ...['--kubeconfig', join(FOLDER, 'kind-kubeconfig')],
       ],
       {
         deadlineMs: CREATE_MS,
@@ -439,9 +437,9 @@ export class KindCluster {
   async #connect(): Promise<void> {
     const [first] = this.controlPlanes;
     if (first === undefined) throw new Error('the cluster has no control plane');
-    const kubeconfig = join(this.#folder, 'admin.conf');
-    const caFile = join(this.#folder, 'ca.crt');
-    const program = join(this.#folder, 'kubectl');
+    const kubeconfig = join(FOLDER, 'admin.conf');
+    const caFile = join(FOLDER, 'ca.crt');
+    const program = join(FOLDER, 'kubectl');
     await run(['docker', 'cp', `${first.name}:/etc/kubernetes/admin.conf`, kubeconfig]);
     await run(['docker', 'cp', `${first.name}:/etc/kubernetes/pki/ca.crt`, caFile]);
     await run(['docker', 'cp', `${first.name}:/usr/bin/kubectl`, program]);

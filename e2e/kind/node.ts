@@ -11,16 +11,16 @@ const MANIFEST = `${POD_NAME}.yaml`;
 export class Node extends Machine {
   /** On the host; the node has it as /etc/kubernetes/manifests. */
   readonly manifestsFolder: string;
-  /** On the host, in its memory; the node has it as /var/lib/etcd. */
+  /** On the host; the node has it as /var/lib/etcd. */
   readonly etcdFolder: string;
   readonly #asideFolder: string;
 
-  /** Of the host: `folder` is for this node's files, `memoryFolder` for those that are to be in memory. */
-  constructor(options: MachineOptions, folder: string, memoryFolder: string) {
+  /** Both are of the host: `folder` is for this node's files. */
+  constructor(options: MachineOptions, folder: string, etcdFolder: string) {
     super(options);
     this.manifestsFolder = join(folder, 'manifests');
     this.#asideFolder = join(folder, 'aside');
-    this.etcdFolder = join(memoryFolder, 'etcd');
+    this.etcdFolder = etcdFolder;
   }
 
   /** Makes the folders on the host, before the node is made. */
