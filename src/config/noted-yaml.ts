@@ -1,17 +1,10 @@
 /** YAML for people: values with the reasons for them as comments. Pure. */
 import { Document, Scalar, YAMLMap, YAMLSeq, type Node } from 'yaml';
 
+type Branch = { readonly [key: string]: Tree };
+
 /** Undefined is left out, with its key. */
-export type Tree =
-  | string
-  | number
-  | boolean
-  | undefined
-  | Noted
-  | Ended
-  | Quoted
-  | readonly Tree[]
-  | { readonly [key: string]: Tree };
+export type Tree = string | number | boolean | undefined | Noted | Ended | Quoted | readonly Tree[] | Branch;
 
 class Noted {
   readonly note: string;
@@ -24,10 +17,10 @@ class Noted {
 }
 
 class Ended {
-  readonly tree: { readonly [key: string]: Tree };
+  readonly tree: Branch;
   readonly lines: readonly string[];
 
-  constructor(tree: { readonly [key: string]: Tree }, lines: readonly string[]) {
+  constructor(tree: Branch, lines: readonly string[]) {
     this.tree = tree;
     this.lines = lines;
   }
@@ -47,7 +40,7 @@ export function noted(note: string, value: Tree): Noted {
 }
 
 /** `tree` with `lines` as comments below its last key, which become more keys when their `#` is taken away. */
-export function ended(tree: { readonly [key: string]: Tree }, lines: readonly string[]): Ended {
+export function ended(tree: Branch, lines: readonly string[]): Ended {
   return new Ended(tree, lines);
 }
 
@@ -73,9 +66,12 @@ function wrapWords(text: string, width: number): string[] {
 }
 
 /** The text of a comment as `yaml` takes it: every line with the blank that follows its `#`. */
-function commentText(note: string, depth: number): string {
-  const lines = wrapWords(note, NOTE_MAX_CHARACTERS - depth * INDENT);
+function commentOf(lines: readonly string[]): string {
   return lines.map((line) => ` ${line}`).join('\n');
+}
+
+function noteComment(note: string, depth: number): string {
+  return commentOf(wrapWords(note, NOTE_MAX_CHARACTERS - depth * INDENT));
 }
 
 function toNode(tree: Exclude<Tree, Noted | undefined>, depth: number): Node {
@@ -86,7 +82,7 @@ function toNode(tree: Exclude<Tree, Noted | undefined>, depth: number): Node {
   }
   if (tree instanceof Ended) {
     const map = toNode(tree.tree, depth);
-    map.comment = tree.lines.map((line) => ` ${line}`).join('\n');
+    map.comment = commentOf(tree.lines);
     return map;
   }
   if (Array.isArray(tree)) {
@@ -104,7 +100,7 @@ function addItem(list: YAMLSeq, item: Tree, depth: number): void {
   const value = item instanceof Noted ? item.value : item;
   if (value === undefined || value instanceof Noted) return;
   const node = toNode(value, depth + 1);
-  if (item instanceof Noted) node.commentBefore = commentText(item.note, depth);
+  if (item instanceof Noted) node.commentBefore = noteComment(item.note, depth);
   list.add(node);
 }
 
@@ -112,7 +108,7 @@ function addPair(map: YAMLMap, name: string, item: Tree, depth: number): void {
   const value = item instanceof Noted ? item.value : item;
   if (value === undefined || value instanceof Noted) return;
   const key = new Scalar(name);
-  if (item instanceof Noted) key.commentBefore = commentText(item.note, depth);
+  if (item instanceof Noted) key.commentBefore = noteComment(item.note, depth);
   map.add({ key, value: toNode(value, depth + 1) });
 }
 
@@ -123,7 +119,7 @@ function headingComment(line: string): string[] {
 }
 
 /** One YAML document below a heading. */
-export function renderYaml(heading: readonly string[], tree: { readonly [key: string]: Tree }): string {
+export function renderYaml(heading: readonly string[], tree: Branch): string {
   const document = new Document(toNode(tree, 0), { compat: 'yaml-1.1' });
   const body = document.toString({ indent: INDENT, lineWidth: 0 });
   return [...heading.flatMap(headingComment), body].join('\n');
