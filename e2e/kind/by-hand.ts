@@ -9,9 +9,9 @@ import { run } from './command.ts';
 import type { Images } from './images.ts';
 import { Machine } from './machine.ts';
 import { createNetwork, removeNetwork } from './network.ts';
+import { SETTLED_MS } from './settled.ts';
 import { typedCommands, type Place, type TypedCommands } from './typed-commands.ts';
 
-const STARTED_MS = 60_000;
 /** kubeadm itself gives up after 4 minutes. */
 const TYPED_MS = 300_000;
 /** Everything that a machine knows of its static pods, of kubelet and of the VIP. */
@@ -160,7 +160,7 @@ export class MachinesByHand {
     ]);
     await eventually(async () => (await machine.script('ctr version')).exitCode === 0, {
       what: `containerd on ${name}`,
-      deadlineMs: STARTED_MS,
+      deadlineMs: SETTLED_MS,
     });
     for (const archive of archives) await run(['docker', 'cp', archive, `${name}:/root/`]);
     const wrapper = join(import.meta.dirname, 'kubeadm-in-container');
@@ -191,6 +191,6 @@ export async function hasVip(machine: Machine): Promise<boolean> {
 export async function vipIsGone(machines: readonly Machine[]): Promise<void> {
   await eventually(async () => !(await Promise.all(machines.map(hasVip))).includes(true), {
     what: 'the VIP to be on no machine',
-    deadlineMs: STARTED_MS,
+    deadlineMs: SETTLED_MS,
   });
 }

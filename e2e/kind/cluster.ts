@@ -32,6 +32,7 @@ import { stopHaproxy } from './left-over-haproxy.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
 import { joinPodNetworks } from './pod-network.ts';
+import { SETTLED_MS } from './settled.ts';
 import { CACHED_PATH, KubectlWatch, watchPath } from './watch.ts';
 
 /** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
@@ -43,14 +44,11 @@ const FOLDER = join(tmpdir(), CLUSTER);
  */
 const ETCD_FOLDER = join('/dev/shm', CLUSTER);
 const CREATE_MS = 600_000;
-const SETTLED_MS = 300_000;
 /**
  * Five times the default: while nodes that share two cores start, each may get no processor for a second. What the default
  * makes of a loss is measured in the lab.
  */
 const ADVERTISEMENT_INTERVAL = '500ms';
-/** kubelet takes so long at most to know a pod that it has just replaced. */
-const LOG_MS = 60_000;
 /** A watch that tells of a change later than this is worth a line. */
 const LATE_WORD_MS = 2000;
 /**
@@ -227,7 +225,7 @@ export class KindCluster {
     const command = ['logs', '--namespace=kube-system', ...flags, `${POD_NAME}-${node.name}`];
     return eventually(() => this.kubectl.run(...command), {
       what: `kubectl ${command.join(' ')}`,
-      deadlineMs: LOG_MS,
+      deadlineMs: SETTLED_MS,
     });
   }
 

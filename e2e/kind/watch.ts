@@ -6,12 +6,12 @@ import { monotonicMs } from '../../src/net/clock.ts';
 import { eventually } from '../lab/eventually.ts';
 import { LabProcess } from '../lab/lab-process.ts';
 import type { Kubectl } from './kubectl.ts';
+import { SETTLED_MS } from './settled.ts';
 
 const NAMESPACE = 'kube-system';
 const NAME = 'kube-vrrp-e2e';
 const OBJECT = ['--namespace', NAMESPACE, 'configmap', NAME];
 const RESTART_MS = 100;
-const CHANGED_MS = 180_000;
 /** HTTP/2's own check, which finds a connection that nobody resets, takes 45 s: that long nobody should have to wait. */
 const HEARD_MS = 30_000;
 
@@ -58,7 +58,7 @@ export class KubectlWatch {
         await this.#kubectl.run('patch', ...OBJECT, '--type=merge', `--patch=${patch}`);
         return true;
       },
-      { what: 'a change through the VIP', deadlineMs: CHANGED_MS },
+      { what: 'a change through the VIP', deadlineMs: SETTLED_MS },
     );
     return { value, atMs: monotonicMs() };
   }

@@ -6,8 +6,8 @@ import { eventually } from '../../lab/eventually.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
+import { SETTLED_MS } from '../settled.ts';
 
-const NOTICED_MS = 60_000;
 /** Several times as long as an election of etcd takes. */
 const QUORUM_LOST_MS = 10_000;
 
@@ -21,7 +21,7 @@ async function sees(cluster: KindCluster, observer: Node, node: Node, isUp: bool
     },
     {
       what: `${observer.name} to see the API server of ${node.name} ${isUp ? 'up' : 'down'}`,
-      deadlineMs: NOTICED_MS,
+      deadlineMs: SETTLED_MS,
     },
   );
 }
@@ -47,7 +47,7 @@ async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
     // The node counts as lost after 40 s; kube-vrrp does not ask about that.
     await eventually(async () => (await readiness(cluster, holder)) !== 'True', {
       what: `${holder.name} to be NotReady`,
-      deadlineMs: 120_000,
+      deadlineMs: SETTLED_MS,
     });
     await cluster.serves(cluster.controlPlanes);
     if (cluster.effect(fromMs).failed > 0)

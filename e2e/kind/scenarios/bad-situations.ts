@@ -7,8 +7,8 @@ import type { Flags, KindCluster } from '../cluster.ts';
 import { startHaproxy, stopHaproxy } from '../left-over-haproxy.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
+import { SETTLED_MS } from '../settled.ts';
 
-const SEEN_MS = 120_000;
 /** A node that is no holder is wrong, which costs nobody anything. */
 const UNNOTICED: Limits = { outageMs: OUTAGE_LIMIT_MS, moves: null };
 /** Its name may be another one than eth0 by now. */
@@ -64,7 +64,7 @@ async function podIsGone(cluster: KindCluster, node: Node): Promise<void> {
       const pods = await cluster.kubectl.run('get', 'pods', '--namespace=kube-system', '--output=name');
       return !pods.split('\n').includes(`pod/${POD_NAME}-${node.name}`);
     },
-    { what: `the pod on ${node.name} to be gone`, deadlineMs: SEEN_MS },
+    { what: `the pod on ${node.name} to be gone`, deadlineMs: SETTLED_MS },
   );
 }
 
@@ -90,7 +90,7 @@ async function readyWithoutHelp(cluster: KindCluster, node: Node): Promise<void>
       const seen = await containerOf(cluster, node);
       return seen?.ready === true ? seen : null;
     },
-    { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SEEN_MS },
+    { what: `the pod on ${node.name} to be ready without help`, deadlineMs: SETTLED_MS },
   );
   if (container.restartCount > 0) throw new Error(`the pod on ${node.name} had to be restarted`);
 }
@@ -120,7 +120,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
         const seen = await said(cluster, node, situation);
         return seen.length > 0 ? seen : null;
       },
-      { what: `the log of ${node.name} to say ${line}`, deadlineMs: SEEN_MS },
+      { what: `the log of ${node.name} to say ${line}`, deadlineMs: SETTLED_MS },
     );
     expectOnce(situation, lines);
     if (heal !== null) {

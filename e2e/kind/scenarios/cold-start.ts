@@ -3,6 +3,7 @@ import { monotonicMs } from '../../../src/net/clock.ts';
 import { run } from '../command.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Scenario } from '../scenario.ts';
+import { SETTLED_MS } from '../settled.ts';
 
 /** Stopping takes kubelet's pods their grace; starting is systemd, containerd, kubelet, etcd. */
 const STOP_MS = 120_000;
@@ -15,7 +16,7 @@ async function coldStart(cluster: KindCluster): Promise<string> {
   await cluster.lookAgain();
   const holder = await cluster.oneHolder();
   const vipMs = monotonicMs() - fromMs;
-  await cluster.client.steady(fromMs, 240_000);
+  await cluster.client.steady(fromMs, SETTLED_MS);
   const answersMs = monotonicMs() - fromMs;
   return `VIP on ${holder.name} after ${(vipMs / 1000).toFixed(1)} s, API servers answer through it after ${(answersMs / 1000).toFixed(1)} s`;
 }

@@ -5,13 +5,12 @@ import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
 import type { Limits, Scenario } from '../scenario.ts';
+import { SETTLED_MS } from '../settled.ts';
 
 /** A holder that is lost has to be missed first; see OUTAGE_LIMIT_MS for why this is no figure. */
 const LIMITS: Limits = { outageMs: 6000, moves: 'active_silent' };
 /** A node that comes back has nothing to hold: longer than one look at its kernel is too long. */
 const RETURN_OVERLAP_LIMIT_MS = 250;
-/** Booting included. */
-const RETURNED_MS = 300_000;
 
 async function lose(
   cluster: KindCluster,
@@ -41,7 +40,7 @@ async function isBackup(cluster: KindCluster, node: Node): Promise<void> {
       const routers = (await cluster.status(node))?.virtualRouters ?? [];
       return routers.length > 0 && routers.every(({ state }) => state === 'Backup');
     },
-    { what: `kube-vrrp on ${node.name} to be a Backup`, deadlineMs: RETURNED_MS },
+    { what: `kube-vrrp on ${node.name} to be a Backup`, deadlineMs: SETTLED_MS },
   );
 }
 

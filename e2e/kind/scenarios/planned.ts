@@ -4,10 +4,9 @@ import type { KindCluster } from '../cluster.ts';
 import { eventually } from '../../lab/eventually.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
+import { SETTLED_MS } from '../settled.ts';
 
 const LIMITS: Limits = { outageMs: OUTAGE_LIMIT_MS, moves: 'active_resigned' };
-/** kubelet sees a changed manifest at once, stops the old pod in up to 30 s, and backs off if it was too early. */
-const REPLACED_MS = 120_000;
 
 /** Waits until kubelet runs the pod from `image` on this node. */
 async function runsImage(cluster: KindCluster, node: Node, image: string): Promise<void> {
@@ -28,7 +27,7 @@ async function runsImage(cluster: KindCluster, node: Node, image: string): Promi
         container.image.endsWith(image)
       );
     },
-    { what: `${image} to run on ${node.name}`, deadlineMs: REPLACED_MS },
+    { what: `${image} to run on ${node.name}`, deadlineMs: SETTLED_MS },
   );
 }
 
@@ -39,7 +38,7 @@ async function removeAndPutBack(cluster: KindCluster): Promise<string> {
   await cluster.serves(cluster.controlPlanes);
   await eventually(async () => (await cluster.status(holder)) === null, {
     what: `kubelet to have stopped the pod on ${holder.name}`,
-    deadlineMs: REPLACED_MS,
+    deadlineMs: SETTLED_MS,
   });
   holder.putPod(await cluster.manifest());
   return '';
