@@ -93,8 +93,7 @@ type PodList = {
 };
 
 /** Without what an earlier run left because nobody could stop it. */
-async function removeLeftovers(kind: string): Promise<void> {
-  await attempt([kind, 'delete', 'cluster', '--name', CLUSTER]);
+async function removeLeftovers(): Promise<void> {
   for (const name of CONTROL_PLANES) await stopHaproxy({ name });
   await removeNetwork();
   for (const folder of [FOLDER, ETCD_FOLDER]) rmSync(folder, { recursive: true, force: true });
@@ -130,7 +129,7 @@ export class KindCluster {
    * nothing but the static pod of kube-vrrp in the manifests folders.
    */
   async create(): Promise<void> {
-    await removeLeftovers(this.images.kind);
+    await removeLeftovers();
     this.madeSince = new Date();
     await this.#create();
     await this.#connect();
@@ -325,7 +324,7 @@ export class KindCluster {
 
   async remove(): Promise<void> {
     await this.disconnect();
-    await removeLeftovers(this.images.kind);
+    await removeLeftovers();
   }
 
   /** Waits until this node's API server has the value of the watched object in its watch cache. */
