@@ -42,8 +42,9 @@ export class ClaimWatch {
     try {
       const claimants = this.watch.claimants();
       if (this.waitedMs < FIRST_QUESTION_MS) return;
-      for (const mac of claimants) this.handlers.onClaim(mac);
       if ((this.waitedMs - FIRST_QUESTION_MS) % QUESTION_MS === 0) this.watch.ask();
+      // At last: a claim may end this watch.
+      for (const mac of claimants) this.handlers.onClaim(mac);
     } catch (error) {
       this.close();
       this.handlers.onError(error);

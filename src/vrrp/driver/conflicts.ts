@@ -12,6 +12,11 @@ export type ConflictsOptions = {
   readonly vip: IpAddress;
   readonly counters: RouterCounters;
   readonly log: Log;
+  /**
+   * Whether this node holds the VIP as of now. One that was frozen may read its successor's claim before it has noticed
+   * that there is one.
+   */
+  readonly holds: () => boolean;
   /** Says that this node has the VIP (RFC 5227 2.4 (c): an address is defended, once in a while). */
   readonly defend: () => void;
 };
@@ -46,7 +51,7 @@ export class Conflicts {
       log('warn', `cannot watch who else claims ${vip.text}: ${text}`, { event: 'claim_watch' });
     };
     try {
-      this.claimWatch = new ClaimWatch(link, vip, { onClaim: (mac) => this.onClaim(mac), onError });
+      this.claimWatch = new ClaimWatch(link, vip, { onClaim: (mac) => this.claimed(mac), onError });
     } catch (error) {
       onError(error);
     }
@@ -62,8 +67,10 @@ export class Conflicts {
     this.tell('two_actives', 'vrrp', text);
   }
 
-  private onClaim(mac: string): void {
-    const { vip, defend } = this.options;
+  /** The host with this hardware address says that it has the VIP, in ARP or neighbor discovery. */
+  claimed(mac: string): void {
+    const { vip, holds, defend } = this.options;
+    if (!holds()) return;
     const nowMs = monotonicMs();
     if (nowMs - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
     const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;

@@ -131,6 +131,7 @@ export class Router {
       vip: options.vip,
       counters: this.counters,
       log: this.log,
+      holds: () => this.isActiveStill(),
       defend: () => this.give({ type: 'addressClaimed' }),
     });
     this.unread = new UnreadPackets(this.counters, this.log);
@@ -262,6 +263,12 @@ export class Router {
       active: heard === null ? null : { address: heard.address.text, priority: heard.priority },
       counters: this.counters,
     };
+  }
+
+  /** Steps down first when this node was frozen for too long, and has not been served since. */
+  private isActiveStill(): boolean {
+    this.give({ type: 'tick' });
+    return this.isActive;
   }
 
   private createPerformer(): Performer {
