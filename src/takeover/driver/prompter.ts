@@ -65,7 +65,7 @@ export class Prompter {
     try {
       segments = new SegmentSocket(service.vip.family);
     } catch (error) {
-      const text = `${clients.length} clients of the lost holder are left to their timeouts: ${errorText(error)}`;
+      const text = `${clients.length} clients of the old holder are left to their timeouts: ${errorText(error)}`;
       log('warn', text, { event: 'takeover_failed', vip: service.vip.text });
       return;
     }
@@ -98,7 +98,7 @@ export class Prompter {
     const { fates } = run.plan;
     for (const fate of ['told', 'gone', 'silent'] as const) counts.fates[fate] += fates[fate];
     const tookMs = Math.round(monotonicMs() - run.startedMs);
-    const text = `of ${run.clients} clients of the lost holder ${fates.told} were told within ${tookMs} ms, ${fates.gone} had no connection any more, ${fates.silent} did not answer`;
+    const text = `of ${run.clients} clients of the old holder ${fates.told} were told within ${tookMs} ms, ${fates.gone} had no connection any more, ${fates.silent} did not answer`;
     log('info', why === null ? text : `${text}; ended early: ${why}`, {
       event: 'takeover',
       vip: service.vip.text,
