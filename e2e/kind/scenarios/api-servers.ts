@@ -77,13 +77,14 @@ async function quorumLost(cluster: KindCluster): Promise<string> {
   }
   for (const node of cluster.controlPlanes) await sees(cluster, holder, node, true);
   const answersAtMs = monotonicMs();
-  const spans = cluster.holders.timeline.spans(cluster.vips[0] ?? '', fromMs);
-  const [only] = spans;
-  if (spans.length !== 1 || only?.holders.join() !== holder.name) {
-    throw new Error(
-      `the VIP had to stay on ${holder.name}:\n${cluster.holders.timeline.describe(cluster.vips[0] ?? '', fromMs)}`,
-    );
-  }
+  const [vip = ''] = cluster.vips;
+  const { timeline } = cluster.holders;
+  // Its kernel may take the VIP away from it for a moment, when this machine has no time for its daemon for a second.
+  const usurpers = timeline
+    .spans(vip, fromMs)
+    .flatMap(({ holders }) => holders.filter((name) => name !== holder.name));
+  if (usurpers.length > 0)
+    throw new Error(`no node but ${holder.name} may have the VIP:\n${timeline.describe(vip, fromMs)}`);
   return `without quorum for ${((answersAtMs - fromMs) / 1000).toFixed(0)} s, VIP stayed`;
 }
 
