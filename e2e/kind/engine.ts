@@ -13,6 +13,9 @@ const SOCKET = join(RUN_FOLDER, 'docker.sock');
 const PID_FILE = join(RUN_FOLDER, 'docker.pid');
 const START_MS = 60_000;
 const STOP_MS = 60_000;
+const PRUNE_MS = 300_000;
+/** So long an image without a name may still save the next build some work. */
+const UNNAMED_FOR = '24h';
 /** Of CapBnd in proc(5). */
 const CAP_SYS_RESOURCE = 24n;
 
@@ -95,6 +98,18 @@ export class Engine {
       throw new Error(`dockerd does not start: ${failure}\n${readFileSync(logFile, 'utf8').slice(-2000)}`);
     }
     return new Engine(child.pid ?? null);
+  }
+
+  /**
+   * Removes what builds of yesterday and before have left in the suite's own engine: after each change of the source it is
+   * another gigabyte. The images of another engine are not the suite's to remove.
+   */
+  async removeOldBuilds(say: (text: string) => void): Promise<void> {
+    if (this.#pid === null) return;
+    const command = ['docker', 'image', 'prune', '--force', '--filter', `until=${UNNAMED_FOR}`];
+    const { exitCode, stderr } = await attempt(command, { deadlineMs: PRUNE_MS });
+    if (exitCode !== 0)
+      say(`cannot remove old builds from ${cacheFolder()}, which will grow: ${stderr.trim()}`);
   }
 
   /** Ends the engine if the suite has started it, this time or another. */

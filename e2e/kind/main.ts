@@ -209,7 +209,10 @@ async function main(): Promise<number> {
   } catch (error) {
     timeline.say('problem', 'e2e', (error as Error).message);
   } finally {
-    if (!options.keep) await engine.stop();
+    if (!options.keep) {
+      await engine.removeOldBuilds(say);
+      await engine.stop();
+    }
   }
   summarize(results);
   const passed = results.filter(({ ok }) => ok).length;
