@@ -1,4 +1,4 @@
-/** What /metrics says of the clients of lost holders; nothing until the node is known. */
+/** What /metrics says of the clients of old holders; nothing until the node is known. */
 import type { TakeoverCounts } from '../../takeover/driver/takeover.ts';
 import { MESSAGE_REJECTS } from '../../takeover/message.ts';
 import { labelled, type Metric } from './metric.ts';
@@ -57,13 +57,13 @@ export const TAKEOVER_METRICS: readonly Metric[] = [
   ),
   count(
     'kube_vrrp_takeover_prompts_total',
-    'Segments sent to clients of lost holders, so that they notice',
+    'Segments sent to clients of old holders, so that they notice',
     ({ prompts }) => prompts,
   ),
   labelled(
     'fate',
     'kube_vrrp_takeover_clients_total',
-    'Clients of lost holders: told of the loss, gone (without a connection any more), or silent',
+    'Clients of old holders: told of the move, gone (without a connection any more), or silent',
     ({ takeover }) => (takeover === null ? [] : Object.entries(takeover.fates)),
   ),
 ];

@@ -1,5 +1,5 @@
 /**
- * Prompts the clients of a lost holder of one VIP, so that they find out at once and come back.
+ * Prompts the clients of the old holder of one VIP, so that they find out at once and come back.
  *
  * The client's answer to the prompt meets no socket, and the kernel replies RST. A packet filter with connection
  * tracking may take that answer for invalid and drop it, so answers are also read before the filter, from a packet

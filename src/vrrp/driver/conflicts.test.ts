@@ -5,6 +5,7 @@ import { parseIp } from '../../ip/address.ts';
 import { Conflicts } from './conflicts.ts';
 import { createRouterCounters } from './counters.ts';
 
+const VIP = parseIp('192.168.100.10')!;
 const OTHER_MAC = '02:42:c0:a8:64:07';
 
 /** `holds`: what the router answers when it is asked whether it holds the VIP. */
@@ -12,10 +13,8 @@ function createStage(holds: () => boolean) {
   const counters = createRouterCounters();
   const lines: string[] = [];
   const defences: number[] = [];
-  const vip = parseIp('192.168.100.10');
-  assert.ok(vip !== null);
   const conflicts = new Conflicts({
-    vip,
+    vip: VIP,
     counters,
     log: (_, message) => lines.push(message),
     holds,
