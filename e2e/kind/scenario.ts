@@ -11,6 +11,8 @@ import type { Images } from './images.ts';
  * figures are the lab's.
  */
 export const OUTAGE_LIMIT_MS = 4000;
+/** The same where something has to be missed, or to be found again, before anybody can answer. */
+export const LOSS_OUTAGE_LIMIT_MS = 6000;
 /** How long a holder that is killed or frozen may keep the address, and the longest lease of a handover with its end. */
 const OVERLAP_LIMIT_MS = 2500;
 

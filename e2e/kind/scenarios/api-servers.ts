@@ -5,7 +5,7 @@ import { monotonicMs } from '../../../src/net/clock.ts';
 import { eventually } from '../../lab/eventually.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
-import { OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
+import { LOSS_OUTAGE_LIMIT_MS, OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
 
 /** Several times as long as an election of etcd takes. */
@@ -106,7 +106,7 @@ export const API_SERVERS: readonly Scenario[] = [
     name: 'etcd-quorum',
     what: 'the quorum of etcd lost and regained: every API server is unhealthy, the VIP stays',
     // Three API servers that look for their etcd, and two etcds that start, leave this machine no core for seconds.
-    limits: { outageMs: 6000, moves: null },
+    limits: { outageMs: LOSS_OUTAGE_LIMIT_MS, moves: null },
     run: quorumLost,
   },
 ];

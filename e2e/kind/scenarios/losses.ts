@@ -4,11 +4,10 @@ import { eventually } from '../../lab/eventually.ts';
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
-import type { Limits, Scenario } from '../scenario.ts';
+import { LOSS_OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
 
-/** A holder that is lost has to be missed first; see OUTAGE_LIMIT_MS for why this is no figure. */
-const LIMITS: Limits = { outageMs: 6000, moves: 'active_silent' };
+const LIMITS: Limits = { outageMs: LOSS_OUTAGE_LIMIT_MS, moves: 'active_silent' };
 /** A node that comes back has nothing to hold: longer than one look at its kernel is too long. */
 const RETURN_OVERLAP_LIMIT_MS = 250;
 
