@@ -91,8 +91,9 @@ function bytes(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, 'hex'));
 }
 
-/** Keeps the event loop from turning. */
+/** Keeps the event loop from turning, from when it says so on. */
 function block(forMs: number): void {
+  event('blocked', null);
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, forMs);
 }
 

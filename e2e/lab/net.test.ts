@@ -458,6 +458,7 @@ describe('VRRP sockets', () => {
         700,
         [2, 2, 100],
       );
+      await b.heard('blocked');
       for (let n = 1; n <= 7; n += 1) await a.do('send', family, `${PAYLOAD}0${n}`, group);
       const payloads = (await drain).map(({ count, drained }) => [
         count,
@@ -514,7 +515,9 @@ describe('VRRP sockets', () => {
       await b.do('openVrrp', 'eth0', { name, source: sourceB, multicast: true });
       assert.deepEqual(await unread(), { expected: 0, unexpected: 0 });
       const anotherVrid = '3134640101';
+      b.forget();
       const blocked = b.do('block', 500);
+      await b.heard('blocked');
       await a.do('sendMany', family, 2000, anotherVrid, group);
       await blocked;
       const lost = await unread();
