@@ -19,7 +19,8 @@ import { adminEndpoint, controlEndpoint, DaemonError, fetchStatus } from './daem
 import { loadConfig, reportProblems } from './load-config.ts';
 import { print } from './terminal.ts';
 
-const STATUS_TIMEOUT_MS = 1000;
+/** No longer than `check` listens on the segment at the same time. */
+const STATUS_TIMEOUT_MS = 3000;
 
 /** The pid of the kube-vrrp that runs on this node with this configuration, or null. */
 async function findRunning(config: Config): Promise<number | null> {
