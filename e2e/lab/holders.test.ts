@@ -8,7 +8,7 @@ const VIP = '192.168.100.10';
 function timeline(...samples: readonly [number, ...string[][]][]): HolderTimeline {
   const made = new HolderTimeline();
   for (const [atMs, holders] of samples) {
-    made.record(holders === undefined ? { atMs } : { atMs, holders: { [VIP]: holders } });
+    made.record(holders === undefined ? { atMs } : { atMs, beforeMs: atMs, holders: { [VIP]: holders } });
   }
   return made;
 }
@@ -26,6 +26,16 @@ describe('timeline of holders', () => {
 
   test('an overlap seen in one look only is not nothing', () => {
     assert.ok(timeline([0, ['a']], [10, ['a', 'b']]).longestOverlapMs(VIP) > 0);
+  });
+
+  test('an overlap ends with the last look that saw it, however late the next look is', () => {
+    const made = timeline([0, ['a']], [10, ['a', 'b']]);
+    made.record({ atMs: 400, beforeMs: 30, holders: { [VIP]: ['b'] } });
+    assert.equal(made.longestOverlapMs(VIP), 20);
+    assert.deepEqual(
+      made.spans(VIP, 100).map(({ fromMs }) => fromMs),
+      [400],
+    );
   });
 
   test('what was before the given time does not count', () => {
@@ -49,8 +59,8 @@ describe('timeline of holders', () => {
 
   test('a change of another VIP splits nothing', () => {
     const made = new HolderTimeline();
-    made.record({ atMs: 0, holders: { [VIP]: ['a'], other: [] } });
-    made.record({ atMs: 10, holders: { [VIP]: ['a'], other: ['b'] } });
+    made.record({ atMs: 0, beforeMs: 0, holders: { [VIP]: ['a'], other: [] } });
+    made.record({ atMs: 10, beforeMs: 10, holders: { [VIP]: ['a'], other: ['b'] } });
     made.record({ atMs: 30 });
     assert.deepEqual(made.spans(VIP), [{ fromMs: 0, toMs: 30, holders: ['a'] }]);
   });

@@ -23,11 +23,15 @@ export function sampledAddress(text: string, virtualLink: string | null): Sample
   return { text, ipv6Hex, virtualLink };
 }
 
-/** One line of the sampler: `holders` only where something changed. Times are CLOCK_MONOTONIC. */
-export type Sample = {
-  readonly atMs: number;
-  readonly holders?: Readonly<Record<string, readonly string[]>>;
-};
+type Holders = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * One line of the sampler: `holders` only where something changed, with the time of the look before, the last one that saw
+ * what was until then (its own time where it is the first look). Times are CLOCK_MONOTONIC.
+ */
+export type Sample =
+  | { readonly atMs: number; readonly holders?: undefined }
+  | { readonly atMs: number; readonly beforeMs: number; readonly holders: Holders };
 
 export type HolderSpan = {
   readonly fromMs: number;
@@ -35,13 +39,14 @@ export type HolderSpan = {
   readonly holders: readonly string[];
 };
 
+/** What was seen, and no more: a span ends with the last look that saw it, however late the next one is. */
 export class HolderTimeline {
-  readonly #changes: { atMs: number; holders: Readonly<Record<string, readonly string[]>> }[] = [];
+  readonly #changes: { atMs: number; beforeMs: number; holders: Holders }[] = [];
   #lastAtMs = 0;
 
-  record({ atMs, holders }: Sample): void {
-    this.#lastAtMs = atMs;
-    if (holders !== undefined) this.#changes.push({ atMs, holders });
+  record(sample: Sample): void {
+    this.#lastAtMs = sample.atMs;
+    if (sample.holders !== undefined) this.#changes.push(sample);
   }
 
   /** Time of the latest look. */
@@ -58,7 +63,7 @@ export class HolderTimeline {
   spans(vip: string, fromMs = 0): HolderSpan[] {
     const spans: HolderSpan[] = [];
     for (const [index, { atMs, holders }] of this.#changes.entries()) {
-      const toMs = this.#changes[index + 1]?.atMs ?? this.#lastAtMs;
+      const toMs = this.#changes[index + 1]?.beforeMs ?? this.#lastAtMs;
       const own = holders[vip] ?? [];
       const previous = spans.at(-1);
       // What ended at this very moment is past; the latest picture counts though it may have lasted no time yet.

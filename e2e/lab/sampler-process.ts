@@ -5,7 +5,7 @@
 import { openSync, readFileSync, readSync } from 'node:fs';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import type { SamplerTask } from './holders.ts';
+import type { Sample, SamplerTask } from './holders.ts';
 
 const ALIVE_MS = 50;
 
@@ -69,6 +69,7 @@ const looks = addresses.map(({ text, ipv6Hex, virtualLink }) => {
 const buffer = Buffer.alloc(1 << 18);
 let lastPicture = '';
 let lastLineAtMs = 0;
+let lastLookAtMs: number | null = null;
 
 function holdersNow(): Record<string, string[]> {
   const holders: Record<string, string[]> = {};
@@ -85,10 +86,13 @@ function sample(): void {
   const holders = holdersNow();
   const picture = JSON.stringify(holders);
   if (picture !== lastPicture || atMs - lastLineAtMs >= ALIVE_MS) {
-    console.log(JSON.stringify({ atMs, ...(picture === lastPicture ? {} : { holders }) }));
+    const line: Sample =
+      picture === lastPicture ? { atMs } : { atMs, beforeMs: lastLookAtMs ?? atMs, holders };
+    console.log(JSON.stringify(line));
     lastPicture = picture;
     lastLineAtMs = atMs;
   }
+  lastLookAtMs = atMs;
 }
 
 sample();
