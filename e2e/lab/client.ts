@@ -20,6 +20,8 @@ export type ClientTask = ClientRhythm & { readonly url: string; readonly caFile:
 export type Disruption = {
   readonly requests: number;
   readonly failed: number;
+  /** Of those that failed, the ones that the client has not given up itself: refused, reset, cut short. */
+  readonly errors: number;
   /** 0 when nothing failed. */
   readonly outageMs: number;
   /** Between answers; about the polling interval when nothing happened. */
@@ -70,6 +72,7 @@ export class PollingClient {
     return {
       requests: attempts.length,
       failed: failures.length,
+      errors: failures.filter(({ detail }) => detail !== 'timeout').length,
       outageMs: longestOutageMs(attempts),
       longestGapMs: longestGapMs(lastBefore === undefined ? attempts : [lastBefore, ...attempts]),
       failures: [...new Set(failures.map(({ detail }) => detail))],

@@ -16,6 +16,8 @@ import { Readers } from './readers.ts';
 await enterLab();
 
 const READERS = 30;
+/** What is counted here is errors; a busy machine may let a request time out. A black hole takes longer. */
+const OUTAGE_MS = 2000;
 
 describe('API servers come and go', () => {
   let lab: Lab;
@@ -23,7 +25,8 @@ describe('API servers come and go', () => {
 
   before(async () => {
     lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
-    cluster = await Cluster.start(lab);
+    // Half a second: the VIP has to stay for what happens to API servers, also where the machine stands still for a moment.
+    cluster = await Cluster.start(lab, { config: { vrrp: { advertisementInterval: '500ms' } } });
   });
   beforeEach(async () => cluster.repair());
   after(async () => lab.remove());
@@ -86,7 +89,7 @@ describe('API servers come and go', () => {
     );
     t.diagnostic(`local API server killed: ${describeDisruption(disruption)}`);
     // A refused connection goes to the next backend at once; only requests under way at the kill may be lost.
-    assert.ok(disruption.failed <= 3, cluster.describe(fromMs));
+    assert.ok(disruption.errors <= 3 && disruption.outageMs <= OUTAGE_MS, cluster.describe(fromMs));
     await assertVipStayed(cluster, holder, fromMs);
     const laterMs = monotonicMs();
     await cluster.client().steady();
@@ -111,7 +114,7 @@ describe('API servers come and go', () => {
     await eventually(() => watcher.node !== server.name, {
       what: 'the watch to move to a healthy API server',
     });
-    assert.ok(disruption.failed <= 2, cluster.describe(fromMs));
+    assert.ok(disruption.errors <= 2 && disruption.outageMs <= OUTAGE_MS, cluster.describe(fromMs));
     await assertVipStayed(cluster, holder, fromMs);
     await watcher.stop();
     cluster.apiServer(server).recover();
@@ -149,6 +152,8 @@ describe('API servers come and go', () => {
       );
     cluster.apiServer(server).announceStop();
     await isState('draining');
+    // The thread that takes connections may hear of it a moment later.
+    await cluster.client().steady();
     const fromMs = monotonicMs();
     await cluster.client().steady(fromMs);
     assert.ok(!cluster.client().answeredBy(fromMs).has(server.name), cluster.describe(fromMs));
@@ -166,6 +171,11 @@ describe('API servers come and go', () => {
     await cluster.stopClients();
     const readers = new Readers(lab.client, { host: VIP_IPV4, port: PROXY_PORT, count: READERS });
     await readers.allConnected();
+    // A client that the kernel has accepted is one of the proxy's, with a socket to an API server, a moment later.
+    await eventually(async () => (await cluster.daemon(holder).status()).clients === READERS, {
+      what: 'the proxy to have every client',
+      otherwise: () => cluster.describe(),
+    });
     const socketsTo = async (host: Host): Promise<number> => {
       const { stdout } = await holder.exec('ss', '-Htn', 'dst', `${host.ipv4}:${API_SERVER_PORT}`);
       return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('TIME-WAIT')).length;
@@ -178,7 +188,7 @@ describe('API servers come and go', () => {
       next.sockets > most.sockets ? next : most,
     );
     // A check may be under way as they are counted.
-    assert.ok(onLost > 1 && onLost < READERS, `${onLost} of ${READERS} are on ${lost.name}`);
+    assert.ok(onLost > 3 && onLost < READERS, `${onLost} of ${READERS} are on ${lost.name}`);
     const closedDown = (): Promise<number> =>
       cluster.daemon(holder).metric('kube_vrrp_proxy_closed_total', { reason: 'backend_down' });
     const closedBefore = await closedDown();
@@ -189,8 +199,8 @@ describe('API servers come and go', () => {
       deadlineMs: 30_000,
       otherwise: () => cluster.describe(),
     });
-    await eventually(async () => (await socketsTo(lost)) <= 1, {
-      what: `no socket to ${lost.name} to be left, but that of a check`,
+    await eventually(async () => (await socketsTo(lost)) <= 2, {
+      what: `no socket to ${lost.name} to be left, but those of the check at work and of one that the cut has caught`,
       otherwise: () => cluster.describe(),
     });
     const closed = (await closedDown()) - closedBefore;
@@ -222,9 +232,8 @@ describe('API servers come and go', () => {
       },
     );
     t.diagnostic(`all unhealthy and back: ${describeDisruption(disruption)}`);
-    // When none is healthy, all are tried, and these answer everything but health checks. A busy machine may let one
-    // request in hundreds time out; refusals would be many.
-    assert.ok(disruption.failed <= 2, cluster.describe(fromMs));
+    // When none is healthy, all are tried, and these answer everything but health checks. Refusals would be many.
+    assert.ok(disruption.errors <= 2 && disruption.outageMs <= OUTAGE_MS, cluster.describe(fromMs));
     await watcher.nextEvent();
     assert.deepEqual(watcher.interruptions(fromMs), []);
     await watcher.stop();
@@ -239,15 +248,14 @@ describe('API servers come and go', () => {
     await Promise.all(cluster.hosts.map((host) => cluster.apiServer(host).kill()));
     for (const host of cluster.hosts) await classBecomes(host, 'C');
     const deadAtMs = monotonicMs();
-    await eventually(() => client.attempts(deadAtMs).length >= 25, { what: 'requests while all are dead' });
+    await eventually(() => client.attempts(deadAtMs).length >= 50, { what: 'requests while all are dead' });
     const during = client.attempts(deadAtMs);
     assert.ok(during.every(({ ok }) => !ok));
     const slowestMs = Math.max(...during.map(({ startMs, endMs }) => endMs - startMs));
     t.diagnostic(`all dead: the slowest refusal took ${slowestMs.toFixed(0)} ms`);
-    assert.ok(
-      during.every(({ detail }) => detail !== 'timeout'),
-      'a held connection kept a client waiting',
-    );
+    const timeouts = during.filter(({ detail }) => detail === 'timeout').length;
+    // Of a busy machine, that is. A proxy that holds connections keeps nearly everybody waiting.
+    assert.ok(timeouts <= during.length / 10, `${timeouts} of ${during.length} were kept waiting`);
     await Promise.all(cluster.hosts.map((host) => cluster.apiServer(host).start()));
     const backAtMs = monotonicMs();
     await client.steady(backAtMs);
