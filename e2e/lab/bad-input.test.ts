@@ -188,6 +188,7 @@ describe('mistakes', () => {
       assert.equal(said.length, 1, daemon.describe());
       assert.ok(said[0]?.includes(capability));
       assert.doesNotMatch(said[0] ?? '', STACK);
+      await lab.lookAgain();
       assert.deepEqual(lab.holders(VIP_IPV4), []);
     });
   }

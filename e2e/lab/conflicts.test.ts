@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { Cluster } from './cluster.ts';
+import type { LogEntry } from './daemon.ts';
 import { eventually } from './eventually.ts';
 import { assertVipStayed } from './expectations.ts';
 import { Forger, type Forgery } from './forger.ts';
@@ -74,10 +75,9 @@ describe('conflicts', () => {
         otherwise: () => cluster.describe(fromMs),
       });
       await forger.stop();
-      const lines = cluster
-        .daemon(holder)
-        .log(fromMs)
-        .filter(({ msg }) => says.test(msg));
+      const isIt = ({ msg }: LogEntry): boolean => says.test(msg);
+      await cluster.daemon(holder).logged(what, isIt, { fromMs });
+      const lines = cluster.daemon(holder).log(fromMs).filter(isIt);
       assert.equal(lines.length, 1, cluster.describe(fromMs));
       await assertVipStayed(cluster, holder, fromMs);
     });
@@ -107,7 +107,8 @@ describe('conflicts', () => {
 
   for (const vip of [VIP_IPV4, VIP_IPV6]) {
     test(`another host that answers for ${vip}: counted, and said which one it is`, async () => {
-      const holder = await cluster.settled();
+      await cluster.settled();
+      const holder = cluster.holder(vip);
       const fromMs = monotonicMs();
       const prefix = vip.includes(':') ? '128 nodad' : '32';
       await stranger.ip(`addr add ${vip}/${prefix} dev ${HOST_INTERFACE}`);

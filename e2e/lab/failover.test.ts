@@ -60,15 +60,20 @@ describe('three nodes with the default configuration', () => {
     assertNoTwoHolders(cluster, startedAtMs);
     const spans = lab.timeline.spans(VIP_IPV4, startedAtMs).filter(({ holders }) => holders.length > 0);
     t.diagnostic(`first holder ${((spans[0]?.fromMs ?? 0) - startedAtMs).toFixed(0)} ms after the start`);
-    const names = new Set(spans.flatMap(({ holders }) => holders));
-    assert.deepEqual([...names], [holder.name], cluster.describe(startedAtMs));
-    const actives = cluster.hosts.flatMap((host) =>
+    const aloneAtMs = spans.find(({ holders }) => holders.join() === holder.name)?.fromMs ?? Infinity;
+    await assertVipStayed(cluster, holder, aloneAtMs);
+    const transitionsOf = (host: Host): unknown[] =>
       cluster
         .daemon(host)
         .transitions()
-        .filter(({ fields }) => fields['to'] === 'Active'),
-    );
-    assert.equal(actives.length, 1, cluster.describe(startedAtMs));
+        .filter(({ fields }) => fields['from'] !== 'Initialize')
+        .map(({ fields }) => [fields['to'], fields['cause']]);
+    for (const host of cluster.others(holder)) {
+      // Timers that fire in the same millisecond make two Actives, of which the lower one gives way (RFC 9568 6.4.3).
+      const causes = transitionsOf(host);
+      assert.deepEqual(causes.slice(1), causes.length === 0 ? [] : [['Backup', 'outranked']]);
+    }
+    assert.equal(transitionsOf(holder).length, 1, cluster.describe(startedAtMs));
   });
 
   test('the address is a /32 with a short lease, deprecated so that it is never a source address', async () => {
@@ -89,10 +94,9 @@ describe('three nodes with the default configuration', () => {
     t.diagnostic(`link cut: ${describeDisruption(disruption)}; target 500 ms`);
     assert.ok(disruption.outageMs <= LINK_CUT_OUTAGE_MS, cluster.describe(fromMs));
     const successor = cluster.holder();
-    assert.match(
-      cluster.daemon(successor).transitions(fromMs).at(-1)?.msg ?? '',
-      /^Backup -> Active: .*\d+ ms/,
-    );
+    await cluster
+      .daemon(successor)
+      .logged('why it took over', ({ msg }) => /^Backup -> Active: .*\d+ ms/.test(msg), { fromMs });
 
     await seesDown(cluster, successor, holder);
     assert.equal(await connectFailures(cluster, successor, holder), 0, 'no client waited for the lost node');
@@ -220,7 +224,7 @@ describe('three nodes with the default configuration', () => {
     const undrainedAtMs = monotonicMs();
     const undrained = await daemon.command('undrain');
     assert.equal(undrained.exitCode, 0, undrained.stdout + undrained.stderr);
-    assert.equal((await daemon.status()).drained, false);
+    await eventually(async () => !(await daemon.status()).drained, { what: 'the drain to be over' });
     await cluster.settled();
     await assertVipStayed(cluster, third!, undrainedAtMs);
   });

@@ -59,17 +59,18 @@ describe('partition and heal', () => {
       assert.ok(split.outageMs <= ELECTION_MS, cluster.describe(fromMs));
       await eventually(() => monotonicMs() >= fromMs + SPLIT_MS, { what: 'the split to last' });
 
-      const healedAtMs = monotonicMs();
+      const healingMs = monotonicMs();
       await lab.heal();
+      const healedAtMs = monotonicMs();
       const winner = await cluster.oneHolder();
       const overlapMs = lab.timeline.longestOverlapMs(VIP_IPV4, healedAtMs);
       assert.ok(overlapMs <= ELECTION_MS, cluster.describe(healedAtMs));
       await cluster.client().steady(monotonicMs(), 60_000);
-      const healing = cluster.client().disruption(healedAtMs);
+      const healing = cluster.client().disruption(healingMs);
       t.diagnostic(
         `healed: ${winner.name} has it, two holders for another ${overlapMs.toFixed(0)} ms; ${describeDisruption(healing)}`,
       );
-      assert.ok(healing.outageMs <= ANNOUNCED_MS, cluster.describe(healedAtMs));
+      assert.ok(healing.outageMs <= ANNOUNCED_MS, cluster.describe(healingMs));
       assert.equal(await cluster.settled(), winner, 'the VIP moved once more after healing');
     });
   }
@@ -122,8 +123,9 @@ describe('partition and heal', () => {
     t.diagnostic(`blocked: ${describeDisruption(cluster.client().disruption(fromMs))}`);
     const passesAtMs = monotonicMs();
     for (const host of cluster.hosts) await nft(host.namespace, 'flush ruleset');
+    const passedAtMs = monotonicMs();
     const winner = await cluster.oneHolder();
-    const overlapMs = lab.timeline.longestOverlapMs(VIP_IPV4, passesAtMs);
+    const overlapMs = lab.timeline.longestOverlapMs(VIP_IPV4, passedAtMs);
     await cluster.client().steady(monotonicMs(), 60_000);
     t.diagnostic(
       `passes again: two holders or more for another ${overlapMs.toFixed(0)} ms; ${describeDisruption(cluster.client().disruption(passesAtMs))}`,
@@ -145,8 +147,8 @@ describe('partition and heal', () => {
       what: 'the minority to be of class C',
     });
     assert.ok(lab.holders(VIP_IPV4).includes(minority), 'nobody healthy took over there');
-    const healedAtMs = monotonicMs();
     await lab.heal();
+    const healedAtMs = monotonicMs();
     const winner = await cluster.oneHolder();
     const wonAtMs = monotonicMs();
     assert.notEqual(winner, minority, cluster.describe(healedAtMs));

@@ -87,9 +87,8 @@ describe('variants of the configuration', () => {
       );
       t.diagnostic(`${name}, link cut: ${describeDisruption(disruption)}`);
       assert.ok(disruption.outageMs <= outageMs, cluster.describe(fromMs));
-      const successor = cluster.holder();
       await holder.linkUp();
-      assert.equal(await cluster.settled(), successor);
+      await cluster.settled();
       assertNoTwoHolders(cluster, fromMs);
     });
   }
@@ -103,7 +102,8 @@ describe('variants of the configuration', () => {
     const [first] = lab.hosts as [Host];
     await cluster.oneHolder((host) => host === first);
     await first.linkDown();
-    assert.equal((await cluster.oneHolder((host) => host !== first)).name, 'host-2');
+    // The lower one may be first by milliseconds, for as long.
+    await cluster.oneHolder((host) => host.name === 'host-2');
     const disruption = await cluster.disrupt(
       () => first.linkUp(),
       () => cluster.oneHolder((host) => host === first),
@@ -116,7 +116,7 @@ describe('variants of the configuration', () => {
   test('preempt never: the VIP stays where it is', async () => {
     const fromMs = monotonicMs();
     cluster = await Cluster.start(lab, {
-      config: { vrrp: { preempt: 'never' } },
+      config: { vrrp: { preempt: 'never', advertisementInterval: '500ms' } },
       configOf: numberedPriorities,
     });
     const holder = cluster.holder();
