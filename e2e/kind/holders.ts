@@ -5,6 +5,7 @@ import { eventually } from '../lab/eventually.ts';
 import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from '../lab/holders.ts';
 import { LabProcess } from '../lab/lab-process.ts';
 import type { Node } from './node.ts';
+import { SETTLED_MS } from './settled.ts';
 
 const SAMPLE_INTERVAL_MS = 10;
 const SAMPLER = join(import.meta.dirname, '../lab/sampler-process.ts');
@@ -38,6 +39,7 @@ export class Holders {
     this.#sampler = sampler;
     await eventually(() => this.timeline.lastAtMs > sinceMs, {
       what: 'the sampler of the nodes',
+      deadlineMs: SETTLED_MS,
       otherwise: () => sampler.stderr,
     });
   }

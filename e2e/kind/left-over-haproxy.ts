@@ -8,6 +8,7 @@ import { LOAD_BALANCER, PORT } from './addresses.ts';
 import { attempt, run } from './command.ts';
 import { imageOf } from './images.ts';
 import type { Node } from './node.ts';
+import { SETTLED_MS } from './settled.ts';
 
 const CONFIG = `defaults
   mode tcp
@@ -44,6 +45,7 @@ export async function startHaproxy(node: Node): Promise<void> {
   await run(['docker', 'start', container]);
   await eventually(async () => (await node.script(`ss -Htln sport = :${PORT} | grep .`)).exitCode === 0, {
     what: `port ${PORT} of ${node.name} to be taken`,
+    deadlineMs: SETTLED_MS,
   });
 }
 

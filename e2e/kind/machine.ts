@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { eventually } from '../lab/eventually.ts';
 import { attempt, run, type CommandResult } from './command.ts';
 
 export type MachineOptions = {
@@ -59,9 +60,9 @@ export class Machine {
     return run(['docker', 'start', this.name]);
   }
 
-  /** As when a hypervisor stops a virtual machine. */
+  /** As when a hypervisor stops a virtual machine. cgroup v1 may fail to, and undoes it, where processes come and go. */
   pause(): Promise<string> {
-    return run(['docker', 'pause', this.name]);
+    return eventually(() => run(['docker', 'pause', this.name]), { what: `${this.name} to be paused` });
   }
 
   unpause(): Promise<string> {

@@ -1,6 +1,8 @@
 /** What kind's own network plug-in does, done once from outside for a node image without it. */
+import { eventually } from '../lab/eventually.ts';
 import type { Kubectl } from './kubectl.ts';
 import type { Machine } from './machine.ts';
+import { SETTLED_MS } from './settled.ts';
 
 type NodeList = {
   readonly items: readonly {
@@ -32,7 +34,10 @@ function pluginConfig(podCidr: string): string {
 
 /** Gives every node a plug-in's configuration, and routes to the pods of the others. */
 export async function joinPodNetworks(kubectl: Kubectl, nodes: readonly Machine[]): Promise<void> {
-  const { items } = (await kubectl.get('nodes')) as NodeList;
+  const { items } = await eventually(async () => (await kubectl.get('nodes')) as NodeList, {
+    what: 'the nodes through the VIP',
+    deadlineMs: SETTLED_MS,
+  });
   const routes = items.flatMap(({ metadata, spec }) => {
     const node = nodes.find(({ name }) => name === metadata.name);
     return node === undefined || spec.podCIDR === undefined ? [] : [{ node, podCidr: spec.podCIDR }];

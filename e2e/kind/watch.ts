@@ -42,8 +42,13 @@ export class KubectlWatch {
 
   /** Makes the object that is watched, and watches it. */
   static async start(kubectl: Kubectl): Promise<KubectlWatch> {
-    await kubectl.run('delete', ...OBJECT, '--ignore-not-found');
-    await kubectl.run('create', ...OBJECT, '--from-literal=value=first');
+    await eventually(
+      async () => {
+        await kubectl.run('delete', ...OBJECT, '--ignore-not-found');
+        return kubectl.run('create', ...OBJECT, '--from-literal=value=first');
+      },
+      { what: 'an object to watch to be made through the VIP', deadlineMs: SETTLED_MS },
+    );
     const watch = new KubectlWatch(kubectl);
     void watch.#watchForEver();
     return watch;
