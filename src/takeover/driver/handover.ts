@@ -74,11 +74,11 @@ export class Handover {
   }
 
   /**
-   * Tells all peers that this node will give the VIP up, and waits until they are prepared, for READY_MS at most. Never
-   * rejects.
+   * Tells all peers that this node will give the VIP up, and waits until they are prepared, for READY_MS at most: the log
+   * names those that are not. Never rejects.
    */
   async announce(): Promise<void> {
-    const { peers, send } = this.options;
+    const { peers, send, log } = this.options;
     const notice = this.noticeOf('leaving');
     if (notice === null) return;
     const answers = peers.map(
@@ -94,6 +94,11 @@ export class Handover {
     });
     await Promise.race([Promise.all(answers), tooLate]);
     if (timer !== null) clearTimeout(timer);
+    if (this.unready.size > 0) {
+      const late = [...this.unready.keys()];
+      const text = `${late.join(' and ')} did not say within ${READY_MS} ms to be prepared: requests under way are reset if it takes over`;
+      log('info', text, { event: 'handover_unprepared', peers: late });
+    }
     this.unready.clear();
   }
 
@@ -102,7 +107,7 @@ export class Handover {
     const notice = decodeHandoverNotice(octets, this.options.vrid);
     if (notice === null || (notice.step === 'leaving' && !mayFollow)) return false;
     if (notice.step === 'leaving') this.expect(notice, peer);
-    else this.unready.get(peer.text)?.();
+    else this.isPrepared(peer);
     return true;
   }
 
@@ -126,6 +131,11 @@ export class Handover {
   close(): void {
     this.end();
     this.strayListener?.close();
+  }
+
+  private isPrepared(peer: IpAddress): void {
+    this.unready.get(peer.text)?.();
+    this.unready.delete(peer.text);
   }
 
   private openStrayListener(): StrayListener | null {
