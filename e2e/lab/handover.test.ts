@@ -15,19 +15,27 @@ import { Readers } from './readers.ts';
 await enterLab();
 
 const HANDOVERS = 6;
+/** On a busy machine it may take more, until a client has something to say at the moment of one. */
+const MAX_HANDOVERS = 24;
+/** Until one that all were prepared for, which a busy machine may leave no time for. */
+const MAX_SLOW_HANDOVERS = 3;
 const READERS = 100;
 /** So often that at most moments a request is under way. */
 const POLL_MS = 10;
 /** So that ten are under way at any time. */
 const SLOW_POLL_MS = 50;
 
-/** Drains the holder while `poller` asks. `movedAtMs`: when another host has got the VIP, too. */
-async function drainHolder(
-  lab: Lab,
-  cluster: Cluster,
-  poller: PollingClient,
-  vip: string,
-): Promise<{ readonly holder: Host; readonly fromMs: number; readonly movedAtMs: number }> {
+type Drained = {
+  readonly holder: Host;
+  readonly fromMs: number;
+  /** When another host has got the VIP, too. */
+  readonly movedAtMs: number;
+  /** All peers have told the holder in time that they are; else it logs who has not. */
+  readonly isPrepared: boolean;
+};
+
+/** Drains the holder while `poller` asks. */
+async function drainHolder(lab: Lab, cluster: Cluster, poller: PollingClient, vip: string): Promise<Drained> {
   const holder = await cluster.oneHolder(() => true, { vip });
   await poller.steady();
   const fromMs = monotonicMs();
@@ -35,7 +43,13 @@ async function drainHolder(
   assert.equal(exitCode, 0, stdout + stderr);
   await cluster.oneHolder((host) => host !== holder, { vip });
   await poller.steady();
-  return { holder, fromMs, movedAtMs: lab.timeline.spans(vip, fromMs)[1]?.fromMs ?? Number.NaN };
+  const log = cluster.daemon(holder).log(fromMs);
+  return {
+    holder,
+    fromMs,
+    movedAtMs: lab.timeline.spans(vip, fromMs)[1]?.fromMs ?? Number.NaN,
+    isPrepared: !log.some(({ event }) => event === 'handover_unprepared'),
+  };
 }
 
 for (const vip of [VIP_IPV4, VIP_IPV6]) {
@@ -62,14 +76,14 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
           .filter(({ event }) => event === 'handover'),
       ).length;
 
-    test(`requests that are under way are finished, in ${HANDOVERS} drains under a client that asks each ${POLL_MS} ms`, async (t) => {
+    test(`requests that are under way are finished, in ${HANDOVERS} drains and more under a client that asks each ${POLL_MS} ms`, async (t) => {
       let reset = 0;
       let finished = 0;
-      for (let round = 0; round < HANDOVERS; round += 1) {
-        const { holder, fromMs, movedAtMs } = await drainHolder(lab, cluster, poller, vip);
+      for (let round = 0; round < HANDOVERS || (handedOn() === 0 && round < MAX_HANDOVERS); round += 1) {
+        const { holder, fromMs, movedAtMs, isPrepared } = await drainHolder(lab, cluster, poller, vip);
         const attempts = poller.attempts(fromMs);
-        // A machine that is too busy to answer within the client's patience says nothing about the handover.
-        const isTooBusy = attempts.some(({ detail }) => detail === 'timeout');
+        // A machine that is too busy to answer within anybody's patience says nothing about the handover.
+        const isTooBusy = !isPrepared || attempts.some(({ detail }) => detail === 'timeout');
         if (!isTooBusy) reset += attempts.filter(({ ok }) => !ok).length;
         finished += attempts.filter(
           ({ ok, startMs, endMs }) => ok && startMs < movedAtMs && endMs > movedAtMs,
@@ -104,7 +118,15 @@ describe('handing over while requests wait for their answers', () => {
       intervalMs: SLOW_POLL_MS,
       timeoutMs: 5000,
     });
-    const { fromMs, movedAtMs } = await drainHolder(lab, cluster, poller, VIP_IPV4);
+    const drainedOnce = async (): Promise<Drained> => {
+      for (let round = 1; ; round += 1) {
+        const drained = await drainHolder(lab, cluster, poller, VIP_IPV4);
+        await cluster.daemon(drained.holder).command('undrain');
+        if (drained.isPrepared || round === MAX_SLOW_HANDOVERS) return drained;
+      }
+    };
+    const { fromMs, movedAtMs, isPrepared } = await drainedOnce();
+    assert.ok(isPrepared, cluster.describe(fromMs));
     const underWay = poller
       .attempts(0)
       .filter(({ startMs, endMs }) => startMs < movedAtMs && endMs > movedAtMs);
@@ -202,11 +224,13 @@ describe('another configuration', () => {
     const fromMs = monotonicMs();
     // The holder last: then the connections move once.
     const holder = cluster.holder();
+    let arePrepared = true;
     for (const host of [...cluster.others(holder), holder]) {
       const daemon = cluster.daemon(host);
       daemon.signal('SIGTERM');
       assert.deepEqual(await daemon.ended(), { code: 0, signal: null });
       assert.ok(!daemon.log().some(({ level, event }) => level === 'debug' || event === 'connection'));
+      if (host === holder) arePrepared = !daemon.log().some(({ event }) => event === 'handover_unprepared');
       changed.add(host);
       cluster.startDaemon(host);
       await cluster.settled();
@@ -224,16 +248,14 @@ describe('another configuration', () => {
     const { failed, outageMs, requests, failures } = cluster.client().disruption(fromMs);
     const { reasons } = readers.delays(fromMs);
     t.diagnostic(`${failed} of ${requests} requests failed, no answer for ${outageMs.toFixed(0)} ms`);
-    // None, but on a machine that is too busy to answer within the client's patience.
-    assert.deepEqual(
-      failures.filter((failure) => failure !== 'timeout'),
-      [],
-      cluster.describe(fromMs),
-    );
-    assert.deepEqual(reasons, { ECONNRESET: READERS });
+    // None, but on a machine that is too busy to answer within the client's patience, or the holder's.
+    const errors = failures.filter((failure) => failure !== 'timeout');
+    assert.deepEqual(arePrepared ? errors : [], [], `${errors.join()}\n${cluster.describe(fromMs)}`);
+    assert.deepEqual(reasons, { ECONNRESET: READERS }, JSON.stringify(reasons));
     assert.deepEqual(
       watcher.interruptions(fromMs).map(({ reason }) => reason),
       ['ECONNRESET'],
+      JSON.stringify(watcher.interruptions(fromMs)),
     );
     const clients = await cluster.daemon(successor).metric('kube_vrrp_proxy_clients');
     assert.ok(clients >= READERS + 1, `${clients} clients`);
