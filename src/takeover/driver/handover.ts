@@ -107,7 +107,7 @@ export class Handover {
     const notice = decodeHandoverNotice(octets, this.options.vrid);
     if (notice === null || (notice.step === 'leaving' && !mayFollow)) return false;
     if (notice.step === 'leaving') this.expect(notice, peer);
-    else this.isPrepared(peer);
+    else this.becamePrepared(peer);
     return true;
   }
 
@@ -133,7 +133,7 @@ export class Handover {
     this.strayListener?.close();
   }
 
-  private isPrepared(peer: IpAddress): void {
+  private becamePrepared(peer: IpAddress): void {
     this.unready.get(peer.text)?.();
     this.unready.delete(peer.text);
   }
