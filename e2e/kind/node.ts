@@ -42,7 +42,7 @@ export class Node extends Machine {
     rmSync(join(this.manifestsFolder, MANIFEST), { force: true });
   }
 
-  /** Moves the manifest of another static pod, such as `etcd`, away. */
+  /** Moves the manifest of another static pod, such as `kube-apiserver`, away. */
   moveAside(name: string): void {
     renameSync(join(this.manifestsFolder, `${name}.yaml`), join(this.#asideFolder, `${name}.yaml`));
   }

@@ -124,7 +124,6 @@ export const API_SERVERS: readonly Scenario[] = [
   {
     name: 'etcd-quorum',
     what: 'the quorum of etcd lost and regained: every API server is unhealthy, the VIP stays',
-    // Three API servers that look for their etcd leave this machine no core for seconds.
     limits: { outageMs: LOSS_OUTAGE_LIMIT_MS, moves: null },
     run: quorumLost,
   },

@@ -9,8 +9,11 @@ import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
 
-/** A node that is no holder is wrong, which costs nobody anything. */
-const UNNOTICED: Limits = { outageMs: OUTAGE_LIMIT_MS, moves: null };
+/**
+ * A node that is no holder is wrong, which costs nobody anything. That nothing has moved is seen before the node is put
+ * right: by then it may have followed a holder that fell silent, and hands over.
+ */
+const UNNOTICED: Limits = { outageMs: OUTAGE_LIMIT_MS, moves: 'anyhow' };
 /** Its name may be another one than eth0 by now. */
 const DEFAULT_LINK = `ip -o -4 route show default | cut -d' ' -f5`;
 
@@ -31,6 +34,7 @@ type BadSituation = {
   readonly heal: ((node: Node) => Promise<unknown>) | null;
   /** Brings the node back to what it was, whatever has been done to it. Does not reject. */
   readonly restore?: (node: Node) => Promise<unknown>;
+  /** Where it is noticed. */
   readonly limits?: Limits;
 };
 
@@ -106,7 +110,8 @@ async function putRight(cluster: KindCluster, node: Node, restore: BadSituation[
 }
 
 async function suffer(cluster: KindCluster, situation: BadSituation): Promise<string> {
-  const { flags, edit = (manifest) => manifest, prepare, line, heal, restore } = situation;
+  const { flags, edit = (manifest) => manifest, prepare, line, heal, restore, limits } = situation;
+  const since = new Date();
   const holder = await cluster.oneHolder();
   const node = cluster.controlPlanes.find(({ name }) => !cluster.holderNames.includes(name));
   if (node === undefined) throw new Error('every node has a VIP');
@@ -130,6 +135,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
     const again = await said(cluster, node, situation);
     // A container that ends for it is followed by one that has said nothing yet.
     if (heal !== null || again.length > 0) expectOnce(situation, again);
+    if (limits === undefined) await cluster.expectMoves(since, null);
     return lines[0] ?? '';
   } finally {
     await putRight(cluster, node, restore);
