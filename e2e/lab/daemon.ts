@@ -152,6 +152,12 @@ export class Daemon {
     return samples.reduce((sum, { value }) => sum + value, 0);
   }
 
+  /** The samples of a metric by the value of one of its labels; none when there is no such metric. */
+  async metricBy(label: string, name: string): Promise<Map<string, number>> {
+    const samples = (await this.metrics()).filter((metric) => metric.name === name);
+    return new Map(samples.map(({ labels, value }) => [labels[label] ?? '', value]));
+  }
+
   /** Runs another command of the program with the same configuration, such as `drain`. */
   command(...words: readonly string[]): Promise<Output> {
     return runCommand(this.host, this.configFile, ...words);

@@ -65,10 +65,8 @@ const FLOOD_REASONS = [
 ];
 
 /** All that a node has turned away, by reason. */
-async function rejected(cluster: Cluster, host: Host): Promise<Map<string, number>> {
-  const metrics = await cluster.daemon(host).metrics();
-  const counters = metrics.filter(({ name }) => name === 'kube_vrrp_packets_rejected_total');
-  return new Map(counters.map(({ labels, value }) => [labels['reason'] ?? '', value]));
+function rejected(cluster: Cluster, host: Host): Promise<Map<string, number>> {
+  return cluster.daemon(host).metricBy('reason', 'kube_vrrp_packets_rejected_total');
 }
 
 function total(counts: ReadonlyMap<string, number>): number {

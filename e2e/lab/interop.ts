@@ -316,9 +316,9 @@ export async function readNeutrally(
 
 /** How many of the peer's advertisements kube-vrrp has accepted with this form of checksum. */
 async function acceptedChecksums({ cluster, ours }: Interop): Promise<Record<string, number>> {
-  const metrics = await cluster.daemon(ours).metrics();
-  const accepted = metrics.filter(({ name }) => name === 'kube_vrrp_advertisements_received_total');
-  return Object.fromEntries(accepted.map(({ labels, value }) => [labels['checksum'] ?? '', value]));
+  return Object.fromEntries(
+    await cluster.daemon(ours).metricBy('checksum', 'kube_vrrp_advertisements_received_total'),
+  );
 }
 
 /** What differs between the two configurations, as kube-vrrp counts it. */

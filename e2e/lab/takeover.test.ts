@@ -192,11 +192,8 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
       await cluster.settled();
       const [target, peer] = cluster.hosts as [Host, Host];
       const toAddress = vip === VIP_IPV4 ? target.ipv4 : (target.ipv6 ?? '');
-      const rejected = async (): Promise<Map<string, number>> => {
-        const metrics = await cluster.daemon(target).metrics();
-        const counters = metrics.filter(({ name }) => name === 'kube_vrrp_takeover_messages_rejected_total');
-        return new Map(counters.map(({ labels, value }) => [labels['reason'] ?? '', value]));
-      };
+      const rejected = (): Promise<Map<string, number>> =>
+        cluster.daemon(target).metricBy('reason', 'kube_vrrp_takeover_messages_rejected_total');
       const earlier = await rejected();
       const grown = async (): Promise<Record<string, number>> => {
         const now = [...(await rejected())].map(
