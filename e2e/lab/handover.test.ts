@@ -5,6 +5,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { PollingClient } from './client.ts';
 import { Cluster, PROXY_PORT } from './cluster.ts';
+import type { Daemon } from './daemon.ts';
 import { eventually } from './eventually.ts';
 import { assertNoTwoHolders, HANDOVER_OVERLAP_MS } from './expectations.ts';
 import type { Host } from './host.ts';
@@ -30,9 +31,13 @@ type Drained = {
   readonly fromMs: number;
   /** When another host has got the VIP, too. */
   readonly movedAtMs: number;
-  /** All peers have told the holder in time that they are; else it logs who has not. */
   readonly isPrepared: boolean;
 };
+
+/** Whether all peers of a holder that hands over have told it in time that they are prepared; it logs who has not. */
+function foundPeersPrepared(holder: Daemon, fromMs: number): boolean {
+  return !holder.log(fromMs).some(({ event }) => event === 'handover_unprepared');
+}
 
 /** Drains the holder while `poller` asks. */
 async function drainHolder(lab: Lab, cluster: Cluster, poller: PollingClient, vip: string): Promise<Drained> {
@@ -43,12 +48,11 @@ async function drainHolder(lab: Lab, cluster: Cluster, poller: PollingClient, vi
   assert.equal(exitCode, 0, stdout + stderr);
   await cluster.oneHolder((host) => host !== holder, { vip });
   await poller.steady();
-  const log = cluster.daemon(holder).log(fromMs);
   return {
     holder,
     fromMs,
     movedAtMs: lab.timeline.spans(vip, fromMs)[1]?.fromMs ?? Number.NaN,
-    isPrepared: !log.some(({ event }) => event === 'handover_unprepared'),
+    isPrepared: foundPeersPrepared(cluster.daemon(holder), fromMs),
   };
 }
 
@@ -230,7 +234,7 @@ describe('another configuration', () => {
       daemon.signal('SIGTERM');
       assert.deepEqual(await daemon.ended(), { code: 0, signal: null });
       assert.ok(!daemon.log().some(({ level, event }) => level === 'debug' || event === 'connection'));
-      if (host === holder) arePrepared = !daemon.log().some(({ event }) => event === 'handover_unprepared');
+      if (host === holder) arePrepared = foundPeersPrepared(daemon, fromMs);
       changed.add(host);
       cluster.startDaemon(host);
       await cluster.settled();
