@@ -19,7 +19,8 @@ type Variant = {
   readonly options: ClusterOptions;
   /** Three intervals, the skew, and room for a busy machine. */
   readonly outageMs: number;
-  /** Two holders may be as long as the slowest timer leaves them. */
+  /** The VIP moves again only when something happens: 10 ms are too short for a machine that stands still for a moment. */
+  readonly staysPut: boolean;
   readonly destination: RegExp;
   readonly version: 2 | 3;
 };
@@ -29,6 +30,7 @@ const VARIANTS: readonly Variant[] = [
     name: 'unicast',
     options: { config: { vrrp: { transport: 'unicast' } } },
     outageMs: 1000,
+    staysPut: true,
     destination: /^192\.168\.100\.[123]$/,
     version: 3,
   },
@@ -36,6 +38,7 @@ const VARIANTS: readonly Variant[] = [
     name: 'version 2 with a password and 1 s advertisements',
     options: { config: { vrrp: { version: 2, authPass: 'lab' } } },
     outageMs: 5000,
+    staysPut: true,
     destination: /^224\.0\.0\.18$/,
     version: 2,
   },
@@ -43,6 +46,7 @@ const VARIANTS: readonly Variant[] = [
     name: '10 ms advertisements',
     options: { config: { vrrp: { advertisementInterval: '10ms' } } },
     outageMs: 500,
+    staysPut: false,
     destination: /^224\.0\.0\.18$/,
     version: 3,
   },
@@ -62,7 +66,7 @@ describe('variants of the configuration', () => {
   afterEach(async () => cluster.stop());
   after(async () => lab.remove());
 
-  for (const { name, options, outageMs, destination, version } of VARIANTS) {
+  for (const { name, options, outageMs, staysPut, destination, version } of VARIANTS) {
     test(`${name}: one holder, and another one when its link is cut`, async (t) => {
       const fromMs = monotonicMs();
       cluster = await Cluster.start(lab, options);
@@ -87,8 +91,10 @@ describe('variants of the configuration', () => {
       );
       t.diagnostic(`${name}, link cut: ${describeDisruption(disruption)}`);
       assert.ok(disruption.outageMs <= outageMs, cluster.describe(fromMs));
+      const successor = await cluster.oneHolder();
       await holder.linkUp();
-      await cluster.settled();
+      const last = await cluster.settled();
+      if (staysPut) assert.equal(last, successor);
       assertNoTwoHolders(cluster, fromMs);
     });
   }
