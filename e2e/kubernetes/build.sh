@@ -14,6 +14,8 @@ readonly home=$cache/kubernetes-$version
 readonly work=$home/work
 readonly gopath=$work/gopath
 readonly tree=$gopath/src/k8s.io/kubernetes
+# Named by its path: the `go` on PATH may be newer, and since 1.23 refuses the vendored code's uses of go:linkname.
+readonly go=/usr/lib/go-1.19/bin/go
 export GOPATH=$gopath GO111MODULE=off CGO_ENABLED=0 GOCACHE=$work/gocache GOFLAGS=
 
 say() { echo "kubernetes: $*" >&2; }
@@ -48,7 +50,7 @@ unpack() {
 # The one generated file that the source package lacks: pkg/generated/openapi/zz_generated.openapi.go.
 generate_openapi() {
   local packages
-  go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+  "$go" build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
   packages=$(grep -rl --include='*.go' -e '^// *+k8s:openapi-gen=true' staging/src/k8s.io pkg cmd |
     xargs -n1 dirname | sort -u | grep -v -e _examples -e sample- -e /testdata -e code-generator |
     sed -e 's#^staging/src/##' -e 's#^\(pkg\|cmd\)/#k8s.io/kubernetes/\1/#' | paste -sd,)
@@ -63,13 +65,13 @@ compile() {
   done
   for program in "${programs[@]}"; do
     say "compiling $program"
-    go build -ldflags "$stamp" -o "$work/bin/$program" "./cmd/$program"
+    "$go" build -ldflags "$stamp" -o "$work/bin/$program" "./cmd/$program"
   done
 }
 
 main() {
   if ! is_built; then
-    install_missing go:golang-go dpkg-source:dpkg-dev
+    install_missing "$go:golang-1.19-go" dpkg-source:dpkg-dev
     install_missing_services etcd:etcd-server
     mkdir -p "$work/bin"
     say "fetching the sources"
