@@ -21,9 +21,10 @@ import { enterLab } from '../../lab/privileges.ts';
 import { Readers } from '../../lab/readers.ts';
 import { type Contender, KubeVrrp } from './contender.ts';
 import { Keepalived } from './keepalived.ts';
-import { drawSvg, type Round, summarize, tableOf } from './report.ts';
+import { drawSvg, summarize, tableOf } from './report.ts';
+import type { Round, Timeline } from './round.ts';
 import { type Scenario, SCENARIOS } from './scenarios.ts';
-import { drawTimelines, type Timeline, TIMELINE_FROM_MS, TIMELINE_TO_MS } from './timeline.ts';
+import { drawTimelines, TIMELINE_FROM_MS, TIMELINE_TO_MS } from './timeline.ts';
 
 const READERS = 20;
 const POLL_MS = 10;

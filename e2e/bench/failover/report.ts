@@ -1,23 +1,5 @@
 /** Figures of the benchmark as medians, a table, and a drawing. Pure. */
-import type { Timeline } from './timeline.ts';
-
-/** One loss, as the clients and the kernels saw it. */
-export type Round = {
-  readonly contender: string;
-  readonly scenario: string;
-  /** Between answers to new requests, ms: the polling interval when nothing happened. */
-  readonly gapMs: number;
-  readonly failedRequests: number;
-  /** Until the last client that only reads had a new connection, ms; null: not while it was looked at. */
-  readonly watchMs: number | null;
-  /** Clients that only read whose connection ended at all. */
-  readonly watchesEnded: number;
-  readonly twoHoldersMs: number;
-  readonly vipMoves: number;
-  /** Of the machine's last minute when the round began: processes that wanted a CPU. */
-  readonly load: number;
-  readonly timeline?: Timeline;
-};
+import type { Round } from './round.ts';
 
 export type Summary = {
   readonly contender: string;

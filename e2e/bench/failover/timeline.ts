@@ -1,15 +1,5 @@
 /** A drawing of single rounds: what each request met, and who had the VIP, over the seconds around a loss. Pure. */
-import type { Round } from './report.ts';
-
-/** A request: when it began, ms after the loss; how long it took; whether it was answered. */
-export type TimelineRequest = readonly [startMs: number, tookMs: number, ok: boolean];
-/** Who had the VIP: the hosts' places from 0. */
-export type TimelineSpan = readonly [fromMs: number, toMs: number, holders: readonly number[]];
-
-export type Timeline = {
-  readonly requests: readonly TimelineRequest[];
-  readonly spans: readonly TimelineSpan[];
-};
+import type { Round, TimelineRequest } from './round.ts';
 
 /** What is drawn, around the loss. */
 export const TIMELINE_FROM_MS = -500;

@@ -1,8 +1,7 @@
 /** What /metrics says of the election: the virtual routers, by VRID, family and VIP. */
-import { CONFLICTS } from '../../vrrp/driver/counters.ts';
+import { CONFLICTS, UNREAD_KINDS } from '../../vrrp/driver/counters.ts';
 import { LATENESS_BUCKETS_MS } from '../../vrrp/driver/lateness.ts';
 import type { RouterSnapshot } from '../../vrrp/driver/router.ts';
-import { UNREAD_KINDS } from '../../vrrp/driver/unread-packets.ts';
 import { CAUSE_KINDS } from '../../vrrp/events.ts';
 import { REJECT_REASONS } from '../../vrrp/receive.ts';
 import type { Observation } from '../status.ts';

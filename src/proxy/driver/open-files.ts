@@ -1,7 +1,8 @@
 /** How many clients the process's limit on open files allows. */
 import { readFileSync } from 'node:fs';
-import { MAX_PIPES } from './tcp-proxy.ts';
 
+/** Of each proxy thread: lent only while bytes are in flight, and a slow receiver holds one. */
+export const MAX_PIPES = 128;
 /** Descriptors left for everything that is not a client, its backend connection or a pipe. */
 const RESERVED_FILES = 256;
 const FILES_PER_CLIENT = 2;

@@ -14,6 +14,7 @@ import { createFlowMemory, type FlowMemory } from './flow.ts';
 import { Gate } from './gate.ts';
 import { HandedOverVips } from './handed-over-vips.ts';
 import { Listener, ListenError } from './listener.ts';
+import { MAX_PIPES } from './open-files.ts';
 import { abortOwnClients } from './own-clients.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
@@ -56,8 +57,6 @@ const DEFAULT_TIMES: ProxyTimes = {
   flushIntervalMs: 1_000,
 };
 
-/** Lent only while bytes are in flight; those whose receivers are slow hold one each. */
-export const MAX_PIPES = 128;
 const LOG_INTERVAL_MS = 5_000;
 /** How often connections are looked at for their age. */
 const AGE_TICK_MS = 500;

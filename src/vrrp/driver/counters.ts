@@ -3,11 +3,14 @@ import type { ChecksumForm } from '../checksum.ts';
 import { CAUSE_KINDS, type CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
 import { createLateness, type Lateness } from './lateness.ts';
-import type { UnreadKind } from './unread-packets.ts';
 
 /** `address_claimed`: another host says, without VRRP, that it has the VIP. */
 export const CONFLICTS = ['two_actives', 'address_claimed'] as const;
 export type Conflict = (typeof CONFLICTS)[number];
+
+/** `expected` looks like an advertisement of this virtual router, `unexpected` does not. */
+export const UNREAD_KINDS = ['expected', 'unexpected'] as const;
+export type UnreadKind = (typeof UNREAD_KINDS)[number];
 
 export type RouterCounters = {
   sent: number;

@@ -2,11 +2,7 @@
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import type { VrrpSocket } from '../../net/vrrp-socket.ts';
-import type { RouterCounters } from './counters.ts';
-
-/** `expected` looks like an advertisement of this virtual router, `unexpected` does not. */
-export const UNREAD_KINDS = ['expected', 'unexpected'] as const;
-export type UnreadKind = (typeof UNREAD_KINDS)[number];
+import { type RouterCounters, UNREAD_KINDS, type UnreadKind } from './counters.ts';
 
 const MEANING: Record<UnreadKind, string> = {
   expected:
