@@ -5,11 +5,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { Cluster } from '../lab/cluster.ts';
-import { eventually } from '../lab/eventually.ts';
-import type { Host } from '../lab/host.ts';
-import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from '../lab/lab.ts';
-import { enterLab } from '../lab/privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -1,13 +1,13 @@
 /** `npm run demo`: three control-plane hosts and a client on this machine, and the holder of the VIP lost in three ways. */
-import { describeDisruption, type Disruption } from '../lab/client.ts';
-import { Cluster, PROXY_PORT, type StartApiServers } from '../lab/cluster.ts';
-import { COST_TARGET, formatCost, measureCost, type Cost } from '../lab/cost.ts';
-import type { LogEntry } from '../lab/daemon.ts';
-import { vipGone } from '../lab/expectations.ts';
-import type { Host } from '../lab/host.ts';
-import { findKubernetes } from '../lab/kubernetes.ts';
-import { createLab, VIP_IPV4, type Lab } from '../lab/lab.ts';
-import { enterLab } from '../lab/privileges.ts';
+import { describeDisruption, type Disruption } from '../kit/client.ts';
+import { Cluster, PROXY_PORT, type StartApiServers } from '../kit/cluster.ts';
+import { COST_TARGET, formatCost, measureCost, type Cost } from '../kit/cost.ts';
+import type { LogEntry } from '../kit/daemon.ts';
+import { vipGone } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { findKubernetes } from '../kit/kubernetes.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 import { formatTable, Timeline } from './timeline.ts';
 
 type Step = {

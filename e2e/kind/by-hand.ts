@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { eventually } from '../lab/eventually.ts';
+import { eventually } from '../kit/eventually.ts';
 import { ipv4Of, ipv6Of, CONTROL_PLANES, NETWORK, VIP_IPV4 } from './addresses.ts';
 import { run } from './command.ts';
 import type { Images } from './images.ts';

@@ -6,10 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import type { Status } from '../../src/daemon/status.ts';
-import { API_SERVER_PORT } from '../lab/apiserver.ts';
-import { PollingClient, type Disruption } from '../lab/client.ts';
-import { eventually } from '../lab/eventually.ts';
-import { LabProcess } from '../lab/lab-process.ts';
+import { API_SERVER_PORT } from '../kit/apiserver.ts';
+import { PollingClient, type Disruption } from '../kit/client.ts';
+import { eventually } from '../kit/eventually.ts';
+import { LabProcess } from '../kit/lab-process.ts';
 import {
   CLUSTER,
   CONTAINERS,

@@ -4,7 +4,7 @@ import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-import { eventually } from '../lab/eventually.ts';
+import { eventually } from '../kit/eventually.ts';
 import { attempt } from './command.ts';
 
 const RUNTIME = 'runc-without-sys-resource';

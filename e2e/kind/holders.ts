@@ -1,14 +1,14 @@
 /** Who has the VIPs in the kernel, of the nodes that run now. */
 import { join } from 'node:path';
 
-import { eventually } from '../lab/eventually.ts';
-import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from '../lab/holders.ts';
-import { LabProcess } from '../lab/lab-process.ts';
+import { eventually } from '../kit/eventually.ts';
+import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from '../kit/holders.ts';
+import { LabProcess } from '../kit/lab-process.ts';
 import type { Node } from './node.ts';
 import { SETTLED_MS } from './settled.ts';
 
 const SAMPLE_INTERVAL_MS = 10;
-const SAMPLER = join(import.meta.dirname, '../lab/sampler-process.ts');
+const SAMPLER = join(import.meta.dirname, '../kit/sampler-process.ts');
 
 /** A timeline that goes on while nodes come and go. */
 export class Holders {

@@ -1,5 +1,5 @@
 /** Which API server kubelet is told to ask, by what kubeadm of the cluster's version does. */
-import { API_SERVER_PORT } from '../lab/apiserver.ts';
+import { API_SERVER_PORT } from '../kit/apiserver.ts';
 import { PORT, VIP_IPV4 } from './addresses.ts';
 import { minorOf } from './images.ts';
 import type { Machine } from './machine.ts';

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { eventually } from '../lab/eventually.ts';
+import { eventually } from '../kit/eventually.ts';
 import { LOAD_BALANCER, PORT } from './addresses.ts';
 import { attempt, run } from './command.ts';
 import { imageOf } from './images.ts';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { eventually } from '../lab/eventually.ts';
+import { eventually } from '../kit/eventually.ts';
 import { attempt, run, type CommandResult } from './command.ts';
 
 export type MachineOptions = {

@@ -1,5 +1,5 @@
 /** What kind's own network plug-in does, done once from outside for a node image without it. */
-import { eventually } from '../lab/eventually.ts';
+import { eventually } from '../kit/eventually.ts';
 import type { Kubectl } from './kubectl.ts';
 import type { Machine } from './machine.ts';
 import { SETTLED_MS } from './settled.ts';

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { eventually } from '../lab/eventually.ts';
-import { LabProcess } from '../lab/lab-process.ts';
+import { eventually } from '../kit/eventually.ts';
+import { LabProcess } from '../kit/lab-process.ts';
 import type { Kubectl } from './kubectl.ts';
 import { SETTLED_MS } from './settled.ts';
 

@@ -6,14 +6,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { describeDisruption } from '../lab/client.ts';
-import { Cluster } from '../lab/cluster.ts';
-import { eventually } from '../lab/eventually.ts';
-import { assertVipStayed } from '../lab/expectations.ts';
-import type { Host } from '../lab/host.ts';
-import { findKubernetes } from '../lab/kubernetes.ts';
-import { createLab, type Lab, VIP_IPV4 } from '../lab/lab.ts';
-import { enterLab } from '../lab/privileges.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertVipStayed } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { findKubernetes } from '../kit/kubernetes.ts';
+import { createLab, type Lab, VIP_IPV4 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -9,15 +9,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { API_SERVER_PORT } from '../lab/apiserver.ts';
-import type { Certificate } from '../lab/certificates.ts';
-import { Cluster, PROXY_PORT } from '../lab/cluster.ts';
-import { eventually } from '../lab/eventually.ts';
-import type { Host, Output } from '../lab/host.ts';
-import { findKubernetes, type KubeApiServer } from '../lab/kubernetes.ts';
-import { createLab, type Lab, VIP_IPV4 } from '../lab/lab.ts';
-import type { LabProcess } from '../lab/lab-process.ts';
-import { enterLab } from '../lab/privileges.ts';
+import { API_SERVER_PORT } from '../kit/apiserver.ts';
+import type { Certificate } from '../kit/certificates.ts';
+import { Cluster, PROXY_PORT } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host, Output } from '../kit/host.ts';
+import { findKubernetes, type KubeApiServer } from '../kit/kubernetes.ts';
+import { createLab, type Lab, VIP_IPV4 } from '../kit/lab.ts';
+import type { LabProcess } from '../kit/lab-process.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 const MANIFEST_OBJECTS = 300;
 const BIG_OBJECTS = 56;

@@ -4,13 +4,13 @@ import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { Cluster, PROXY_PORT, type ConfigChanges } from './cluster.ts';
-import { Daemon, type StartOptions } from './daemon.ts';
-import { eventually } from './eventually.ts';
-import type { Host } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import type { LabProcess } from './lab-process.ts';
-import { enterLab } from './privileges.ts';
+import { Cluster, PROXY_PORT, type ConfigChanges } from '../kit/cluster.ts';
+import { Daemon, type StartOptions } from '../kit/daemon.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import type { LabProcess } from '../kit/lab-process.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

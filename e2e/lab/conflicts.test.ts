@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Cluster } from './cluster.ts';
-import type { LogEntry } from './daemon.ts';
-import { eventually } from './eventually.ts';
-import { assertVipStayed } from './expectations.ts';
-import { Forger, type Forgery } from './forger.ts';
-import { HOST_INTERFACE, type Host } from './host.ts';
-import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import type { LogEntry } from '../kit/daemon.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertVipStayed } from '../kit/expectations.ts';
+import { Forger, type Forgery } from '../kit/forger.ts';
+import { HOST_INTERFACE, type Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

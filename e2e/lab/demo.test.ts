@@ -4,9 +4,9 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
-import { eventually } from './eventually.ts';
-import { LabProcess } from './lab-process.ts';
-import { enterLab } from './privileges.ts';
+import { eventually } from '../kit/eventually.ts';
+import { LabProcess } from '../kit/lab-process.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster } from './cluster.ts';
-import type { LogEntry } from './daemon.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, FENCE_MS, vipGone } from './expectations.ts';
-import { HOST_INTERFACE, type Host } from './host.ts';
-import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import type { LogEntry } from '../kit/daemon.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, FENCE_MS, vipGone } from '../kit/expectations.ts';
+import { HOST_INTERFACE, type Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -3,21 +3,21 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { API_SERVER_PORT } from './apiserver.ts';
-import { Capture, isAdvertisement, isAnnouncement } from './capture.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster } from './cluster.ts';
-import { eventually } from './eventually.ts';
+import { API_SERVER_PORT } from '../kit/apiserver.ts';
+import { Capture, isAdvertisement, isAnnouncement } from '../kit/capture.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
 import {
   assertNoTwoHolders,
   assertVipStayed,
   FENCE_MS,
   HANDOVER_OVERLAP_MS,
   vipGone,
-} from './expectations.ts';
-import type { Host } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+} from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { PollingClient } from './client.ts';
-import { Cluster, PROXY_PORT } from './cluster.ts';
-import type { Daemon } from './daemon.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, HANDOVER_OVERLAP_MS } from './expectations.ts';
-import type { Host } from './host.ts';
-import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
-import { enterLab } from './privileges.ts';
-import { Readers } from './readers.ts';
+import { PollingClient } from '../kit/client.ts';
+import { Cluster, PROXY_PORT } from '../kit/cluster.ts';
+import type { Daemon } from '../kit/daemon.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, HANDOVER_OVERLAP_MS } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
+import { Readers } from '../kit/readers.ts';
 
 await enterLab();
 

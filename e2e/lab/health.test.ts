@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { API_SERVER_PORT } from './apiserver.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster, PROXY_PORT } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
-import type { Host } from './host.ts';
-import { VIP_IPV4, createLab, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
-import { Readers } from './readers.ts';
+import { API_SERVER_PORT } from '../kit/apiserver.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster, PROXY_PORT } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, assertVipStayed } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { VIP_IPV4, createLab, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
+import { Readers } from '../kit/readers.ts';
 
 await enterLab();
 

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Cluster } from './cluster.ts';
-import { cpuMs } from './cost.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
-import { flood, Forger, type Forgery } from './forger.ts';
-import type { Host } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { cpuMs } from '../kit/cost.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, assertVipStayed } from '../kit/expectations.ts';
+import { flood, Forger, type Forgery } from '../kit/forger.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, assertVipStayed, vipGone } from './expectations.ts';
-import { HOST_INTERFACE } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, assertVipStayed, vipGone } from '../kit/expectations.ts';
+import { HOST_INTERFACE } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

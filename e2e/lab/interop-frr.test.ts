@@ -1,11 +1,11 @@
 /** One virtual router of kube-vrrp and Debian's frr (vrrpd). It speaks multicast only, and knows no authentication. */
 import { describe, test } from 'node:test';
 
-import { Frr, type FrrInstance } from './frr.ts';
-import type { Host } from './host.ts';
+import { Frr, type FrrInstance } from '../kit/frr.ts';
+import type { Host } from '../kit/host.ts';
 import { inInterop, type InteropOptions, type Peer, peerOf, playReturns, playRoles } from './interop.ts';
-import { type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { type Lab, VIP_IPV4, VIP_IPV6 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -4,8 +4,8 @@ import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { eventually } from './eventually.ts';
-import type { Host } from './host.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
 import {
   assertHandover,
   describeInterop,
@@ -23,9 +23,9 @@ import {
   startOurs,
   steady,
 } from './interop.ts';
-import { Keepalived, type KeepalivedInstance, keepalivedConfig } from './keepalived.ts';
-import { type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { Keepalived, type KeepalivedInstance, keepalivedConfig } from '../kit/keepalived.ts';
+import { type Lab, VIP_IPV4, VIP_IPV6 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

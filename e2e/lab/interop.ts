@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Cluster, type ConfigChanges } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import type { Host } from './host.ts';
-import { createLab, type Lab } from './lab.ts';
-import { faultsOf, Tshark } from './tshark.ts';
+import { Cluster, type ConfigChanges } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, type Lab } from '../kit/lab.ts';
+import { faultsOf, Tshark } from '../kit/tshark.ts';
 
 /** The other router, on a host of its own. */
 export interface Peer {

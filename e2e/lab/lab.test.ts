@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { type TestContext, after, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { eventually } from './eventually.ts';
-import { HOST_INTERFACE, type Host } from './host.ts';
-import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from './lab.ts';
-import { LabProcess } from './lab-process.ts';
-import { enterLab } from './privileges.ts';
+import { eventually } from '../kit/eventually.ts';
+import { HOST_INTERFACE, type Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from '../kit/lab.ts';
+import { LabProcess } from '../kit/lab-process.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 
@@ -104,7 +104,7 @@ describe('a lab', () => {
 /** Starts a program that makes a lab with a process in it, prints the lab's folder and waits. */
 async function startOwner(t: TestContext): Promise<{ owner: LabProcess; folder: string; pid: number }> {
   const script = `
-    import { createLab } from ${JSON.stringify(join(import.meta.dirname, 'lab.ts'))};
+    import { createLab } from ${JSON.stringify(join(import.meta.dirname, '../kit/lab.ts'))};
     const lab = await createLab({ hosts: 1, clients: 0, ipv6: false });
     const sleeper = lab.hosts[0].spawn({ command: ['sleep', '600'] });
     console.log(JSON.stringify({ folder: lab.folder, pid: sleeper.pid }));

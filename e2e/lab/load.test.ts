@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Cluster } from './cluster.ts';
-import { assertVipStayed } from './expectations.ts';
-import { createLab } from './lab.ts';
-import { formatLateness, underLoad } from './load.ts';
-import { enterLab } from './privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { assertVipStayed } from '../kit/expectations.ts';
+import { createLab } from '../kit/lab.ts';
+import { formatLateness, underLoad } from '../kit/load.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -6,16 +6,16 @@ import { parse } from 'yaml';
 
 import { monotonicMs } from '../../src/net/clock.ts';
 import { activeDownIntervalMs } from '../../src/vrrp/intervals.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster } from './cluster.ts';
-import { type ConfigDocument, runProgram } from './daemon.ts';
-import { eventually } from './eventually.ts';
-import type { Host } from './host.ts';
-import { Keepalived, keepalivedConfig } from './keepalived.ts';
-import { GUIDE, haproxyFile, startGuideHaproxy, startGuideKeepalived } from './kubeadm-guide.ts';
-import type { LabProcess } from './lab-process.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { type ConfigDocument, runProgram } from '../kit/daemon.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
+import { Keepalived, keepalivedConfig } from '../kit/keepalived.ts';
+import { GUIDE, haproxyFile, startGuideHaproxy, startGuideKeepalived } from '../kit/kubeadm-guide.ts';
+import type { LabProcess } from '../kit/lab-process.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

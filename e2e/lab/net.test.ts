@@ -8,11 +8,11 @@ import { parseIp } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/net/frames.ts';
 import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
-import { eventually } from './eventually.ts';
-import { LabProcess } from './lab-process.ts';
+import { eventually } from '../kit/eventually.ts';
+import { LabProcess } from '../kit/lab-process.ts';
 import type { AgentLine, WireAddress, WireConnection, WireDatagram, WireLease } from './net-agent.ts';
-import { newLabName, removeNamespace } from './ownership.ts';
-import { enterLab } from './privileges.ts';
+import { newLabName, removeNamespace } from '../kit/ownership.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

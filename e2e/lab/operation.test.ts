@@ -4,13 +4,13 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Cluster } from './cluster.ts';
-import { COST_TARGET, formatCost, measureCost } from './cost.ts';
-import { eventually } from './eventually.ts';
-import { assertVipStayed } from './expectations.ts';
-import type { Host } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { COST_TARGET, formatCost, measureCost } from '../kit/cost.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertVipStayed } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

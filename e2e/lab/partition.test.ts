@@ -8,13 +8,13 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import { assertVipStayed } from './expectations.ts';
-import type { Host } from './host.ts';
-import { createLab, VIP_IPV4, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertVipStayed } from '../kit/expectations.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

@@ -7,12 +7,12 @@ import { parseSocketAddress } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/net/clock.ts';
 import { YOUNG_MS } from '../../src/proxy/lingering.ts';
 import type { OpenedConnection } from '../../src/proxy/connections.ts';
-import { Cluster, PROXY_PORT } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import type { Host } from './host.ts';
-import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from './lab.ts';
-import { enterLab } from './privileges.ts';
-import { describeDelays, Readers } from './readers.ts';
+import { Cluster, PROXY_PORT } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import type { Host } from '../kit/host.ts';
+import { createLab, type Lab, VIP_IPV4, VIP_IPV6 } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
+import { describeDelays, Readers } from '../kit/readers.ts';
 
 await enterLab();
 

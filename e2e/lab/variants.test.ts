@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/net/clock.ts';
-import { Capture, type Frame, isAdvertisement } from './capture.ts';
-import { describeDisruption } from './client.ts';
-import { Cluster, type ClusterOptions } from './cluster.ts';
-import { eventually } from './eventually.ts';
-import { assertNoTwoHolders, assertVipStayed } from './expectations.ts';
-import { HOST_INTERFACE, type Host } from './host.ts';
-import { createLab, type Lab } from './lab.ts';
-import { enterLab } from './privileges.ts';
+import { Capture, type Frame, isAdvertisement } from '../kit/capture.ts';
+import { describeDisruption } from '../kit/client.ts';
+import { Cluster, type ClusterOptions } from '../kit/cluster.ts';
+import { eventually } from '../kit/eventually.ts';
+import { assertNoTwoHolders, assertVipStayed } from '../kit/expectations.ts';
+import { HOST_INTERFACE, type Host } from '../kit/host.ts';
+import { createLab, type Lab } from '../kit/lab.ts';
+import { enterLab } from '../kit/privileges.ts';
 
 await enterLab();
 

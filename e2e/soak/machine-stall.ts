@@ -1,6 +1,6 @@
 /** How long the machine itself stands still: what no program on it could have helped. */
-import { LabProcess } from '../lab/lab-process.ts';
-import type { Lab } from '../lab/lab.ts';
+import { LabProcess } from '../kit/lab-process.ts';
+import type { Lab } from '../kit/lab.ts';
 
 const INTERVAL_US = 10_000;
 const HIGHEST_PRIORITY = 99;

@@ -5,10 +5,10 @@
  */
 import { parseArgs } from 'node:util';
 
-import { Cluster } from '../lab/cluster.ts';
-import { createLab, VIP_IPV4 } from '../lab/lab.ts';
-import { formatLateness, underLoad } from '../lab/load.ts';
-import { enterLab } from '../lab/privileges.ts';
+import { Cluster } from '../kit/cluster.ts';
+import { createLab, VIP_IPV4 } from '../kit/lab.ts';
+import { formatLateness, underLoad } from '../kit/load.ts';
+import { enterLab } from '../kit/privileges.ts';
 import { longestMachineStallMs } from './machine-stall.ts';
 
 const ROUND_SECONDS = 60;

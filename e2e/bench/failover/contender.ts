@@ -1,8 +1,8 @@
 /** What the failover benchmark needs of each contender, and kube-vrrp as one of them. */
-import type { ApiServer } from '../../lab/apiserver.ts';
-import { Cluster, PROXY_PORT } from '../../lab/cluster.ts';
-import type { Host } from '../../lab/host.ts';
-import type { Lab } from '../../lab/lab.ts';
+import type { ApiServer } from '../../kit/apiserver.ts';
+import { Cluster, PROXY_PORT } from '../../kit/cluster.ts';
+import type { Host } from '../../kit/host.ts';
+import type { Lab } from '../../kit/lab.ts';
 
 export interface Contender {
   readonly name: string;

@@ -5,15 +5,15 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ApiServer } from '../../lab/apiserver.ts';
-import { CertificateAuthority } from '../../lab/certificates.ts';
-import { PROXY_PORT } from '../../lab/cluster.ts';
-import { eventually } from '../../lab/eventually.ts';
-import { HOST_INTERFACE, type Host } from '../../lab/host.ts';
-import type { Keepalived as KeepalivedProcess } from '../../lab/keepalived.ts';
-import { type GuideTuning, startGuideHaproxy, startGuideKeepalived } from '../../lab/kubeadm-guide.ts';
-import type { LabProcess } from '../../lab/lab-process.ts';
-import { type Lab, VIP_IPV4 } from '../../lab/lab.ts';
+import { ApiServer } from '../../kit/apiserver.ts';
+import { CertificateAuthority } from '../../kit/certificates.ts';
+import { PROXY_PORT } from '../../kit/cluster.ts';
+import { eventually } from '../../kit/eventually.ts';
+import { HOST_INTERFACE, type Host } from '../../kit/host.ts';
+import type { Keepalived as KeepalivedProcess } from '../../kit/keepalived.ts';
+import { type GuideTuning, startGuideHaproxy, startGuideKeepalived } from '../../kit/kubeadm-guide.ts';
+import type { LabProcess } from '../../kit/lab-process.ts';
+import { type Lab, VIP_IPV4 } from '../../kit/lab.ts';
 import type { Contender } from './contender.ts';
 
 type Node = {

@@ -1,7 +1,7 @@
 /** The losses that the benchmark compares. Each breaks something of the holder, or of all; `repair` puts it back. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Host } from '../../lab/host.ts';
+import type { Host } from '../../kit/host.ts';
 import type { Contender } from './contender.ts';
 
 export type Scenario = {

@@ -5,12 +5,12 @@
 import { parseArgs } from 'node:util';
 
 import { formatTable } from '../../demo/timeline.ts';
-import { Cluster, PROXY_PORT } from '../../lab/cluster.ts';
-import { type Cost, formatCost, measureCost } from '../../lab/cost.ts';
-import type { Host } from '../../lab/host.ts';
-import { createLab, VIP_IPV4 } from '../../lab/lab.ts';
-import { enterLab } from '../../lab/privileges.ts';
-import { Readers } from '../../lab/readers.ts';
+import { Cluster, PROXY_PORT } from '../../kit/cluster.ts';
+import { type Cost, formatCost, measureCost } from '../../kit/cost.ts';
+import type { Host } from '../../kit/host.ts';
+import { createLab, VIP_IPV4 } from '../../kit/lab.ts';
+import { enterLab } from '../../kit/privileges.ts';
+import { Readers } from '../../kit/readers.ts';
 
 /** What a limit of 20,000 open files allows. */
 const DEFAULT_CLIENTS = '9700';

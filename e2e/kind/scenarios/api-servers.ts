@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { monotonicMs } from '../../../src/net/clock.ts';
-import { eventually } from '../../lab/eventually.ts';
+import { eventually } from '../../kit/eventually.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';
 import { LOSS_OUTAGE_LIMIT_MS, OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';

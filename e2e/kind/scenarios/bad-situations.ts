@@ -1,7 +1,7 @@
 /** What an administrator gets wrong on one node: one clear line in its log, nothing moves, and it heals without a restart. */
 import { randomUUID } from 'node:crypto';
 
-import { eventually } from '../../lab/eventually.ts';
+import { eventually } from '../../kit/eventually.ts';
 import { ipv4Of, PORT } from '../addresses.ts';
 import type { Flags, KindCluster } from '../cluster.ts';
 import { startHaproxy, stopHaproxy } from '../left-over-haproxy.ts';

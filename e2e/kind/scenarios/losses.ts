@@ -1,6 +1,6 @@
 /** The holder is lost without a word. */
 import { monotonicMs } from '../../../src/net/clock.ts';
-import { eventually } from '../../lab/eventually.ts';
+import { eventually } from '../../kit/eventually.ts';
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';

@@ -1,7 +1,7 @@
 /** Somebody means it: the pod is stopped, replaced or upgraded by its manifest. */
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
-import { eventually } from '../../lab/eventually.ts';
+import { eventually } from '../../kit/eventually.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
