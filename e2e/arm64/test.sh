@@ -12,7 +12,7 @@ readonly image=kube-vrrp-arm64:test
 readonly memory=4096
 # An emulated processor needs 10 to 20 times as long; what counts how much is done in a time is left out.
 readonly deadline=90m
-readonly default_files=('src/*/driver/!(endurance).test.ts' 'src/net/*.test.ts' e2e/lab/net.test.ts e2e/arm64/node.test.ts)
+readonly default_files=('src/*/driver/!(endurance).test.ts' 'src/net/*.test.ts' 'src/runtime/*.test.ts' 'src/wire/*.test.ts' e2e/lab/net.test.ts e2e/arm64/node.test.ts)
 
 say() { echo "arm64: $*" >&2; }
 

@@ -1,5 +1,5 @@
 /** What the demo prints: one line per happening, with the time since the start. */
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 
 const COLORS = { lab: 2, daemon: 0, vip: 32, client: 33, step: 1, problem: 31 } as const;
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { Status } from '../../src/daemon/status.ts';
 import { API_SERVER_PORT } from '../kit/apiserver.ts';
 import { PollingClient, type Disruption } from '../kit/client.ts';

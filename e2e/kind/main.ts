@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { formatTable, Timeline } from '../demo/timeline.ts';
 import { KindCluster } from './cluster.ts';
 import { Engine } from './engine.ts';

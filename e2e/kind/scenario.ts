@@ -1,5 +1,5 @@
 /** What happens to the cluster in one scenario, and what must be true of it. */
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { describeDisruption } from '../kit/client.ts';
 import type { MachinesByHand } from './by-hand.ts';
 import type { Effect, KindCluster, MoveCause } from './cluster.ts';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { eventually } from '../kit/eventually.ts';
 import { LabProcess } from '../kit/lab-process.ts';
 import type { Kubectl } from './kubectl.ts';

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { createSecureContext } from 'node:tls';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { ClientTask } from './client.ts';
 import type { Attempt } from './outages.ts';
 

@@ -1,7 +1,7 @@
 /** A client that polls the VIP, and what it has suffered. */
 import { join } from 'node:path';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import type { LabProcess } from './lab-process.ts';

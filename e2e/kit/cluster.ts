@@ -2,7 +2,7 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { ApiServer } from './apiserver.ts';
 import { CertificateAuthority } from './certificates.ts';
 import { PollingClient, type Disruption } from './client.ts';

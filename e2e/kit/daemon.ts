@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { stringify } from 'yaml';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { Status } from '../../src/daemon/status.ts';
 import { eventually } from './eventually.ts';
 import type { Host, Output } from './host.ts';

@@ -1,7 +1,7 @@
 /** Waiting for a condition: never a fixed sleep. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { PATIENCE } from '../../src/testing/patience.ts';
 
 const MIN_POLL_MS = 10;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Family } from '../../src/ip/address.ts';
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { eventually } from './eventually.ts';
 import { HolderTimeline, sampledAddress, type Sample, type SamplerTask } from './holders.ts';
 import { Host, ipBatch } from './host.ts';

@@ -2,7 +2,7 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { type Cluster, PROXY_PORT } from './cluster.ts';
 import type { Metric } from './daemon.ts';
 import { eventually } from './eventually.ts';

@@ -4,7 +4,7 @@
  */
 import { connect } from 'node:net';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { ReaderRecord, ReadersTask } from './readers.ts';
 
 /** Slow enough for the backlog of whoever accepts them, on a busy machine. */

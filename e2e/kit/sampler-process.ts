@@ -4,7 +4,7 @@
  */
 import { openSync, readFileSync, readSync } from 'node:fs';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { Sample, SamplerTask } from './holders.ts';
 
 const ALIVE_MS = 50;

@@ -7,7 +7,7 @@ import { request } from 'node:https';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import type { WatcherTask, WatchRecord } from './watcher.ts';
 
 const RECONNECT_DELAY_MS = 20;

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { API_SERVER_PORT } from '../kit/apiserver.ts';
 import type { Certificate } from '../kit/certificates.ts';
 import { Cluster, PROXY_PORT } from '../kit/cluster.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { Cluster } from '../kit/cluster.ts';
 import type { LogEntry } from '../kit/daemon.ts';
 import { eventually } from '../kit/eventually.ts';

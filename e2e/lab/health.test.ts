@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { API_SERVER_PORT } from '../kit/apiserver.ts';
 import { describeDisruption } from '../kit/client.ts';
 import { Cluster, PROXY_PORT } from '../kit/cluster.ts';

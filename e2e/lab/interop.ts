@@ -1,7 +1,7 @@
 /** kube-vrrp and another VRRP router as the two nodes of one virtual router, through everything that moves the VIP. */
 import assert from 'node:assert/strict';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { Cluster, type ConfigChanges } from '../kit/cluster.ts';
 import { eventually } from '../kit/eventually.ts';
 import type { Host } from '../kit/host.ts';

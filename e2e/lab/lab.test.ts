@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, after, before, describe, test } from 'node:test';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { eventually } from '../kit/eventually.ts';
 import { HOST_INTERFACE, type Host } from '../kit/host.ts';
 import { createLab, VIP_IPV4, VIP_IPV6, type Lab } from '../kit/lab.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { Cluster } from '../kit/cluster.ts';
 import { assertVipStayed } from '../kit/expectations.ts';
 import { createLab } from '../kit/lab.ts';

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { activeDownIntervalMs } from '../../src/vrrp/intervals.ts';
 import { describeDisruption } from '../kit/client.ts';
 import { Cluster } from '../kit/cluster.ts';

@@ -1,5 +1,5 @@
 /**
- * A child of net.test.ts: uses the drivers of src/net inside a namespace as told by messages, and prints what comes
+ * A child of net.test.ts: uses the sockets of the drivers inside a namespace as told by messages, and prints what comes
  * of it as lines of JSON. Addresses are text and octets are hexadecimal on the way.
  */
 import assert from 'node:assert/strict';
@@ -8,12 +8,12 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 import { type IpAddress, parseIp } from '../../src/ip/address.ts';
 import { type EthernetLink, LinkSocket } from '../../src/net/link-socket.ts';
-import { openPacketSocket } from '../../src/net/packet-socket.ts';
-import { probeAddress } from '../../src/net/probe.ts';
+import { openPacketSocket } from '../../src/vrrp/driver/packet-socket.ts';
+import { probeAddress } from '../../src/vrrp/driver/address-claims.ts';
 import type { AddressLease, InterfaceAddress, Link } from '../../src/net/rtnetlink-messages.ts';
 import { RtNetlink } from '../../src/net/rtnetlink.ts';
-import { abortConnection } from '../../src/net/tcp-abort.ts';
-import { openVrrpSocket, type VrrpDatagram, type VrrpSocket } from '../../src/net/vrrp-socket.ts';
+import { abortConnection } from '../../src/proxy/driver/tcp-abort.ts';
+import { openVrrpSocket, type VrrpDatagram, type VrrpSocket } from '../../src/vrrp/driver/vrrp-socket.ts';
 
 export type WireLease = {
   readonly linkIndex: number;

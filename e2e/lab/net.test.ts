@@ -1,12 +1,12 @@
-// The drivers of src/net on a real kernel: two hosts, each a network namespace, joined by one link.
+// The sockets of the drivers on a real kernel: two hosts, each a network namespace, joined by one link.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, test, type TestContext } from 'node:test';
 
 import { parseIp } from '../../src/ip/address.ts';
-import { monotonicMs } from '../../src/net/clock.ts';
-import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/net/frames.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
+import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/wire/frames.ts';
 import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
 import { eventually } from '../kit/eventually.ts';
 import { LabProcess } from '../kit/lab-process.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { Cluster } from '../kit/cluster.ts';
 import { COST_TARGET, formatCost, measureCost } from '../kit/cost.ts';
 import { eventually } from '../kit/eventually.ts';

@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { describeDisruption } from '../kit/client.ts';
 import { Cluster } from '../kit/cluster.ts';
 import { eventually } from '../kit/eventually.ts';

@@ -4,7 +4,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 
 import { ask } from '../../src/cli/daemon-client.ts';
 import { parseSocketAddress } from '../../src/ip/address.ts';
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { YOUNG_MS } from '../../src/proxy/lingering.ts';
 import type { OpenedConnection } from '../../src/proxy/connections.ts';
 import { Cluster, PROXY_PORT } from '../kit/cluster.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 
-import { monotonicMs } from '../../src/net/clock.ts';
+import { monotonicMs } from '../../src/runtime/clock.ts';
 import { Capture, type Frame, isAdvertisement } from '../kit/capture.ts';
 import { describeDisruption } from '../kit/client.ts';
 import { Cluster, type ClusterOptions } from '../kit/cluster.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../config/duration.ts';
 import { quoteValue } from '../config/problem.ts';
 import type { Status } from '../daemon/status.ts';
-import { monotonicMs } from '../net/clock.ts';
+import { monotonicMs } from '../runtime/clock.ts';
 import type { Invocation } from './arguments.ts';
 import { ask, controlEndpoint, DaemonError, fetchStatus, type Endpoint } from './daemon-client.ts';
 import { loadAdminConfig, reportProblems } from './load-config.ts';

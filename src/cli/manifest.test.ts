@@ -11,7 +11,7 @@ import { parse } from 'yaml';
 import { VERSION } from '../daemon/version.ts';
 import { kubeVrrp as cli } from '../testing/command.ts';
 
-const EXAMPLES = fileURLToPath(new URL('../../manifests/', import.meta.url));
+const EXAMPLES = fileURLToPath(new URL('../../manifests', import.meta.url));
 const THREE_NODES = ['--vip', '192.168.100.10', '--peers', '192.168.100.1,192.168.100.2,192.168.100.3'];
 
 let folder = '';

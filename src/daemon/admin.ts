@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
-import { monotonicMs } from '../net/clock.ts';
+import { monotonicMs } from '../runtime/clock.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
 import { Metrics } from './metrics.ts';
 import { Obstacle } from './obstacle.ts';

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
-import { monotonicMs } from '../net/clock.ts';
+import { monotonicMs } from '../runtime/clock.ts';
 import {
   HOST_PREFIX_BY_FAMILY,
   type InterfaceAddress,

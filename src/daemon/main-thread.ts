@@ -10,10 +10,10 @@ import { CredentialFileError, readCredentials } from '../health/driver/credentia
 import { formatHostPort, type IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
-import { monotonicMs } from '../net/clock.ts';
-import { type Capability, hasCapability, raisePriority } from '../net/process.ts';
+import { monotonicMs } from '../runtime/clock.ts';
+import { type Capability, hasCapability, raisePriority } from '../runtime/process.ts';
 import { RtNetlink } from '../net/rtnetlink.ts';
-import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../net/thread-vitals.ts';
+import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { Election, type Place } from './election.ts';

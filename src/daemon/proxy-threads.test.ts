@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { THREAD_PROXY, createThreadVitals } from '../net/thread-vitals.ts';
+import { THREAD_PROXY, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { LIMITS, freePort } from '../testing/proxy.ts';

@@ -2,7 +2,7 @@
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { IpAddress } from '../ip/address.ts';
 import type { Log } from '../log/log.ts';
-import { THREAD_PROXY } from '../net/thread-vitals.ts';
+import { THREAD_PROXY } from '../runtime/thread-vitals.ts';
 import { LINGER_MAX_MS } from '../proxy/lingering.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from '../proxy/driver/messages.ts';
 import { ended, startThread } from './threads.ts';

@@ -6,15 +6,15 @@ import { HealthChecker, type HealthReport } from '../health/driver/checker.ts';
 import { CredentialWatch } from '../health/driver/credential-watch.ts';
 import { errorText } from '../log/error-text.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
-import { monotonicMs } from '../net/clock.ts';
-import { returnFreedMemory } from '../net/process.ts';
+import { monotonicMs } from '../runtime/clock.ts';
+import { returnFreedMemory } from '../runtime/process.ts';
 import {
   THREAD_ELECTION,
   THREAD_PROXY,
   THREAD_SERVICES,
   beat,
   readThreadVitals,
-} from '../net/thread-vitals.ts';
+} from '../runtime/thread-vitals.ts';
 import { type ClosedConnection, ConnectionTable, type OpenedConnection } from '../proxy/connections.ts';
 import { ProxyCounters } from '../proxy/counters.ts';
 import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import type { BackendHealth, BackendState, HealthClass } from '../health/backend.ts';
 import type { CredentialExpiry } from '../health/driver/credential-watch.ts';
-import type { ThreadVitals } from '../net/thread-vitals.ts';
+import type { ThreadVitals } from '../runtime/thread-vitals.ts';
 import type { ProxyCounts } from '../proxy/counters.ts';
 import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';

@@ -3,7 +3,7 @@ import type { IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
-import { monotonicMs } from '../net/clock.ts';
+import { monotonicMs } from '../runtime/clock.ts';
 import type { InterfaceAddress } from '../net/rtnetlink-messages.ts';
 import type { InterfaceTable } from './interfaces.ts';
 

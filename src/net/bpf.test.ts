@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { encodeFilter } from './bpf.ts';
-import { NEIGHBOR_ADVERTISEMENTS } from './neighbor-filters.ts';
+import { NEIGHBOR_ADVERTISEMENTS } from '../vrrp/driver/neighbor-filters.ts';
 
 test('the program is struct sock_filter, as the kernel reads it', () => {
   assert.equal(

@@ -16,7 +16,7 @@ import {
   RETURN,
   type SocketFilter,
 } from './bpf.ts';
-import { IPV4_HEADER_BYTES } from './frames.ts';
+import { IPV4_HEADER_BYTES } from '../wire/frames.ts';
 
 const HOP_LIMIT_OFFSET: Record<Family, number> = { IPv4: 8, IPv6: 7 };
 const SOURCE_OFFSET: Record<Family, number> = { IPv4: 12, IPv6: 8 };

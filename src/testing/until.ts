@@ -1,7 +1,7 @@
 /** Waits of tests: on conditions, with a generous deadline. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { monotonicMs } from '../net/clock.ts';
+import { monotonicMs } from '../runtime/clock.ts';
 import { PATIENCE } from './patience.ts';
 
 export const DEADLINE_MS = 8_000 * PATIENCE;

@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { parseDuration } from '../../../src/config/duration.ts';
-import { monotonicMs } from '../../../src/net/clock.ts';
+import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { formatTable } from '../../demo/timeline.ts';
 import { PollingClient } from '../../kit/client.ts';
 import type { Host } from '../../kit/host.ts';

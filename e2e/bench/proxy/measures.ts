@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import { monotonicMs } from '../../../src/net/clock.ts';
+import { monotonicMs } from '../../../src/runtime/clock.ts';
 import type { Contender } from './contenders.ts';
 import { cpuMs, cpuMsByThread, end, manyClients, residentKib } from './processes.ts';
 

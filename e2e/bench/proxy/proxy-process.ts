@@ -3,7 +3,7 @@
  * port of the backend on 127.0.0.1, the number of threads. Prints a line when all of them listen.
  */
 import { startThread } from '../../../src/daemon/threads.ts';
-import { returnFreedMemory } from '../../../src/net/process.ts';
+import { returnFreedMemory } from '../../../src/runtime/process.ts';
 import { createAdmissionMemory } from '../../../src/proxy/admission.ts';
 import { createProxyCounters } from '../../../src/proxy/counters.ts';
 import type { ProxyEvent, ProxyWorkerData } from '../../../src/proxy/driver/messages.ts';

@@ -1,7 +1,7 @@
 /** kube-vrrp is well, and what it stands before is not: the VIP stays where it is. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { monotonicMs } from '../../../src/net/clock.ts';
+import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { eventually } from '../../kit/eventually.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Node } from '../node.ts';

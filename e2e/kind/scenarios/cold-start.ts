@@ -1,5 +1,5 @@
 /** Everything was off. */
-import { monotonicMs } from '../../../src/net/clock.ts';
+import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { run } from '../command.ts';
 import type { KindCluster } from '../cluster.ts';
 import type { Scenario } from '../scenario.ts';

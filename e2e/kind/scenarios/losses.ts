@@ -1,5 +1,5 @@
 /** The holder is lost without a word. */
-import { monotonicMs } from '../../../src/net/clock.ts';
+import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { eventually } from '../../kit/eventually.ts';
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Config } from '../../config/config.ts';
 import { resolveNode, type NodeProblem, type NodeResolution } from '../../daemon/node.ts';
 import { errorText } from '../../log/error-text.ts';
-import { hasCapability } from '../../net/process.ts';
+import { hasCapability } from '../../runtime/process.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { RtNetlink } from '../../net/rtnetlink.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';

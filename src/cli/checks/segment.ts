@@ -2,10 +2,10 @@
 import type { Config } from '../../config/config.ts';
 import { isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
-import { hasCapability } from '../../net/process.ts';
-import { probeAddress } from '../../net/probe.ts';
+import { hasCapability } from '../../runtime/process.ts';
+import { probeAddress } from '../../vrrp/driver/address-claims.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
-import { openVrrpSocket, type VrrpDatagram } from '../../net/vrrp-socket.ts';
+import { openVrrpSocket, type VrrpDatagram } from '../../vrrp/driver/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
 import { isIntervalOf } from '../../vrrp/pace.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { type TestBackend, listenHttps, listenTcp } from '../../testing/backend-server.ts';
 import { TestCa } from '../../testing/certificates.ts';
 import { HealthChecker, type HealthCheckerOptions, type HealthReport } from './checker.ts';

@@ -2,7 +2,7 @@
 import type { SecureContext } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '../../ip/address.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import type { BackendHealth, BackendState } from '../backend.ts';
 import { type Assessment, assess } from '../class.ts';
 import type { Credentials } from '../credentials.ts';

@@ -2,7 +2,7 @@
 import { type SecureContext, type TLSSocket, connect, createSecureContext } from 'node:tls';
 import { Client, errors } from 'undici';
 import { type IpAddress, formatHostPort } from '../../ip/address.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { type CheckStage, describeFailure, describeTimeout, judgeStatus } from '../detail.ts';
 import type { ClientPair } from '../credentials.ts';
 import type { CheckOutcome } from '../tracker.ts';

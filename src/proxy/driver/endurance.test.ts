@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { answerFin, echo, startBackend } from '../../testing/proxy-backends.ts';
 import {
   ending,

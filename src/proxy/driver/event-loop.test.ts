@@ -4,9 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
-import { monotonicMs } from '../../net/clock.ts';
-import { EPOLLIN } from '../../net/epoll.ts';
-import { calls, FixedMemory, NONBLOCK_CLOEXEC } from '../../net/tcp-calls.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import { EPOLLIN } from './epoll.ts';
+import { calls, FixedMemory, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
 import { EventLoop } from './event-loop.ts';
 
 const DEADLINE_MS = 8_000;

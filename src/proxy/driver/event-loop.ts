@@ -5,9 +5,9 @@
  * than the event. Node's loop is itself a descriptor (its epoll), so a message for the thread, or whatever else Node has
  * to do, ends the wait at once and Node gets its turn. Node's timers alone do not: inside this loop there are deadlines.
  */
-import { monotonicMs } from '../../net/clock.ts';
-import { Epoll, EPOLLIN } from '../../net/epoll.ts';
-import { nodeLoopDescriptor } from '../../net/node-loop.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import { Epoll, EPOLLIN } from './epoll.ts';
+import { nodeLoopDescriptor } from './node-loop.ts';
 
 /** Whoever has a descriptor in the loop. */
 export type Watcher = {

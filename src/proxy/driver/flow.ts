@@ -8,7 +8,7 @@ import {
   MSG_TRUNC,
   SHUT_WR,
   SPLICE_MOVE_NONBLOCK,
-} from '../../net/tcp-calls.ts';
+} from './tcp-calls.ts';
 import { type Pipe, PIPE_BYTES, PipePool } from './pipe-pool.ts';
 
 /** What a flow is after it has done what it could: waiting for a socket, not through with its turn, ended, or broken. */

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../ip/address.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { echo, listOrEcho, startBackend } from '../../testing/proxy-backends.ts';
 import { ending, MIB, receiveAll, roundTrip } from '../../testing/proxy-clients.ts';
 import { LIMITS, startProxy } from '../../testing/proxy.ts';

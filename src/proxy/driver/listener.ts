@@ -1,11 +1,11 @@
 /** The port that clients connect to, on all addresses of the host. */
 import { openSync, closeSync } from 'node:fs';
-import { EPOLLIN } from '../../net/epoll.ts';
+import { EPOLLIN } from './epoll.ts';
 import { EAGAIN, EMFILE, ENFILE, errno } from '../../net/errno.ts';
 import { errnoCode } from '../../net/libc.ts';
 import { NetError } from '../../net/net-error.ts';
 import { AF_INET, AF_INET6 } from '../../net/socket-address.ts';
-import { calls, closeWithReset } from '../../net/tcp-calls.ts';
+import { calls, closeWithReset } from './tcp-calls.ts';
 import type { Deadline, EventLoop, Watcher } from './event-loop.ts';
 import { acceptClient, type ConnectionOptions, localAddress, openListener } from './tcp-socket.ts';
 

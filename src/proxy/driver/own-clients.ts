@@ -1,6 +1,6 @@
 /** Clients on this node itself, kubelet for one: who connects to a VIP that is here has it for an own address. */
 import { parseIp } from '../../ip/address.ts';
-import { abortConnection } from '../../net/tcp-abort.ts';
+import { abortConnection } from './tcp-abort.ts';
 import type { Relay } from './relay.ts';
 
 /**

@@ -1,5 +1,5 @@
 /** Pipes of one thread, lent while bytes are in flight between two sockets (splice(2) needs one in between). */
-import { calls, FixedMemory, NONBLOCK_CLOEXEC } from '../../net/tcp-calls.ts';
+import { calls, FixedMemory, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
 
 /** What a pipe holds (pipe(7)): 16 pages. Where pages are larger than 4 KiB it is more, which does no harm. */
 export const PIPE_BYTES = 64 * 1024;

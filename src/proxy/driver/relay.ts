@@ -1,8 +1,8 @@
 /** One client: finds it a backend, then passes bytes, FIN and RST both ways. */
-import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from '../../net/epoll.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './epoll.ts';
 import { errnoCode } from '../../net/libc.ts';
-import { calls, closeWithReset } from '../../net/tcp-calls.ts';
-import { takeSocketError } from '../../net/tcp-info.ts';
+import { calls, closeWithReset } from './tcp-calls.ts';
+import { takeSocketError } from './tcp-info.ts';
 import type { ConnectionDetail } from '../connections.ts';
 import type { EventLoop, Task, Watcher } from './event-loop.ts';
 import { Flow, type FlowMemory } from './flow.ts';

@@ -1,6 +1,6 @@
 /** Watches one socket for what epoll cannot tell: whether a peer that takes nothing is slow or dead. */
 import { setTcpUserTimeoutMs } from '../../net/socket-options.ts';
-import { readTcpInfo, type TcpInfo } from '../../net/tcp-info.ts';
+import { readTcpInfo, type TcpInfo } from './tcp-info.ts';
 
 /**
  * TCP_USER_TIMEOUT also ends connections to a live peer that keeps its window closed for that long (Linux 5.11,

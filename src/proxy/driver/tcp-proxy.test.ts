@@ -6,7 +6,7 @@ import { connect, createServer, Socket } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { describe, test } from 'node:test';
 import { parseIp } from '../../ip/address.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { echo, startBackend, startSilentBackend } from '../../testing/proxy-backends.ts';
 import { ending, roundTrip } from '../../testing/proxy-clients.ts';
 import { freePort, LIMITS, startProxy } from '../../testing/proxy.ts';

@@ -2,7 +2,7 @@
 import { parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
-import { closeWithReset } from '../../net/tcp-calls.ts';
+import { closeWithReset } from './tcp-calls.ts';
 import { isTooOld, longestAgeMs } from '../age.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import koffi from 'koffi';
 import { parseIp } from '../../ip/address.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { AF_INET6 } from '../../net/socket-address.ts';
 import {
   calls,
@@ -14,7 +14,7 @@ import {
   TCP_KEEPIDLE,
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
-} from '../../net/tcp-calls.ts';
+} from './tcp-calls.ts';
 import {
   acceptClient,
   acceptedClient,

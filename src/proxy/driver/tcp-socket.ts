@@ -20,7 +20,7 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
-} from '../../net/tcp-calls.ts';
+} from './tcp-calls.ts';
 
 /** What both ends of a relayed connection have set. */
 export type ConnectionOptions = {
@@ -80,7 +80,7 @@ export function openListener(family: typeof AF_INET | typeof AF_INET6, options: 
   const any = socketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
   const bound = calls.bind(fd, any.memory.address, any.lengthBytes) === 0;
   if (bound && calls.listen(fd, options.backlog) === 0) {
-    // So that net/stray-listener can stand beside it; until here it made sure that nobody else had the port.
+    // So that takeover/driver/stray-listener can stand beside it; until here it made sure that nobody else had the port.
     setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     return fd;
   }

@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { echo, startBackend } from '../../testing/proxy-backends.ts';
 import { freePort, LIMITS } from '../../testing/proxy.ts';
 import { until } from '../../testing/until.ts';

@@ -1,7 +1,7 @@
 /** Entry of a proxy thread: connects a TcpProxy with the threads that command it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { LoopVitals } from '../../net/thread-vitals.ts';
+import { LoopVitals } from '../../runtime/thread-vitals.ts';
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { ProxyCommand, ProxyEvent, ProxyWorkerData } from './messages.ts';
 import { type Deadline, EventLoop } from './event-loop.ts';

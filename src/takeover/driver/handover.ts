@@ -8,11 +8,11 @@
 import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import type { Log } from '../../log/log.ts';
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../net/frames.ts';
-import { type LinkFacts, readLinkFacts } from '../../net/link-facts.ts';
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../wire/frames.ts';
+import { type LinkFacts, readLinkFacts } from './link-facts.ts';
 import { LinkSocket } from '../../net/link-socket.ts';
-import { segmentsTo } from '../../net/tcp-filters.ts';
-import { StrayListener } from '../../net/stray-listener.ts';
+import { segmentsTo } from './tcp-filters.ts';
+import { StrayListener } from './stray-listener.ts';
 import { decodeHandoverNotice, encodeHandoverNotice, type HandoverNotice } from '../handover-notice.ts';
 import { packetsToHandOn, readSegment, type Service } from '../segment.ts';
 import { StraySegments } from '../stray-segments.ts';

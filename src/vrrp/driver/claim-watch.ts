@@ -4,7 +4,7 @@
  */
 import type { IpAddress } from '../../ip/address.ts';
 import type { EthernetLink } from '../../net/link-socket.ts';
-import { type AddressWatch, watchAddress } from '../../net/probe.ts';
+import { type AddressWatch, watchAddress } from './address-claims.ts';
 
 /** By then the one that had the VIP before has lost it, and its last words have arrived. */
 const FIRST_QUESTION_MS = 3000;

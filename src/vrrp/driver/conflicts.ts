@@ -3,7 +3,7 @@ import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../net/clock.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import type { EthernetLink } from '../../net/link-socket.ts';
 import { ClaimWatch } from './claim-watch.ts';
 import type { Conflict, RouterCounters } from './counters.ts';

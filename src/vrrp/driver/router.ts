@@ -3,16 +3,10 @@ import type { Family, IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../net/clock.ts';
-import { type PacketSocket, openPacketSocket } from '../../net/packet-socket.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import { type PacketSocket, openPacketSocket } from './packet-socket.ts';
 import type { RtNetlink } from '../../net/rtnetlink.ts';
-import {
-  MAX_QUEUED,
-  VRRP_GROUP,
-  type VrrpDatagram,
-  type VrrpSocket,
-  openVrrpSocket,
-} from '../../net/vrrp-socket.ts';
+import { MAX_QUEUED, VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from './vrrp-socket.ts';
 import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Cause, Notice, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';

@@ -1,7 +1,7 @@
 /** Counts, and tells within limits, what comes so fast that the kernel drops it unread. */
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import type { VrrpSocket } from '../../net/vrrp-socket.ts';
+import type { VrrpSocket } from './vrrp-socket.ts';
 import { type RouterCounters, UNREAD_KINDS, type UnreadKind } from './counters.ts';
 
 const MEANING: Record<UnreadKind, string> = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ipFromOctets } from '../ip/address.ts';
-import { DROPPED, KEPT, octetsKept as octetsKeptOf } from '../testing/bpf-machine.ts';
-import type { SocketFilter } from './bpf.ts';
+import { ipFromOctets } from '../../ip/address.ts';
+import { DROPPED, KEPT, octetsKept as octetsKeptOf } from '../../testing/bpf-machine.ts';
+import type { SocketFilter } from '../../net/bpf.ts';
 import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './neighbor-filters.ts';
 
 /** To a packet socket of an Ethernet link, with all of it in pages, which the kernel has not looked at yet. */

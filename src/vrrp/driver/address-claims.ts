@@ -1,8 +1,8 @@
 /** Who on a link claims an address: asked once, for `kube-vrrp check`, or watched for as long as the VIP is held. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { IpAddress } from '../ip/address.ts';
-import { monotonicMs } from './clock.ts';
+import type { IpAddress } from '../../ip/address.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import {
   arpClaim,
   arpQuestion,
@@ -11,8 +11,8 @@ import {
   formatMac,
   neighborClaim,
   neighborSolicitation,
-} from './frames.ts';
-import { type EthernetLink, LinkSocket } from './link-socket.ts';
+} from '../../wire/frames.ts';
+import { type EthernetLink, LinkSocket } from '../../net/link-socket.ts';
 import { claimsOf, NEIGHBOR_ADVERTISEMENTS } from './neighbor-filters.ts';
 
 /** RFC 5227 1.1, PROBE_NUM. A lost frame must not pass for a free address. */

@@ -1,5 +1,5 @@
 /** Filters of TCP segments. */
-import type { IpAddress } from '../ip/address.ts';
+import type { IpAddress } from '../../ip/address.ts';
 import {
   addressIs,
   allOf,
@@ -23,8 +23,8 @@ import {
   SHIFT_LEFT,
   SHIFT_RIGHT,
   type SocketFilter,
-} from './bpf.ts';
-import { ETHERNET_HEADER_BYTES, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
+} from '../../net/bpf.ts';
+import { ETHERNET_HEADER_BYTES, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from '../../wire/frames.ts';
 
 const TCP_PROTOCOL = 6;
 /** Where an IP header names the protocol, the destination, and the length of the packet or of what follows it. */

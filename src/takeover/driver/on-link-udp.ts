@@ -3,11 +3,11 @@
  * checks, as Node tells the TTL of no datagram. Works in any thread.
  */
 import { createSocket } from 'node:dgram';
-import { type IpAddress, parseSocketAddress } from '../ip/address.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from './bpf.ts';
-import { lastError, libc } from './libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from './socket-address.ts';
-import { SENT_ON_LINK } from './vrrp-filters.ts';
+import { type IpAddress, parseSocketAddress } from '../../ip/address.ts';
+import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from '../../net/bpf.ts';
+import { lastError, libc } from '../../net/libc.ts';
+import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
+import { SENT_ON_LINK } from '../../net/vrrp-filters.ts';
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
-import { NetError } from './net-error.ts';
-import { sharePort } from './socket-options.ts';
+import { NetError } from '../../net/net-error.ts';
+import { sharePort } from '../../net/socket-options.ts';
 import { StrayListener } from './stray-listener.ts';
 
 async function startServer(t: TestContext): Promise<{ server: Server; port: number; fd: number }> {

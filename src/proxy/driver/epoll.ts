@@ -1,7 +1,7 @@
 /** epoll(7): which of many descriptors are ready. One thread's own. */
-import { EINTR, errno } from './errno.ts';
+import { EINTR, errno } from '../../net/errno.ts';
 import { calls, FixedMemory } from './tcp-calls.ts';
-import { lastError } from './libc.ts';
+import { lastError } from '../../net/libc.ts';
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;

@@ -1,7 +1,7 @@
 /** What this process may do, how the scheduler treats its election thread, and what memory it keeps. */
 import { readFileSync } from 'node:fs';
 
-import { libc } from './libc.ts';
+import { libc } from '../net/libc.ts';
 
 /** linux/capability.h */
 const BIT_BY_CAPABILITY = { NET_ADMIN: 12n, NET_RAW: 13n, SYS_NICE: 23n } as const;

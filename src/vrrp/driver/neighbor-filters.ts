@@ -1,7 +1,7 @@
 /** Filters of ARP and IPv6 neighbour discovery, for packet sockets of one Ethernet link. */
-import type { IpAddress } from '../ip/address.ts';
-import { addressIs, allOf, octetIs, type SocketFilter } from './bpf.ts';
-import { ETHERNET_HEADER_BYTES, IPV6_HEADER_BYTES } from './frames.ts';
+import type { IpAddress } from '../../ip/address.ts';
+import { addressIs, allOf, octetIs, type SocketFilter } from '../../net/bpf.ts';
+import { ETHERNET_HEADER_BYTES, IPV6_HEADER_BYTES } from '../../wire/frames.ts';
 
 const ARP_SENDER_OFFSET = 14;
 const IPV6_NEXT_HEADER_OFFSET = 6;

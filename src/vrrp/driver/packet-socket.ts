@@ -1,12 +1,12 @@
 /** What a router says about addresses on a link: gratuitous ARP, unsolicited neighbor advertisements, questions. */
-import type { IpAddress } from '../ip/address.ts';
+import type { IpAddress } from '../../ip/address.ts';
 import {
   arpQuestion,
   gratuitousArp,
   neighborSolicitation,
   unsolicitedNeighborAdvertisement,
-} from './frames.ts';
-import { type EthernetLink, LinkSocket } from './link-socket.ts';
+} from '../../wire/frames.ts';
+import { type EthernetLink, LinkSocket } from '../../net/link-socket.ts';
 
 export interface PacketSocket {
   /** Broadcasts that `address` (IPv4) is at the link's hardware address. Throws NetError. */

@@ -1,7 +1,7 @@
 /** A raw socket that sends whole IP packets of any protocol along the host's routes (raw(7), IPPROTO_RAW). Any thread. */
-import { type Family, ipFromOctets } from '../ip/address.ts';
-import { lastError, libc } from './libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from './socket-address.ts';
+import { type Family, ipFromOctets } from '../../ip/address.ts';
+import { lastError, libc } from '../../net/libc.ts';
+import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
 
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;

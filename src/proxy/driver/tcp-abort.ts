@@ -2,10 +2,10 @@
  * Ends a TCP connection from the outside, by its addresses, through sock_diag(7): SOCK_DESTROY, there since Linux 4.5
  * where the kernel has CONFIG_INET_DIAG_DESTROY. Its owner gets ECONNABORTED. Needs CAP_NET_ADMIN. Works in any thread.
  */
-import type { IpAddress } from '../ip/address.ts';
-import { errno } from './errno.ts';
-import { errnoCode, libc } from './libc.ts';
-import { AF_INET, AF_INET6 } from './socket-address.ts';
+import type { IpAddress } from '../../ip/address.ts';
+import { errno } from '../../net/errno.ts';
+import { errnoCode, libc } from '../../net/libc.ts';
+import { AF_INET, AF_INET6 } from '../../net/socket-address.ts';
 import { IPPROTO_TCP, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
 
 export type ConnectionEnd = { readonly address: IpAddress; readonly port: number };

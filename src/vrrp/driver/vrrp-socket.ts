@@ -7,9 +7,9 @@
  * Both IP headers are written here, so source and TTL are ours for multicast and unicast alike; an IPv6 raw socket
  * takes neither from IPV6_PKTINFO (the kernel keeps that option's address without using it).
  */
-import { type Family, type IpAddress, ipFromOctets, parseIp } from '../ip/address.ts';
-import type { SocketFilter } from './bpf.ts';
-import { monotonicMs } from './clock.ts';
+import { type Family, type IpAddress, ipFromOctets, parseIp } from '../../ip/address.ts';
+import type { SocketFilter } from '../../net/bpf.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import {
   hasOctetsAt,
   IPV4_HEADER_BYTES,
@@ -17,10 +17,10 @@ import {
   readIpv4Header,
   writeVrrpIpv4Header,
   writeVrrpIpv6Header,
-} from './frames.ts';
-import { NetError } from './net-error.ts';
+} from '../../wire/frames.ts';
+import { NetError } from '../../net/net-error.ts';
 import { RawIpSocket, type RawPacket } from './raw-ip-socket.ts';
-import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from './vrrp-filters.ts';
+import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from '../../net/vrrp-filters.ts';
 
 /** RFC 9568 5.1.1.2, 5.1.2.2 */
 export const VRRP_GROUP: Record<Family, IpAddress> = {

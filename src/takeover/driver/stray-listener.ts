@@ -5,11 +5,17 @@
  *
  * It works by SO_REUSEPORT (socket(7)): all listeners of a port are a group, and a program chooses among them.
  */
-import { parseIp } from '../ip/address.ts';
-import { NOTHING, SO_ATTACH_FILTER, type SocketFilter, SOL_SOCKET, withFilterProgram } from './bpf.ts';
-import { lastError, libc } from './libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from './socket-address.ts';
-import { sharePort } from './socket-options.ts';
+import { parseIp } from '../../ip/address.ts';
+import {
+  NOTHING,
+  SO_ATTACH_FILTER,
+  type SocketFilter,
+  SOL_SOCKET,
+  withFilterProgram,
+} from '../../net/bpf.ts';
+import { lastError, libc } from '../../net/libc.ts';
+import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
+import { sharePort } from '../../net/socket-options.ts';
 import { strayListenerAfter } from './tcp-filters.ts';
 
 const SOCK_STREAM = 1;

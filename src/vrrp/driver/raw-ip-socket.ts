@@ -5,11 +5,17 @@
  */
 import raw from 'raw-socket';
 
-import type { Family, IpAddress } from '../ip/address.ts';
-import { errorText } from '../log/error-text.ts';
-import { NOTHING, SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
-import { errnoCodeOfText } from './libc.ts';
-import { NetError } from './net-error.ts';
+import type { Family, IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
+import {
+  NOTHING,
+  SO_ATTACH_FILTER,
+  SOL_SOCKET,
+  type SocketFilter,
+  withFilterProgram,
+} from '../../net/bpf.ts';
+import { errnoCodeOfText } from '../../net/libc.ts';
+import { NetError } from '../../net/net-error.ts';
 
 const SO_RCVBUF = 8;
 const SO_BINDTODEVICE = 25;
