@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { LINGER_MAX_MS } from '../proxy/lingering.ts';
-import { SHELTER_MS } from '../takeover/driver/handover.ts';
+import { SHELTER_MS } from '../takeover/driver/shelter.ts';
 import { HANDED_OVER_LEASE_SECONDS } from '../vrrp/lease.ts';
 import { HANDED_OVER_TIMEOUT_MS } from './proxy-threads.ts';
 

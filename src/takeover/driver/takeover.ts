@@ -1,19 +1,22 @@
 /**
  * Lets no client of a lost Active hang: shares the clients of this node's VIPs with its peers (peer-channel.ts), and as
- * the new Active prompts those of the lost one (prompter.ts), unless that has handed over (handover.ts).
+ * the new Active prompts those of the lost one (prompter.ts), unless that has handed over (departure.ts, shelter.ts).
  */
 import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { type Family, type IpAddress, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
+import { type LinkFacts, readLinkFacts } from './link-facts.ts';
 import { ClientShare } from '../client-share.ts';
+import { decodeHandoverNotice } from '../handover-notice.ts';
 import { PeerClients } from '../peer-clients.ts';
 import type { Service } from '../segment.ts';
 import { addressOf, type ClientKey, clientKey } from '../tuple.ts';
-import { Handover } from './handover.ts';
+import { Departure } from './departure.ts';
 import { PeerChannel, type PeerChannelCounts } from './peer-channel.ts';
 import { type PromptCounts, Prompter } from './prompter.ts';
+import { Shelter } from './shelter.ts';
 
 export type TakeoverOptions = {
   /** Of this node; what is said to peers comes from it. */
@@ -61,8 +64,11 @@ type VipTakeover = {
 export class Takeover {
   private readonly vips: readonly VipTakeover[];
   private readonly known = new PeerClients();
-  private readonly handover: Handover;
+  private readonly vrid: number;
+  private readonly departure: Departure;
+  private readonly shelter: Shelter;
   private readonly channel: PeerChannel;
+  private interfaceName: string;
   private readonly promptCounts: PromptCounts = {
     prompts: 0,
     sendErrors: 0,
@@ -83,10 +89,16 @@ export class Takeover {
         isActive: false,
       };
     });
-    this.handover = new Handover({
+    this.vrid = vrid;
+    this.interfaceName = options.interfaceName;
+    const link = (): LinkFacts | null => readLinkFacts(this.interfaceName);
+    const send = (octets: Uint8Array, peer: IpAddress): void => this.channel.send(octets, peer);
+    this.departure = new Departure({ ...options, mac: () => link()?.mac ?? null, send });
+    this.shelter = new Shelter({
       ...options,
       services: this.vips.map(({ service }) => service),
-      send: (octets, peer) => this.channel.send(octets, peer),
+      link,
+      send,
     });
     this.channel = new PeerChannel({
       ...options,
@@ -124,23 +136,23 @@ export class Takeover {
     }
     // After a planned handover the old holder closes its clients' connections itself. But what it sends does not reach
     // processes of this host: it comes from an address that is this host's now, and the kernel drops that.
-    if (this.handover.isSheltering) this.begin(vip, isOnThisHost());
-    this.handover.becameActive(() => vip.isActive && this.begin(vip));
+    if (this.shelter.isOpen) this.begin(vip, isOnThisHost());
+    this.shelter.becameActive(() => vip.isActive && this.begin(vip));
   }
 
-  /** See Handover. */
+  /** VIPs are on this interface from now on: it has another name, or another one has their subnet. */
   useInterface(name: string): void {
-    this.handover.useInterface(name);
+    this.interfaceName = name;
   }
 
   /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 200 ms. */
   async prepareHandover(): Promise<void> {
-    await this.handover.announce();
+    await this.departure.announce();
   }
 
   /** The service's listeners are about to close. */
   stopSheltering(): void {
-    this.handover.close();
+    this.shelter.close();
   }
 
   read(): TakeoverCounts {
@@ -158,14 +170,21 @@ export class Takeover {
   }
 
   close(): void {
-    this.handover.close();
+    this.shelter.close();
     for (const { prompter } of this.vips) prompter.end('stopping');
     this.channel.close();
   }
 
   private onNotice(octets: Uint8Array, peer: IpAddress): boolean {
+    const notice = decodeHandoverNotice(octets, this.vrid);
+    if (notice === null) return false;
+    if (notice.step === 'ready') {
+      this.departure.peerIsReady(peer);
+      return true;
+    }
     const mayFollow = this.vips.some(({ isActive }) => !isActive);
-    return this.handover.accept(octets, peer, mayFollow);
+    if (mayFollow) this.shelter.expect(peer, notice.mac);
+    return mayFollow;
   }
 
   private begin(vip: VipTakeover, isWanted: (key: ClientKey) => boolean = () => true): void {
