@@ -7,7 +7,7 @@ import { type IpAddress, parseSocketAddress } from '../../ip/address.ts';
 import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from '../../net/bpf.ts';
 import { lastError, libc } from '../../net/libc.ts';
 import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
-import { SENT_ON_LINK } from '../../net/vrrp-filters.ts';
+import { SENT_ON_LINK } from '../../net/on-link-filter.ts';
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;

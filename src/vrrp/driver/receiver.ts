@@ -3,7 +3,7 @@ import { type IpAddress, isLinkLocal } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import type { ExpectedAdvertisements } from '../../net/vrrp-filters.ts';
+import type { ExpectedAdvertisements } from './vrrp-filters.ts';
 import type { VrrpDatagram } from './vrrp-socket.ts';
 import type { Advertisement, Authentication, VrrpVersion } from '../advertisement.ts';
 import { type Mismatch, type ReceiveOptions, type RejectReason, receiveAdvertisement } from '../receive.ts';

@@ -20,7 +20,7 @@ import {
 } from '../../wire/frames.ts';
 import { NetError } from '../../net/net-error.ts';
 import { RawIpSocket, type RawPacket } from './raw-ip-socket.ts';
-import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from '../../net/vrrp-filters.ts';
+import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from './vrrp-filters.ts';
 
 /** RFC 9568 5.1.1.2, 5.1.2.2 */
 export const VRRP_GROUP: Record<Family, IpAddress> = {

@@ -1,9 +1,8 @@
-/** Filters of packets that were sent on this link (RFC 5082), and of VRRP. */
-import type { Family, IpAddress } from '../ip/address.ts';
+/** Filters of VRRP, for raw sockets. */
+import type { Family, IpAddress } from '../../ip/address.ts';
 import {
   ACCEPT,
   addressIs,
-  allOf,
   checked,
   DROP,
   type Instruction,
@@ -15,10 +14,10 @@ import {
   OTHERWISE,
   RETURN,
   type SocketFilter,
-} from './bpf.ts';
-import { IPV4_HEADER_BYTES } from '../wire/frames.ts';
+} from '../../net/bpf.ts';
+import { isSentOnLink } from '../../net/on-link-filter.ts';
+import { IPV4_HEADER_BYTES } from '../../wire/frames.ts';
 
-const HOP_LIMIT_OFFSET: Record<Family, number> = { IPv4: 8, IPv6: 7 };
 const SOURCE_OFFSET: Record<Family, number> = { IPv4: 12, IPv6: 8 };
 const IPV6_DESTINATION_OFFSET = 24;
 /** The data of a raw socket begins with the IPv4 header, or behind the IPv6 header and its extensions (raw(7)). */
@@ -27,12 +26,6 @@ const MESSAGE_OFFSET: Record<Family, number> = { IPv4: IPV4_HEADER_BYTES, IPv6: 
 const IPV4_WITHOUT_OPTIONS = 0x45;
 /** The low half of a VRRP message's first octet (RFC 9568 5.2.2). */
 const ADVERTISEMENT = 1;
-
-/** Of all packets, only those with TTL or hop limit 255: sent on this link, as a router would have lowered it (RFC 5082). */
-export const SENT_ON_LINK: Record<Family, SocketFilter> = {
-  IPv4: allOf(isSentOnLink('IPv4')),
-  IPv6: allOf(isSentOnLink('IPv6')),
-};
 
 /** What a filter leaves of a packet that was not sent on this link: enough to be counted. */
 export const OFF_LINK_BYTES = 1;
@@ -50,10 +43,6 @@ export function hopLimit255To(destination: IpAddress): SocketFilter {
     ...whole,
     DROP,
   ];
-}
-
-function isSentOnLink(family: Family): Instruction[] {
-  return octetIs(NETWORK_HEADER + HOP_LIMIT_OFFSET[family], 255);
 }
 
 /** Checks that there are the two octets of a message which are looked at: to load what is not there drops the packet. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type IpAddress, ipFromOctets, parseIp } from '../ip/address.ts';
-import { type Arrival, DROPPED, KEPT, octetsKept } from '../testing/bpf-machine.ts';
+import { type IpAddress, ipFromOctets, parseIp } from '../../ip/address.ts';
+import { type Arrival, DROPPED, KEPT, octetsKept } from '../../testing/bpf-machine.ts';
 import {
   type ExpectedAdvertisements,
   advertisementFilters,
