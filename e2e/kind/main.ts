@@ -7,6 +7,8 @@ import { parseArgs } from 'node:util';
 import { monotonicMs } from '../../src/runtime/clock.ts';
 import { formatTable, Timeline } from '../demo/timeline.ts';
 import { KindCluster } from './cluster.ts';
+import { settled } from './readiness.ts';
+import { collectFrom } from './collection.ts';
 import { Engine } from './engine.ts';
 import { MachinesByHand } from './by-hand.ts';
 import { prepareImages, type Images } from './images.ts';
@@ -97,9 +99,9 @@ function summarize(results: readonly Result[]): void {
   for (const line of formatTable([['scenario', 'took', '', ''], ...rows])) timeline.print('daemon', line);
 }
 
-async function collect(from: Pick<KindCluster, 'collect'>): Promise<void> {
+async function collect(collectInto: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-e2e-logs-'));
-  await from.collect(folder);
+  await collectInto(folder);
   timeline.say('problem', 'e2e', `what every node, pod and client said is in ${folder}`);
 }
 
@@ -129,7 +131,7 @@ async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Pro
   removeAll = () => made.remove();
   try {
     await (reuse ? made.reuse() : made.create());
-    await made.settled();
+    await settled(made);
     say('every node is Ready and answers through the VIP');
     for (const scenario of scenarios) {
       const result = await perform(scenario, () => play(made, scenario));
@@ -137,9 +139,9 @@ async function playOnKind(images: Images, { chosen, keep, reuse }: Options): Pro
       // What comes after would only show that something is broken already.
       if (!result.ok) break;
     }
-    if (results.some(({ ok }) => !ok)) await collect(made);
+    if (results.some(({ ok }) => !ok)) await collect((folder) => collectFrom(made, folder));
   } catch (error) {
-    await collect(made);
+    await collect((folder) => collectFrom(made, folder));
     throw error;
   } finally {
     const isBroken = results.length < scenarios.length || results.some(({ ok }) => !ok);
@@ -158,7 +160,7 @@ async function playOn(
   try {
     return await run();
   } catch (error) {
-    await collect(place);
+    await collect((folder) => place.collect(folder));
     throw error;
   } finally {
     if (!keep) await place.remove();

@@ -2,7 +2,9 @@
 import { monotonicMs } from '../../src/runtime/clock.ts';
 import { describeDisruption } from '../kit/client.ts';
 import type { MachinesByHand } from './by-hand.ts';
-import type { Effect, KindCluster, MoveCause } from './cluster.ts';
+import type { KindCluster } from './cluster.ts';
+import { describeSince, type Effect, effectSince, expectMoves, type MoveCause } from './effect.ts';
+import { settled } from './readiness.ts';
 import type { Images } from './images.ts';
 
 /**
@@ -49,11 +51,11 @@ export async function play(cluster: KindCluster, { limits, run }: Scenario): Pro
   const since = new Date();
   const fromMs = monotonicMs();
   const found = await run(cluster);
-  await cluster.settled();
-  const effect = cluster.effect(fromMs);
-  if (effect.failed > 0) cluster.say(cluster.describe(fromMs));
+  await settled(cluster);
+  const effect = effectSince(cluster, fromMs);
+  if (effect.failed > 0) cluster.say(describeSince(cluster, fromMs));
   judge(effect, limits);
-  if (limits.moves !== 'anyhow') await cluster.expectMoves(since, limits.moves);
+  if (limits.moves !== 'anyhow') await expectMoves(cluster, since, limits.moves);
   return [found, describeEffect(effect)].filter((text) => text !== '').join('; ');
 }
 

@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { eventually } from '../../kit/eventually.ts';
 import type { KindCluster } from '../cluster.ts';
+import { describeSince, effectSince } from '../effect.ts';
+import { serves } from '../readiness.ts';
 import type { Node } from '../node.ts';
 import { LOSS_OUTAGE_LIMIT_MS, OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
@@ -31,7 +33,7 @@ async function apiServerOfHolder(cluster: KindCluster): Promise<string> {
   try {
     holder.moveAside('kube-apiserver');
     await sees(cluster, holder, holder, false);
-    await cluster.serves(cluster.others(holder));
+    await serves(cluster, cluster.others(holder));
   } finally {
     holder.putBack('kube-apiserver');
   }
@@ -49,10 +51,10 @@ async function kubeletOfHolder(cluster: KindCluster): Promise<string> {
       what: `${holder.name} to be NotReady`,
       deadlineMs: SETTLED_MS,
     });
-    await cluster.serves(cluster.controlPlanes);
-    if (cluster.effect(fromMs).errors > 0)
+    await serves(cluster, cluster.controlPlanes);
+    if (effectSince(cluster, fromMs).errors > 0)
       throw new Error(
-        `no request may be refused or cut short while kubelet is stopped:\n${cluster.describe(fromMs)}`,
+        `no request may be refused or cut short while kubelet is stopped:\n${describeSince(cluster, fromMs)}`,
       );
   } finally {
     await holder.exec('systemctl', 'start', 'kubelet');

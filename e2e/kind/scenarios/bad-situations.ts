@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { eventually } from '../../kit/eventually.ts';
 import { ipv4Of, PORT } from '../addresses.ts';
 import type { Flags, KindCluster } from '../cluster.ts';
+import { expectMoves } from '../effect.ts';
 import { startHaproxy, stopHaproxy } from '../left-over-haproxy.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
@@ -135,7 +136,7 @@ async function suffer(cluster: KindCluster, situation: BadSituation): Promise<st
     const again = await said(cluster, node, situation);
     // A container that ends for it is followed by one that has said nothing yet.
     if (heal !== null || again.length > 0) expectOnce(situation, again);
-    if (limits === undefined) await cluster.expectMoves(since, null);
+    if (limits === undefined) await expectMoves(cluster, since, null);
     return lines[0] ?? '';
   } finally {
     await putRight(cluster, node, restore);

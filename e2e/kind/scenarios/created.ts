@@ -1,6 +1,7 @@
 /** What kubeadm made: a cluster that knows no way in but the VIP. */
 import { PORT, VIP_IPV4, VIP_IPV6 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
+import { expectMoves } from '../effect.ts';
 import { kubeletServer } from '../kubelet-server.ts';
 import type { Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Scenario } from '../scenario.ts';
@@ -73,7 +74,7 @@ async function steadyWhileMade(cluster: KindCluster): Promise<string> {
       throw new Error(`the VIP was gone for ${vacancyMs.toFixed(0)} ms:\n${timeline.describe(vip, fromMs)}`);
     }
   }
-  await cluster.expectMoves(cluster.madeSince, null);
+  await expectMoves(cluster, cluster.madeSince, null);
   return `${holders === 1 ? 'one holder' : `${holders} holders`} while it was made (longest time without: ${vacancyMs.toFixed(0)} ms)`;
 }
 

@@ -3,6 +3,8 @@ import { monotonicMs } from '../../../src/runtime/clock.ts';
 import { eventually } from '../../kit/eventually.ts';
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
+import { describeSince, longestOverlapMs } from '../effect.ts';
+import { serves } from '../readiness.ts';
 import type { Node } from '../node.ts';
 import { LOSS_OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
 import { SETTLED_MS } from '../settled.ts';
@@ -19,14 +21,14 @@ async function lose(
   const holder = await cluster.oneHolder();
   await act(holder);
   await cluster.oneHolder(VIP_IPV4, (node) => node !== holder);
-  await cluster.serves(cluster.others(holder));
+  await serves(cluster, cluster.others(holder));
   const backAtMs = monotonicMs();
   await restore(holder);
   await isBackup(cluster, holder);
-  const overlapMs = cluster.overlapMs(backAtMs, holder);
+  const overlapMs = longestOverlapMs(cluster, backAtMs, holder);
   if (overlapMs > RETURN_OVERLAP_LIMIT_MS) {
     throw new Error(
-      `${holder.name} came back as a second holder for ${overlapMs.toFixed(0)} ms:\n${cluster.describe(backAtMs)}`,
+      `${holder.name} came back as a second holder for ${overlapMs.toFixed(0)} ms:\n${describeSince(cluster, backAtMs)}`,
     );
   }
   return '';

@@ -1,6 +1,7 @@
 /** Somebody means it: the pod is stopped, replaced or upgraded by its manifest. */
 import { VIP_IPV4 } from '../addresses.ts';
 import type { KindCluster } from '../cluster.ts';
+import { serves } from '../readiness.ts';
 import { eventually } from '../../kit/eventually.ts';
 import { POD_NAME, type Node } from '../node.ts';
 import { OUTAGE_LIMIT_MS, type Limits, type Scenario } from '../scenario.ts';
@@ -35,7 +36,7 @@ async function removeAndPutBack(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
   holder.removePod();
   await cluster.oneHolder(VIP_IPV4, (node) => node !== holder);
-  await cluster.serves(cluster.controlPlanes);
+  await serves(cluster, cluster.controlPlanes);
   await eventually(async () => (await cluster.status(holder)) === null, {
     what: `kubelet to have stopped the pod on ${holder.name}`,
     deadlineMs: SETTLED_MS,
