@@ -1,8 +1,9 @@
 /** `kube-vrrp check`. */
 import type { Config } from '../config/config.ts';
 import { formatProblem, type ConfigProblem } from '../config/problem.ts';
+import type { IpAddress } from '../ip/address.ts';
 import type { Invocation } from './arguments.ts';
-import { checkCertificate } from './checks/certificate.ts';
+import { checkApiServers } from './checks/certificate.ts';
 import { checkClientCertificate } from './checks/client-certificate.ts';
 import {
   checkCapabilities,
@@ -11,10 +12,10 @@ import {
   findHostNetwork,
   type HostNetwork,
 } from './checks/host.ts';
-import { checkListening, checkPeers } from './checks/ports.ts';
+import { checkListening, checkPeers, type Running } from './checks/ports.ts';
 import { checkReserved } from './checks/reserved.ts';
 import { fail, ok, type CheckResult } from './checks/result.ts';
-import { checkSegment } from './checks/segment.ts';
+import { checkSegment, notLookedFor } from './checks/segment.ts';
 import { adminEndpoint, controlEndpoint, DaemonError, fetchStatus } from './daemon-client.ts';
 import { loadConfig, reportProblems } from './load-config.ts';
 import { print } from './terminal.ts';
@@ -22,13 +23,12 @@ import { print } from './terminal.ts';
 /** No longer than `check` listens on the segment at the same time. */
 const STATUS_TIMEOUT_MS = 3000;
 
-/** The pid of the kube-vrrp that runs on this node with this configuration, or null. */
-async function findRunning(config: Config): Promise<number | null> {
+/** The kube-vrrp that runs on this node with this configuration, or null. */
+async function findRunning(config: Config): Promise<Running | null> {
   const endpoint = adminEndpoint(config.admin) ?? controlEndpoint(config.admin);
   if (endpoint === null) return null;
   try {
-    const { pid } = await fetchStatus(endpoint, STATUS_TIMEOUT_MS);
-    return pid;
+    return await fetchStatus(endpoint, STATUS_TIMEOUT_MS);
   } catch (error) {
     if (error instanceof DaemonError) return null;
     throw error;
@@ -41,19 +41,31 @@ async function checkSegmentOf(
   { links, addresses, resolution }: HostNetwork,
 ): Promise<CheckResult[]> {
   const { link, sourceByFamily } = resolution.ok ? resolution.node : resolution;
-  return link === null ? [] : checkSegment(config, { link, sourceByFamily }, links, addresses);
+  if (link !== null) return checkSegment(config, { link, sourceByFamily }, links, addresses);
+  return notLookedFor(
+    config,
+    'the network',
+    'no interface was found to do that on',
+    'see the interface check',
+  );
+}
+
+/** The same where the kernel did not say what network there is. */
+function skipSegment(config: Config): CheckResult[] {
+  return notLookedFor(config, 'the network', 'the kernel did not list it', 'see the interface check');
 }
 
 /** All checks of the node, at once where they can be. */
 async function checkNode(config: Config): Promise<CheckResult[]> {
   const network = await findHostNetwork(config);
   const host = 'level' in network ? null : network;
-  const self = host?.resolution.ok === true ? host.resolution.node.self : null;
-  const [segment, listening, peers, certificate] = await Promise.all([
-    host === null ? [] : checkSegmentOf(config, host),
-    findRunning(config).then((pid) => checkListening(config, pid)),
-    checkPeers(config, self),
-    checkCertificate(config, self),
+  const own = new Set(host?.addresses.map(({ address }) => address.text));
+  const isOwn = ({ text }: IpAddress): boolean => own.has(text);
+  const [segment, listening, peers, apiServers] = await Promise.all([
+    host === null ? skipSegment(config) : checkSegmentOf(config, host),
+    findRunning(config).then((running) => checkListening(config, running)),
+    checkPeers(config, isOwn),
+    checkApiServers(config, isOwn),
   ]);
   return [
     checkCapabilities(),
@@ -61,7 +73,7 @@ async function checkNode(config: Config): Promise<CheckResult[]> {
     ...segment,
     ...listening,
     checkReserved(config),
-    ...certificate,
+    ...apiServers,
     ...checkClientCertificate(config),
     ...peers,
     checkFileLimit(),
@@ -71,7 +83,7 @@ async function checkNode(config: Config): Promise<CheckResult[]> {
 function countText(results: readonly CheckResult[]): string {
   const count = (level: CheckResult['level']): number =>
     results.filter((result) => result.level === level).length;
-  return `${count('ok')} ok, ${count('warn')} warn, ${count('fail')} fail`;
+  return `${count('ok')} ok, ${count('skip')} skip, ${count('warn')} warn, ${count('fail')} fail`;
 }
 
 /** The results as lines for people. */

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import type { Config } from '../../config/config.ts';
 import { parseConfig } from '../../config/parse.ts';
 import { parseIp } from '../../ip/address.ts';
-import { checkListening, judgePeer, tryConnect } from './ports.ts';
+import { connect } from 'node:net';
+import { checkListening, findPortUsers, judgePeer, judgeTaken, tryConnect } from './ports.ts';
 
 const LOOPBACK = parseIp('127.0.0.1')!;
 
@@ -32,7 +33,7 @@ test('a port that another program has fails, unless kube-vrrp runs here', async 
     assert.equal(stranger?.level, 'fail');
     assert.equal(stranger.message, `*:${port} is taken by another program`);
     assert.match(stranger.fix ?? '', new RegExp(`'sport = :${port}'`));
-    const [running] = await checkListening(from, 4711);
+    const [running] = await checkListening(from, { pid: 4711, waitingFor: null });
     assert.deepEqual(
       [running?.level, running?.message],
       ['ok', `*:${port} is taken while kube-vrrp runs here already (pid 4711)`],
@@ -40,6 +41,45 @@ test('a port that another program has fails, unless kube-vrrp runs here', async 
   } finally {
     server.close();
   }
+});
+
+test('a port that a connection of this node has, or another program while kube-vrrp waits, fails', async () => {
+  const { server, port } = await listening();
+  const client = connect({ host: '127.0.0.1', port });
+  await once(client, 'connect');
+  try {
+    const own = client.localPort ?? 0;
+    // What the kernel chose for the client listens nowhere, and still cannot be listened on.
+    const [taken] = await checkListening(config({ 'proxy-port': String(own), 'admin-address': '' }), {
+      pid: 4711,
+      waitingFor: null,
+    });
+    assert.equal(taken?.level, 'fail');
+    assert.equal(
+      taken.message,
+      `*:${own} is taken by a connection of this node, 127.0.0.1:${own} to 127.0.0.1:${port}`,
+    );
+    assert.match(taken.fix ?? '', /ip_local_reserved_ports/);
+  } finally {
+    client.destroy();
+    server.close();
+  }
+  const place = { name: 'proxy port', host: '*', port: 36443, key: 'proxy.port' };
+  const users = { listening: true, connection: null };
+  const waiting = judgeTaken(place, users, { pid: 7, waitingFor: 'the port of the proxy: it is taken' });
+  assert.equal(waiting.level, 'fail');
+  assert.match(waiting.message, /by another program; kube-vrrp \(pid 7\) waits for the port of the proxy: /);
+});
+
+test('connections are read from /proc/net/tcp and tcp6', () => {
+  const heading = '  sl  local_address rem_address   st\n';
+  const tcp = '   0: 0100000A:8E5B 0200000A:094B 01 00000000:00000000\n';
+  const tcp6 =
+    '   0: 0000000000000000FFFF00000100000A:8E5B 0000000000000000FFFF00000200000A:D431 01 0\n   1: 00000000000000000000000000000000:1F90 00000000000000000000000000000000:0000 0A 0\n';
+  const expected = { listening: false, connection: '10.0.0.1:36443 to 10.0.0.2:2379' };
+  assert.deepEqual(findPortUsers(36443, [heading + tcp, heading]), expected);
+  assert.equal(findPortUsers(36443, [heading + tcp6]).connection, '10.0.0.1:36443 to 10.0.0.2:54321');
+  assert.deepEqual(findPortUsers(8080, [heading + tcp6]), { listening: true, connection: null });
 });
 
 test('a free port is good, and an admin address that is not of this node is not', async () => {

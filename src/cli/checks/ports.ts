@@ -1,8 +1,9 @@
 /** Checks of TCP ports: what this node has to listen on, and what it has to reach. */
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 
 import { backendPeers, type Config } from '../../config/config.ts';
-import { formatHostPort, type IpAddress } from '../../ip/address.ts';
+import { formatHostPort, ipFromOctets, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { errorCode } from '../system-errors.ts';
 import { fail, ok, warn, type CheckResult } from './result.ts';
@@ -20,22 +21,82 @@ function tryListen(host: string, port: number): Promise<string | null> {
   });
 }
 
-function judgeListen(
-  name: string,
-  where: string,
-  key: string,
-  code: string | null,
-  runningPid: number | null,
+/** The kube-vrrp that runs on this node. */
+export type Running = {
+  readonly pid: number;
+  /** What it waits for before it listens; null when it does not. */
+  readonly waitingFor: string | null;
+};
+
+/** Which of this host's TCP sockets have a local port: by listening, or as one end of a connection. */
+export type PortUsers = {
+  readonly listening: boolean;
+  /** One connection of it, `10.0.0.1:36443 to 10.0.0.2:2379`; null without. */
+  readonly connection: string | null;
+};
+
+const TCP_LISTEN = '0A';
+/** Of an IPv4 address on an IPv6 socket (RFC 4291 2.5.5.2). */
+const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
+
+/** An address as /proc/net/tcp has it: 32-bit words in the host's byte order (proc_net_tcp in the kernel's documentation). */
+function procAddress(text: string): string {
+  const [words = '', port = ''] = text.split(':');
+  const octets = Buffer.from(words, 'hex').swap32();
+  const isMapped = octets.subarray(0, MAPPED.length).equals(MAPPED);
+  const address = ipFromOctets(isMapped ? octets.subarray(MAPPED.length) : octets);
+  return formatHostPort(address, Number.parseInt(port, 16));
+}
+
+/** Reads the texts of /proc/net/tcp and /proc/net/tcp6. */
+export function findPortUsers(port: number, tables: readonly string[]): PortUsers {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = tables
+    .flatMap((table) => table.split('\n').slice(1))
+    .map((row) => row.trim().split(/\s+/))
+    .filter(([, local = '']) => local.endsWith(suffix));
+  const [, local = '', remote = ''] = rows.find(([, , , state]) => state !== TCP_LISTEN) ?? [];
+  return {
+    listening: rows.some(([, , , state]) => state === TCP_LISTEN),
+    connection: local === '' ? null : `${procAddress(local)} to ${procAddress(remote)}`,
+  };
+}
+
+function readPortUsers(port: number): PortUsers {
+  const tables = ['tcp', 'tcp6'].flatMap((name) => {
+    const path = `/proc/net/${name}`;
+    // A kernel without IPv6 has no tcp6.
+    return existsSync(path) ? [readFileSync(path, 'utf8')] : [];
+  });
+  return findPortUsers(port, tables);
+}
+
+type Place = { readonly name: string; readonly host: string; readonly port: number; readonly key: string };
+
+/** Judges a port that cannot be listened on because a socket has it. */
+export function judgeTaken(
+  { name, host, port, key }: Place,
+  { listening, connection }: PortUsers,
+  running: Running | null,
 ): CheckResult {
+  const where = `${host}:${port}`;
+  if (!listening && connection !== null) {
+    const fix = `end that connection (ss -K 'sport = :${port}'), and add ${port} to net.ipv4.ip_local_reserved_ports so that the kernel gives it to no other`;
+    return fail(name, `${where} is taken by a connection of this node, ${connection}`, fix);
+  }
+  if (running?.waitingFor === null) {
+    return ok(name, `${where} is taken while kube-vrrp runs here already (pid ${running.pid})`);
+  }
+  const waits = running === null ? '' : `; kube-vrrp (pid ${running.pid}) waits for ${running.waitingFor}`;
+  const fix = `find what has it (ss -tanp 'sport = :${port}') and stop it, or choose another ${key}`;
+  return fail(name, `${where} is taken by another program${waits}`, fix);
+}
+
+function judgeListen(place: Place, code: string | null, running: Running | null): CheckResult {
+  const { name, host, port, key } = place;
+  const where = `${host}:${port}`;
   if (code === null) return ok(name, `${where} is free`);
-  const port = where.slice(where.lastIndexOf(':') + 1);
-  if (code === 'EADDRINUSE' && runningPid !== null) {
-    return ok(name, `${where} is taken while kube-vrrp runs here already (pid ${runningPid})`);
-  }
-  if (code === 'EADDRINUSE') {
-    const fix = `find who has it (ss -tanp 'sport = :${port}') and stop it, or choose another ${key}`;
-    return fail(name, `${where} is taken by another program`, fix);
-  }
+  if (code === 'EADDRINUSE') return judgeTaken(place, readPortUsers(port), running);
   if (code === 'EADDRNOTAVAIL')
     return fail(name, `${where} is no address of this node`, `choose another ${key}`);
   if (code === 'EACCES') {
@@ -44,22 +105,24 @@ function judgeListen(
   return fail(name, `${where} cannot be listened on (${code})`, `choose another ${key}`);
 }
 
-/** Whether the proxy and the admin endpoint could listen. `runningPid` is the kube-vrrp that runs here, or null. */
+/** Whether the proxy and the admin endpoint could listen. `running` is the kube-vrrp that runs here, or null. */
 export async function checkListening(
   { proxy, admin }: Config,
-  runningPid: number | null,
+  running: Running | null,
 ): Promise<CheckResult[]> {
   let code = await tryListen('::', proxy.port);
   // A host without IPv6 has no `::`; the proxy falls back in the same way.
   if (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL') code = await tryListen('0.0.0.0', proxy.port);
-  const results = [judgeListen('proxy port', `*:${proxy.port}`, 'proxy.port', code, runningPid)];
+  const ofProxy = { name: 'proxy port', host: '*', port: proxy.port, key: 'proxy.port' };
+  const results = [judgeListen(ofProxy, code, running)];
   if (admin.listen === null) return results;
   const { address, port } = admin.listen;
   const adminCode = await tryListen(address.text, port);
-  return [
-    ...results,
-    judgeListen('admin port', formatHostPort(address, port), 'admin.address', adminCode, runningPid),
-  ];
+  const host = address.family === 'IPv6' ? `[${address.text}]` : address.text;
+  const ofAdmin = { name: 'admin port', host, port, key: 'admin.address' };
+  // The admin endpoint answers from the first moment on, also while the daemon waits for something else.
+  const answering = running === null ? null : { ...running, waitingFor: null };
+  return [...results, judgeListen(ofAdmin, adminCode, answering)];
 }
 
 export type Reach = 'open' | 'refused' | 'silent' | 'unreachable';
@@ -109,9 +172,9 @@ export function judgePeer(peer: IpAddress, { proxy }: Config, api: Reach, proxyR
   return warn(name, message, `nothing, if that is still to come; else see that ${what}`);
 }
 
-/** Whether the other nodes can be reached. */
-export function checkPeers(config: Config, self: IpAddress | null): Promise<CheckResult[]> {
-  const others = backendPeers(config).filter(({ text }) => text !== self?.text);
+/** Whether the other nodes can be reached. `isOwn` knows the addresses of this one. */
+export function checkPeers(config: Config, isOwn: (address: IpAddress) => boolean): Promise<CheckResult[]> {
+  const others = backendPeers(config).filter((peer) => !isOwn(peer));
   return Promise.all(
     others.map(async (peer) => {
       const [api, proxyReach] = await Promise.all([

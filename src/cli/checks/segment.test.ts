@@ -6,7 +6,14 @@ import { parseConfig } from '../../config/parse.ts';
 import { parseIp } from '../../ip/address.ts';
 import type { Advertisement } from '../../vrrp/advertisement.ts';
 import type { CheckResult } from './result.ts';
-import { judgeVip, judgeVrid, listenMs, type HeardRouter, type VipSighting } from './segment.ts';
+import {
+  judgeVip,
+  judgeVrid,
+  listenMs,
+  type HeardRouter,
+  type Listening,
+  type VipSighting,
+} from './segment.ts';
 
 function config(rest: Record<string, string> = {}): Config {
   const given = { vip: '10.0.0.10', peers: '10.0.0.1,10.0.0.2', ...rest };
@@ -35,15 +42,13 @@ function tell({ level, message, fix }: CheckResult): string {
 }
 
 function vridOf(routers: readonly HeardRouter[], from = config()): string[] {
-  return judgeVrid(from, 'eth0', routers).map(tell);
+  return judgeVrid(from, 'eth0', [{ family: 'IPv4', heard: routers, refusal: null }]).map(tell);
 }
 
 test('a silent segment is good, and the ids that others use are named', () => {
-  assert.deepEqual(vridOf([]), ['ok: nobody else was heard using vrid 51 on eth0 in 3.5 s']);
+  assert.deepEqual(vridOf([]), ['ok: no other router used vrid 51 on eth0 in 3.5 s']);
   const others = [heard('10.0.0.9', '10.0.0.99', { vrid: 70 }), heard('10.0.0.8', '10.0.0.98', { vrid: 7 })];
-  assert.deepEqual(vridOf(others), [
-    'ok: nobody else was heard using vrid 51 on eth0 in 3.5 s; in use are 7, 70',
-  ]);
+  assert.deepEqual(vridOf(others), ['ok: no other router used vrid 51 on eth0 in 3.5 s; in use are 7, 70']);
 });
 
 test('a peer that advertises our VIP with our id is as it should be', () => {
@@ -92,16 +97,34 @@ test('over IPv6 the sender is link-local, and so may be the first address', () =
   assert.match(notListed, /^fail: .* and is not in vrrp\.linkLocalPeers/);
 });
 
-function vipOf(sighting: Partial<VipSighting>, routers: readonly HeardRouter[] = []): string {
-  return tell(
-    judgeVip(parseIp('10.0.0.10')!, config(), { bound: null, answeredBy: null, ...sighting }, routers),
-  );
+function vipOf(
+  sighting: Partial<VipSighting>,
+  heardRouters: readonly HeardRouter[] = [],
+  refusal: string | null = null,
+): string {
+  const all = { bound: null, answeredBy: null, ...sighting };
+  return tell(judgeVip(parseIp('10.0.0.10')!, config(), all, { heard: heardRouters, refusal }));
 }
+
+test('what was not listened for is skipped with the reason, and what was heard beside it still counts', () => {
+  const refused: Listening = { family: 'IPv6', heard: [], refusal: 'no IPv6 here' };
+  const skipped = 'skip: did not listen for other IPv6 routers of vrid 51 on eth0: no IPv6 here';
+  assert.deepEqual(judgeVrid(config(), 'eth0', [refused]).map(tell), [skipped]);
+  const other: Listening = { family: 'IPv4', heard: [heard('10.0.0.9', '10.0.0.99')], refusal: null };
+  const [first = '', second] = judgeVrid(config(), 'eth0', [other, refused]).map(tell);
+  assert.match(first, /^fail: vrid 51 is in use/);
+  assert.equal(second, skipped);
+});
+
+test('a VIP that a host answers for is nobody to be taken from while VRRP was not listened for', () => {
+  const text = vipOf({ answeredBy: '02:00:00:00:00:09' }, [], 'it could not');
+  assert.match(text, /^warn: .* is not known, as VRRP was not listened for -> /);
+});
 
 test('a VIP may be free, leased here, or held by who advertises it; everything else is somebody else', () => {
   const mac = '02:00:00:00:00:09';
   const address = { linkIndex: 2, address: parseIp('10.0.0.10')!, prefixLength: 32, tentative: false };
-  assert.equal(vipOf({}), 'ok: nobody answers for 10.0.0.10');
+  assert.equal(vipOf({}), 'ok: no host answers for 10.0.0.10');
   assert.equal(
     vipOf({ answeredBy: mac }, [heard('10.0.0.2', '10.0.0.10')]),
     `ok: 10.0.0.10 is held by 10.0.0.2 (${mac}), which advertises it with vrid 51`,
@@ -113,7 +136,7 @@ test('a VIP may be free, leased here, or held by who advertises it; everything e
   assert.match(vipOf({ answeredBy: mac }, [heard('10.0.0.2', '10.0.0.10', { vrid: 9 })]), /^fail/);
   assert.match(
     vipOf({}, [heard('10.0.0.2', '10.0.0.10')]),
-    /^warn: 10\.0\.0\.2 advertises 10\.0\.0\.10, but nobody/,
+    /^warn: 10\.0\.0\.2 advertises 10\.0\.0\.10, but no host/,
   );
   assert.equal(
     vipOf({ bound: { linkName: 'eth0', address: { ...address, validSeconds: 2 } } }),

@@ -1,6 +1,6 @@
 /** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
 import type { Config } from '../../config/config.ts';
-import { isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
+import { ipFromOctets, isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../runtime/process.ts';
 import { probeAddress } from '../../vrrp/driver/address-claims.ts';
@@ -8,7 +8,7 @@ import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../vrrp/driver/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
 import { isIntervalOf } from '../../vrrp/pace.ts';
-import { fail, ok, warn, type CheckResult } from './result.ts';
+import { fail, ok, skip, warn, type CheckResult } from './result.ts';
 
 /** What a router on the segment advertised last. */
 export type HeardRouter = {
@@ -39,14 +39,40 @@ function familiesOf(config: Config): Family[] {
   return [...new Set(config.vips.map(({ family }) => family))];
 }
 
-/** Listens for the advertisements of one family. Throws NetError. */
-async function listenFor(
+/** The routers of one family that advertise on the segment, or why nothing was listened for. */
+export type Listening = {
+  readonly family: Family;
+  readonly heard: readonly HeardRouter[];
+  /** Null where it was listened for. */
+  readonly refusal: string | null;
+};
+
+/** To listen as no particular host: multicast comes to every host of the link. */
+const UNSPECIFIED: Readonly<Record<Family, IpAddress>> = {
+  IPv4: ipFromOctets(new Uint8Array(4)),
+  IPv6: ipFromOctets(new Uint8Array(16)),
+};
+
+/** Listens for the advertisements of one family; never rejects. */
+async function listenFor(family: Family, config: Config, segment: Segment): Promise<Listening> {
+  if (config.vrrp.transport === 'unicast' && segment.sourceByFamily[family] === null) {
+    const refusal = `vrrp.transport is unicast, and ${segment.link.name} has no ${family} address of peers that others send to`;
+    return { family, heard: [], refusal };
+  }
+  try {
+    return { family, heard: await hear(family, config, segment), refusal: null };
+  } catch (error) {
+    return { family, heard: [], refusal: errorText(error) };
+  }
+}
+
+/** Throws NetError. */
+async function hear(
   family: Family,
   config: Config,
   { link, sourceByFamily }: Segment,
 ): Promise<HeardRouter[]> {
-  const source = sourceByFamily[family];
-  if (source === null) return [];
+  const source = sourceByFamily[family] ?? UNSPECIFIED[family];
   const multicast = config.vrrp.transport === 'multicast';
   const heard = new Map<string, HeardRouter>();
   let failure: Error | null = null;
@@ -85,10 +111,9 @@ async function listenFor(
   return [...heard.values()];
 }
 
-/** All routers heard in the time, of all families of the VIPs. Throws NetError. */
-async function listen(config: Config, segment: Segment): Promise<HeardRouter[]> {
-  const lists = await Promise.all(familiesOf(config).map((family) => listenFor(family, config, segment)));
-  return lists.flat();
+/** For all families of the VIPs. */
+function listen(config: Config, segment: Segment): Promise<Listening[]> {
+  return Promise.all(familiesOf(config).map((family) => listenFor(family, config, segment)));
 }
 
 function addressTexts(addresses: readonly IpAddress[]): string[] {
@@ -135,7 +160,28 @@ function judgeFellow(config: Config, { source, advertisement }: HeardRouter): Ch
 }
 
 /** Judges who else uses the virtual router ID on the segment. */
-export function judgeVrid(config: Config, linkName: string, heard: readonly HeardRouter[]): CheckResult[] {
+export function judgeVrid(config: Config, linkName: string, listenings: readonly Listening[]): CheckResult[] {
+  const { vrid } = config.vrrp;
+  const refused = listenings.flatMap(({ family, refusal }) =>
+    refusal === null ? [] : [notListened(family, vrid, linkName, { why: refusal, fix: null })],
+  );
+  const listened = listenings.filter(({ refusal }) => refusal === null);
+  if (listened.length === 0) return refused;
+  const heard = listened.flatMap((listening) => listening.heard);
+  return [...judgeHeard(config, linkName, heard), ...refused];
+}
+
+function notListened(
+  family: Family,
+  vrid: number,
+  linkName: string,
+  { why, fix }: { readonly why: string; readonly fix: string | null },
+): CheckResult {
+  const message = `did not listen for other ${family} routers of vrid ${vrid} on ${linkName}: ${why}`;
+  return skip('vrid', message, fix);
+}
+
+function judgeHeard(config: Config, linkName: string, heard: readonly HeardRouter[]): CheckResult[] {
   const { vrid } = config.vrrp;
   const same = heard.filter(({ advertisement }) => advertisement.vrid === vrid);
   if (same.length === 0) {
@@ -143,12 +189,8 @@ export function judgeVrid(config: Config, linkName: string, heard: readonly Hear
       (a, b) => a - b,
     );
     const also = others.length === 0 ? '' : `; in use are ${others.join(', ')}`;
-    return [
-      ok(
-        'vrid',
-        `nobody else was heard using vrid ${vrid} on ${linkName} in ${listenMs(config) / 1000} s${also}`,
-      ),
-    ];
+    const seconds = listenMs(config) / 1000;
+    return [ok('vrid', `no other router used vrid ${vrid} on ${linkName} in ${seconds} s${also}`)];
   }
   return same.map((router) => {
     const { family, source, advertisement } = router;
@@ -182,7 +224,7 @@ export function judgeVip(
   vip: IpAddress,
   config: Config,
   sighting: VipSighting,
-  heard: readonly HeardRouter[],
+  { heard, refusal }: Pick<Listening, 'heard' | 'refusal'>,
 ): CheckResult {
   const { bound, answeredBy } = sighting;
   const holder = heard.find(
@@ -203,10 +245,10 @@ export function judgeVip(
     return ok('vip', `${vip.text} is bound on ${bound.linkName} of this node, as a lease of kube-vrrp`);
   if (answeredBy === null) {
     return holder === undefined
-      ? ok('vip', `nobody answers for ${vip.text}`)
+      ? ok('vip', `no host answers for ${vip.text}`)
       : warn(
           'vip',
-          `${holder.source.text} advertises ${vip.text}, but nobody answers for it`,
+          `${holder.source.text} advertises ${vip.text}, but no host answers for it`,
           'see "kube-vrrp status" there',
         );
   }
@@ -215,6 +257,10 @@ export function judgeVip(
       'vip',
       `${vip.text} is held by ${holder.source.text} (${answeredBy}), which advertises it with vrid ${config.vrrp.vrid}`,
     );
+  }
+  if (refusal !== null) {
+    const message = `${vip.text} is answered for by ${answeredBy}; whether that is a node of this cluster is not known, as VRRP was not listened for`;
+    return warn('vip', message, 'see to the vrid check, then check again');
   }
   const fix = 'choose an address that is free (and outside every DHCP range), or take it from that host';
   return fail(
@@ -247,24 +293,56 @@ export async function checkSegment(
   links: readonly Link[],
   addresses: readonly InterfaceAddress[],
 ): Promise<CheckResult[]> {
-  const { name: linkName, up } = segment.link;
-  if (!up) return [notLookedFor(linkName, 'it is down', 'mend the interface')];
-  if (!hasCapability('NET_RAW')) return [notLookedFor(linkName, 'NET_RAW is missing', 'get NET_RAW')];
+  const { link } = segment;
+  if (!link.up) return notLookedFor(config, link.name, 'it is down', 'bring the interface up');
+  if (!hasCapability('NET_RAW')) {
+    return notLookedFor(config, link.name, 'NET_RAW is missing', 'run this with NET_RAW');
+  }
+  const sight = async (vip: IpAddress): Promise<readonly [IpAddress, VipSighting | Unseen]> => [
+    vip,
+    await trySightVip(vip, segment, links, addresses),
+  ];
+  const [listenings, sightings] = await Promise.all([
+    listen(config, segment),
+    Promise.all(config.vips.map(sight)),
+  ]);
+  const vips = sightings.map(([vip, sighting]) => {
+    if ('unseen' in sighting) return notAsked(vip.text, link.name, sighting.unseen, null);
+    const { heard = [], refusal = null } = listenings.find(({ family }) => family === vip.family) ?? {};
+    return judgeVip(vip, config, sighting, { heard, refusal });
+  });
+  return [...vips, ...judgeVrid(config, link.name, listenings)];
+}
+
+/** Why it was not found out. */
+type Unseen = { readonly unseen: string };
+
+/** As sightVip, but never rejects. */
+async function trySightVip(
+  vip: IpAddress,
+  segment: Segment,
+  links: readonly Link[],
+  addresses: readonly InterfaceAddress[],
+): Promise<VipSighting | Unseen> {
   try {
-    const [heard, sightings] = await Promise.all([
-      listen(config, segment),
-      Promise.all(config.vips.map((vip) => sightVip(vip, segment, links, addresses))),
-    ]);
-    const vipResults = config.vips.map((vip, index) =>
-      judgeVip(vip, config, sightings[index] ?? { bound: null, answeredBy: null }, heard),
-    );
-    return [...vipResults, ...judgeVrid(config, linkName, heard)];
+    return await sightVip(vip, segment, links, addresses);
   } catch (error) {
-    return [notLookedFor(linkName, errorText(error), 'see that this process may use raw and packet sockets')];
+    return { unseen: errorText(error) };
   }
 }
 
-function notLookedFor(linkName: string, why: string, fix: string): CheckResult {
-  const message = `whether others use the VIP or the vrid on ${linkName} was not looked for: ${why}`;
-  return warn('vip', message, `${fix}, then check again`);
+function notAsked(vips: string, linkName: string, why: string, fix: string | null): CheckResult {
+  return skip('vip', `did not ask ${linkName} whether another host has ${vips}: ${why}`, fix);
+}
+
+/** The results where nothing of the segment can be looked at, because of `why`. */
+export function notLookedFor(config: Config, linkName: string, why: string, fix: string): CheckResult[] {
+  const vips = config.vips.map(({ text }) => text).join(' and ');
+  const then = `${fix}, then check again`;
+  return [
+    notAsked(vips, linkName, why, then),
+    ...familiesOf(config).map((family) =>
+      notListened(family, config.vrrp.vrid, linkName, { why, fix: then }),
+    ),
+  ];
 }

@@ -1,0 +1,91 @@
+/** `kube-vrrp check` on hosts of its own: a network namespace each. */
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+
+import { parseIp } from '../ip/address.ts';
+import type { Outcome } from '../testing/command.ts';
+import { kubeVrrpOn, type OwnNetwork } from '../testing/own-network.ts';
+import { encodeAdvertisement } from '../vrrp/advertisement.ts';
+
+const SUBNET: OwnNetwork = { setUp: ['ip address add 10.77.0.1/24 dev eth0'] };
+const FLAGS = ['--vip', '10.77.0.100', '--health-ca-file', '/none/ca.crt'];
+
+function check(on: OwnNetwork, peers: string, ...more: readonly string[]): Promise<Outcome> {
+  return kubeVrrpOn(on, ['check', ...FLAGS, '--peers', peers, ...more]);
+}
+
+/** `level name`, a line each. */
+function levels({ stdout }: Outcome): string[] {
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; level: string }[] };
+  return checks.map(({ name, level }) => `${level} ${name}`);
+}
+
+/** What 10.77.0.9 sends that has 10.77.0.100 with vrid 51. */
+function advertisement(): string {
+  const source = parseIp('10.77.0.9')!;
+  const destination = parseIp('224.0.0.18')!;
+  const message = encodeAdvertisement(
+    {
+      version: 3,
+      vrid: 51,
+      priority: 254,
+      advertisementIntervalMs: 100,
+      addresses: [parseIp('10.77.0.100')!],
+      authentication: { type: 'none' },
+    },
+    { source, destination },
+    'pseudo-header',
+  );
+  const header = [0x45, 0xc0, 0, 20 + message.length, 0, 0, 0, 0, 255, 112, 0, 0];
+  return Buffer.from([...header, ...source.octets, ...destination.octets, ...message]).toString('hex');
+}
+
+suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
+  test('finds what is wrong with it and says what to do', async () => {
+    const [good, wrong] = await Promise.all([
+      check(SUBNET, '10.77.0.1,10.77.0.2', '--json'),
+      check(SUBNET, '10.77.0.1,10.77.0.2', '--interface', 'eth9'),
+    ]);
+    assert.equal(good.code, 0, good.stderr + good.stdout);
+    assert.deepEqual(levels(good), [
+      'ok config',
+      'ok capabilities',
+      'ok interface',
+      'ok subnet',
+      'ok peers',
+      'ok vip',
+      'ok vrid',
+      'ok proxy port',
+      'ok admin port',
+      'warn port reserved',
+      'warn CA',
+      'skip certificate',
+      'skip certificate 10.77.0.2',
+      'warn peer 10.77.0.2',
+      'ok open files',
+    ]);
+    assert.equal(wrong.code, 1, wrong.stderr);
+    assert.match(
+      wrong.stdout,
+      /^fail {2}interface +interface eth9 does not exist\n +-> this node has lo, cable, eth0$/m,
+    );
+    assert.match(wrong.stdout, /^skip {2}vip .*\n +-> .*\nskip {2}vrid /m);
+    assert.doesNotMatch(wrong.stdout + wrong.stderr, /^\s+at |node:internal/m);
+  });
+
+  test('hears the router that uses its vrid though it is not in peers itself', async () => {
+    const outcome = await check({ ...SUBNET, packet: advertisement() }, '10.77.0.9,10.77.0.2');
+    assert.match(outcome.stdout, /^fail {2}peers /m, outcome.stderr);
+    assert.match(outcome.stdout, /^ok +vrid +10\.77\.0\.9 advertises 10\.77\.0\.100 with vrid 51/m);
+    const stranger = await check({ ...SUBNET, packet: advertisement() }, '10.77.0.1,10.77.0.2');
+    assert.match(stranger.stdout, /^fail {2}vrid +10\.77\.0\.9 advertises .*, and is not in peers$/m);
+  });
+
+  test('says why it does not listen for unicast on a node that is not in peers', async () => {
+    const outcome = await check(SUBNET, '10.77.0.9,10.77.0.2', '--vrrp-transport', 'unicast');
+    assert.match(
+      outcome.stdout,
+      /^skip {2}vrid +did not listen .*: vrrp\.transport is unicast, and eth0 has no/m,
+    );
+  });
+});

@@ -1,0 +1,46 @@
+/**
+ * Commands on a host of their own: a network namespace with `eth0`, whose cable ends in the same namespace. Needs
+ * iproute2, and root or a kernel that lets users make namespaces.
+ */
+import { execute, MAIN, type Outcome } from './command.ts';
+
+/** `cable` is the other end of eth0: what is sent there is what another host on the link sends. */
+const CABLE = [
+  'ip link set lo up',
+  'ip link add eth0 type veth peer name cable',
+  'ip link set cable up',
+  'ip link set eth0 up',
+];
+
+/** Sends one IPv4 packet, header included, out of `cable` ten times a second. */
+const SENDER = `
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+s.setsockopt(socket.SOL_SOCKET, 25, b"cable")
+packet = bytes.fromhex(sys.argv[1])
+while True:
+    s.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
+    time.sleep(0.1)
+`;
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+export type OwnNetwork = {
+  /** Shell commands, beginning with those that give eth0 its addresses. */
+  readonly setUp: readonly string[];
+  /** An IPv4 packet in hexadecimal that another host sends for as long as the command runs. */
+  readonly packet?: string;
+};
+
+/** Runs `kube-vrrp` with these arguments on a host of its own. */
+export function kubeVrrpOn({ setUp, packet }: OwnNetwork, args: readonly string[]): Promise<Outcome> {
+  const command = [process.execPath, MAIN, ...args].map(quoted).join(' ');
+  const sender = packet === undefined ? '' : `python3 -c ${quoted(SENDER)} ${packet} & sender=$!; `;
+  const end = packet === undefined ? '' : '; code=$?; kill $sender; exit $code';
+  const script = `${[...CABLE, ...setUp].join(' && ')} && { ${sender}${command}${end}; }`;
+  return execute('unshare', ['--user', '--net', '--map-root-user', 'sh', '-c', script], {
+    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+  });
+}
