@@ -1,0 +1,290 @@
+/**
+ * What the services thread does: the health checks, the takeover of clients, the log, and the admin endpoint. It passes
+ * between them, the main thread and the proxy threads what each has to know.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { HealthChecker, HealthCheckerOptions, HealthReport } from '../health/driver/checker.ts';
+import type { CredentialWatch, CredentialWatchOptions } from '../health/driver/credential-watch.ts';
+import { errorText } from '../log/error-text.ts';
+import type { Log } from '../log/log.ts';
+import { type ClosedConnection, ConnectionTable, type OpenedConnection } from '../proxy/connections.ts';
+import { ProxyCounters } from '../proxy/counters.ts';
+import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
+import { monotonicMs } from '../runtime/clock.ts';
+import {
+  THREAD_ELECTION,
+  THREAD_PROXY,
+  THREAD_SERVICES,
+  type ThreadVitals,
+  readThreadVitals,
+} from '../runtime/thread-vitals.ts';
+import type { Takeover, TakeoverOptions } from '../takeover/driver/takeover.ts';
+import type { Admin, AdminOptions } from './admin.ts';
+import { BackendStates } from './backend-states.ts';
+import { ConnectionLists } from './connection-lists.ts';
+import { drainRefusal } from './drain-refusal.ts';
+import { HealthLog } from './health-log.ts';
+import type { LogSink } from './logger.ts';
+import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
+import { logObstacle, untilDone } from './obstacle.ts';
+import type { Observation } from './status.ts';
+
+/** What the thread is made of; the entry gives the real ones. */
+export type ServicesParts = {
+  readonly sink: LogSink;
+  readonly admin: (options: AdminOptions) => Pick<Admin, 'listen' | 'close'>;
+  readonly takeover: (
+    options: TakeoverOptions,
+  ) => Pick<
+    Takeover,
+    | 'opened'
+    | 'closed'
+    | 'setActive'
+    | 'useInterface'
+    | 'prepareHandover'
+    | 'stopSheltering'
+    | 'read'
+    | 'close'
+  >;
+  readonly checker: (
+    options: HealthCheckerOptions,
+  ) => Pick<HealthChecker, 'start' | 'useCredentials' | 'stop'>;
+  readonly credentialWatch: (
+    options: CredentialWatchOptions,
+  ) => Pick<CredentialWatch, 'start' | 'expiries' | 'stop'>;
+};
+
+type Start = Extract<ToServices, { type: 'start' }>;
+/** All messages but those that the entry handles. */
+type Command = Exclude<ToServices, { type: 'stop' }>;
+/** What there is once the node is known and the proxy listens. */
+type Started = {
+  readonly takeover: ReturnType<ServicesParts['takeover']>;
+  readonly checker: ReturnType<ServicesParts['checker']>;
+  readonly credentialWatch: ReturnType<ServicesParts['credentialWatch']>;
+  readonly proxyPorts: readonly MessagePort[];
+};
+
+const NOT_STARTED: ElectionSnapshot = {
+  waitingFor: 'the daemon to start',
+  interface: null,
+  stopping: false,
+  routers: [],
+};
+const NOT_CHECKED: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };
+
+export class ServicesWorker {
+  readonly #data: ServicesWorkerData;
+  readonly #parts: ServicesParts;
+  readonly #post: (message: FromServices) => void;
+  readonly #admin: ReturnType<ServicesParts['admin']>;
+  readonly #proxyCounters: ProxyCounters;
+  readonly #healthLog: HealthLog;
+  readonly #backendStates = new BackendStates();
+  readonly #connectionLists = new ConnectionLists();
+  readonly #connections: ConnectionTable;
+  readonly #stopping = new AbortController();
+  #election = NOT_STARTED;
+  #report = NOT_CHECKED;
+  #started: Started | null = null;
+
+  /** `post` takes the messages to the main thread. */
+  constructor(data: ServicesWorkerData, parts: ServicesParts, post: (message: FromServices) => void) {
+    this.#data = data;
+    this.#parts = parts;
+    this.#post = post;
+    this.#proxyCounters = new ProxyCounters(data.proxyCounters);
+    this.#healthLog = new HealthLog(this.#log, data.config.health.path);
+    this.#connections = new ConnectionTable({
+      opened: (connection) => this.#started?.takeover.opened(connection),
+      closed: (connection, closed) => this.#onClosed(connection, closed),
+    });
+    this.#admin = parts.admin({
+      ...data.config.admin,
+      observe: () => this.#observe(),
+      drain: (force) => this.#drain(force),
+      undrain: () => post({ type: 'undrain' }),
+      connections: () => this.#connectionLists.ask(this.#started?.proxyPorts ?? []),
+      log: this.#log,
+    });
+  }
+
+  /**
+   * Opens the admin endpoint, and waits while something is in its way. It comes before anything else, so that there are
+   * never two kube-vrrps at work: an old kubelet starts a pod while the one that it replaces still hands over. Posts
+   * `ready` or `failed`, and never rejects.
+   */
+  async listen(): Promise<void> {
+    try {
+      await untilDone(() => this.#admin.listen(), {
+        signal: this.#stopping.signal,
+        onObstacle: (text) => logObstacle(this.#log, 'the admin endpoint', text),
+      });
+      this.#post({ type: 'ready' });
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) this.#post({ type: 'failed', message: errorText(error) });
+    }
+  }
+
+  /** A message of the main thread. */
+  receive(message: Command): void {
+    switch (message.type) {
+      case 'log':
+        this.#parts.sink.write(message.record);
+        break;
+      case 'start':
+        this.#start(message);
+        break;
+      case 'prepareHandover':
+        void this.#prepareHandover();
+        break;
+      case 'election':
+        this.#onElection(message.snapshot);
+        break;
+    }
+  }
+
+  /** Ends everything but the log. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    this.#started?.takeover.close();
+    await this.#started?.credentialWatch.stop();
+    await this.#started?.checker.stop();
+    await this.#admin.close();
+    for (const port of this.#started?.proxyPorts ?? []) port.close();
+  }
+
+  readonly #log: Log = (level, message, fields = {}) => {
+    this.#parts.sink.write({ level, message, fields, timeMs: Date.now() });
+  };
+
+  #start({ self, interfaceName, backends, credentials, proxyPorts }: Start): void {
+    const { config } = this.#data;
+    const checker = this.#parts.checker({
+      ...config.health,
+      backends,
+      credentials,
+      onReport: (report) => this.#onReport(report),
+      onTransition: (backend, previous) => this.#healthLog.transition(backend, previous),
+    });
+    const takeover = this.#parts.takeover({
+      self,
+      peers: config.peers.filter(({ family, text }) => family === self.family && text !== self.text),
+      vrid: config.vrrp.vrid,
+      port: config.proxy.port,
+      vips: config.vips,
+      interfaceName,
+      listeners: config.proxy.workers,
+      log: this.#log,
+    });
+    const credentialWatch = this.#parts.credentialWatch({
+      paths: config.health,
+      credentials,
+      log: this.#log,
+      onChange: (changed) => checker.useCredentials(changed),
+    });
+    this.#started = { takeover, checker, credentialWatch, proxyPorts };
+    for (const [worker, port] of proxyPorts.entries())
+      port.on('message', (event: ProxyEvent) => this.#onProxy(worker, port, event));
+    checker.start();
+    credentialWatch.start();
+  }
+
+  async #prepareHandover(): Promise<void> {
+    await this.#started?.takeover.prepareHandover();
+    this.#post({ type: 'handoverPrepared' });
+  }
+
+  /** Null: the drain has begun; else why it is refused. */
+  #drain(force: boolean): string | null {
+    const refusal = force ? null : drainRefusal(this.#election, this.#report.backends);
+    if (refusal === null) void this.#beginDrain(force);
+    return refusal;
+  }
+
+  async #beginDrain(force: boolean): Promise<void> {
+    const isActive = this.#election.routers.some(({ state }) => state === 'Active');
+    if (isActive) await this.#started?.takeover.prepareHandover();
+    this.#post({ type: 'drain', force });
+  }
+
+  #onElection(latest: ElectionSnapshot): void {
+    this.#election = latest;
+    if (this.#started === null) return;
+    const { takeover } = this.#started;
+    if (latest.interface !== null) takeover.useInterface(latest.interface);
+    for (const { vip, state } of latest.routers) takeover.setActive(vip, state === 'Active');
+    const hasLeft = latest.stopping && latest.routers.every(({ state }) => state === 'Initialize');
+    if (hasLeft) takeover.stopSheltering();
+  }
+
+  #onReport(latest: HealthReport): void {
+    for (const [index, { lastCheck }] of latest.backends.entries())
+      if (lastCheck?.ok === true) this.#proxyCounters.prove(index, lastCheck.atMs);
+    this.#healthLog.report(latest, this.#report);
+    this.#report = latest;
+    const backends = this.#backendStates.after(latest.backends);
+    if (backends !== null) this.#tellProxy({ type: 'backends', backends });
+    if (latest.settled)
+      this.#post({ type: 'health', class: latest.class, confirmedAtMs: latest.confirmedAtMs });
+  }
+
+  #tellProxy(command: ProxyCommand): void {
+    for (const port of this.#started?.proxyPorts ?? []) port.postMessage(command);
+  }
+
+  #onProxy(worker: number, port: MessagePort, event: ProxyEvent): void {
+    if (event.type === 'log') this.#log(event.level, event.message, event.fields);
+    else if (event.type === 'connections') {
+      this.#connections.apply(worker, event.batch);
+      port.postMessage({ type: 'connectionsRead' } satisfies ProxyCommand);
+    } else if (event.type === 'connectionList') this.#connectionLists.take(event);
+  }
+
+  #onClosed(connection: OpenedConnection, closed: ClosedConnection | null): void {
+    this.#started?.takeover.closed(connection);
+    if (this.#data.config.log.level !== 'debug') return;
+    const { client, clientPort, local, backend, openedAtMs } = connection;
+    const durationMs = Math.round(monotonicMs() - openedAtMs);
+    this.#log('debug', `client ${client}:${clientPort} left ${backend} after ${durationMs} ms`, {
+      event: 'connection',
+      client,
+      clientPort,
+      local,
+      backend,
+      durationMs,
+      bytesToBackend: closed?.bytesToBackend ?? null,
+      bytesToClient: closed?.bytesToClient ?? null,
+    });
+  }
+
+  #observe(): Observation {
+    const { version } = this.#data;
+    const { backends, class: healthClass, settled } = this.#report;
+    return {
+      version,
+      election: this.#election,
+      healthClass,
+      settled,
+      backends,
+      certificates: this.#started?.credentialWatch.expiries() ?? [],
+      proxy: this.#proxyCounters.read(backends.length),
+      takeover: this.#started?.takeover.read() ?? null,
+      logRecordsDropped: this.#parts.sink.dropped(),
+      threads: this.#readThreads(),
+    };
+  }
+
+  #readThreads(): Record<string, ThreadVitals> {
+    const read = (thread: number): ThreadVitals => readThreadVitals(this.#data.vitals, thread);
+    // Proxy threads exist once there are backends to proxy to.
+    const proxies = (this.#started?.proxyPorts ?? []).map(
+      (_, index) => [`proxy${index}`, read(THREAD_PROXY + index)] as const,
+    );
+    return {
+      election: read(THREAD_ELECTION),
+      services: read(THREAD_SERVICES),
+      ...Object.fromEntries(proxies),
+    };
+  }
+}
