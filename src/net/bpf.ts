@@ -2,9 +2,6 @@
 import type { IpAddress } from '../ip/address.ts';
 import { addressOf } from './libc.ts';
 
-export const SOL_SOCKET = 1;
-export const SO_ATTACH_FILTER = 26;
-
 /** One struct sock_filter: operation, jumps over how many instructions when true and when false, operand. */
 export type Instruction = readonly [code: number, whenTrue: number, whenFalse: number, operand: number];
 export type SocketFilter = readonly Instruction[];

@@ -1,16 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { addressOf, errnoCode, errnoCodeOfText, lastError, libc } from './libc.ts';
+import { addressOf, callError, errnoCode, errnoCodeOfText, libc, required } from './libc.ts';
+import { EBADF } from './linux.ts';
 import { NetError } from './net-error.ts';
 
 describe('errors of the C library', () => {
   test('a failed call is a NetError with the name of its errno and one sentence', () => {
-    assert.equal(libc.close(-1), -1);
-    const error = lastError('cannot close');
+    const result = libc.close(-1);
+    assert.equal(result, -EBADF);
+    const error = callError(result, 'cannot close');
     assert.ok(error instanceof NetError);
     assert.equal(error.code, 'EBADF');
     assert.match(error.message, /^cannot close: \w/);
+  });
+
+  test('what a required call returns is its result, and its failure is thrown', () => {
+    assert.equal(required(3, 'cannot open'), 3);
+    assert.throws(() => required(-EBADF, 'cannot close'), { code: 'EBADF', message: /^cannot close: \w/ });
   });
 
   test('the text that strerror makes of an errno leads back to its name', () => {

@@ -1,13 +1,10 @@
 /** An AF_PACKET socket on one link: whole Ethernet frames in and out, without ever blocking (packet(7)). */
-import { EAGAIN, errno } from './errno.ts';
-import { lastError, libc } from './libc.ts';
+import { callError, libc, required } from './libc.ts';
+import { AF_PACKET, EAGAIN, SOCK_RAW } from './linux.ts';
 import { NetError } from './net-error.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, type SocketFilter, withFilterProgram } from './bpf.ts';
+import { attachProgram, openSocket } from './socket.ts';
+import type { SocketFilter } from './bpf.ts';
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOCKADDR_LL_BYTES = 20;
 const MAC_BYTES = 6;
 const PERMISSION_ERRORS = new Set(['EPERM', 'EACCES']);
@@ -34,34 +31,29 @@ export class LinkSocket {
     }
     this.mac = link.mac;
     this.#linkIndex = link.index;
-    // Protocol 0 receives nothing, so there is no moment at which frames of other links come in.
-    this.#fd = libc.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (this.#fd === -1) throw openError();
-    try {
-      if (reception?.filter !== undefined) this.#attach(reception.filter);
-      this.#bind(reception?.etherType ?? 0);
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+    this.#fd = openFrameSocket((fd) => {
+      const what = `cannot attach a filter to the frame socket on link ${link.index}`;
+      if (reception?.filter !== undefined) attachProgram(fd, reception.filter, what);
+      const address = encodeLinkAddress(link.index, reception?.etherType ?? 0);
+      required(libc.bind(fd, address, address.length), `cannot bind a frame socket to link ${link.index}`);
+    });
   }
 
   /** Puts a frame on the link at once. Throws NetError: ENETDOWN when the link is down, ENXIO when it is gone. */
   send(frame: Uint8Array): void {
     this.#assertOpen();
-    if (libc.send(this.#fd, frame, frame.length, 0) === -1) {
-      throw lastError(`cannot send a frame on link ${this.#linkIndex}`);
-    }
+    const result = libc.send(this.#fd, frame, frame.length, 0);
+    if (result < 0) throw callError(result, `cannot send a frame on link ${this.#linkIndex}`);
   }
 
   /** Reads one waiting frame into `into` and returns how many octets it is; null when none waits. Throws NetError. */
   receive(into: Uint8Array): number | null {
     this.#assertOpen();
     const bytes = libc.recv(this.#fd, into, into.length, 0);
-    if (bytes !== -1) return bytes;
+    if (bytes >= 0) return bytes;
     // Makes no error object, which a thread that polls would drown in.
-    if (errno() === EAGAIN) return null;
-    throw lastError(`cannot receive a frame on link ${this.#linkIndex}`);
+    if (bytes === -EAGAIN) return null;
+    throw callError(bytes, `cannot receive a frame on link ${this.#linkIndex}`);
   }
 
   close(): void {
@@ -74,31 +66,27 @@ export class LinkSocket {
   #assertOpen(): void {
     if (this.#closed) throw new NetError('EBADF', `the frame socket on link ${this.#linkIndex} is closed`);
   }
+}
 
-  #attach(filter: SocketFilter): void {
-    withFilterProgram(filter, (program) => {
-      if (libc.setsockopt(this.#fd, SOL_SOCKET, SO_ATTACH_FILTER, program, program.length) === -1) {
-        throw lastError(`cannot attach a filter to the frame socket on link ${this.#linkIndex}`);
-      }
-    });
-  }
-
-  #bind(etherType: number): void {
-    const address = Buffer.alloc(SOCKADDR_LL_BYTES);
-    address.writeUInt16LE(AF_PACKET, 0);
-    address.writeUInt16BE(etherType, 2);
-    address.writeInt32LE(this.#linkIndex, 4);
-    if (libc.bind(this.#fd, address, address.length) === -1) {
-      throw lastError(`cannot bind a frame socket to link ${this.#linkIndex}`);
-    }
+/** Protocol 0 receives nothing, so there is no moment before `bind` at which frames of other links come in. */
+function openFrameSocket(prepare: (fd: number) => void): number {
+  try {
+    return openSocket({ domain: AF_PACKET, type: SOCK_RAW }, 'cannot open a packet socket', prepare);
+  } catch (error) {
+    if (!(error instanceof NetError) || !PERMISSION_ERRORS.has(error.code)) throw error;
+    throw new NetError(
+      error.code,
+      'opening a packet socket needs CAP_NET_RAW: run as root, or add NET_RAW to the capabilities',
+      { cause: error },
+    );
   }
 }
 
-function openError(): NetError {
-  const error = lastError('cannot open a packet socket');
-  if (!PERMISSION_ERRORS.has(error.code)) return error;
-  return new NetError(
-    error.code,
-    'opening a packet socket needs CAP_NET_RAW: run as root, or add NET_RAW to the capabilities',
-  );
+/** struct sockaddr_ll (packet(7)). */
+function encodeLinkAddress(linkIndex: number, etherType: number): Buffer {
+  const address = Buffer.alloc(SOCKADDR_LL_BYTES);
+  address.writeUInt16LE(AF_PACKET, 0);
+  address.writeUInt16BE(etherType, 2);
+  address.writeInt32LE(linkIndex, 4);
+  return address;
 }

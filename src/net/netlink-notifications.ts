@@ -3,22 +3,21 @@
  * notifications for lack of room, that socket aborts the process (in 0.3.0, binding.cc makes a string of a null
  * pointer in PollHandler). Here it is an error like any other.
  */
-import koffi from 'koffi';
-
-import { EAGAIN, errno } from './errno.ts';
-import { lastError, libc } from './libc.ts';
+import { callError, type DescriptorPoll, libc, pollDescriptor, required } from './libc.ts';
+import {
+  AF_NETLINK,
+  EAGAIN,
+  MSG_TRUNC,
+  NETLINK_ROUTE,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_RAW,
+  SOL_SOCKET,
+} from './linux.ts';
 import { NetError } from './net-error.ts';
-import { SOL_SOCKET } from './bpf.ts';
+import { openSocket, setOption } from './socket.ts';
 
-const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOCKADDR_NL_BYTES = 12;
-const SO_RCVBUF = 8;
-const SO_RCVBUFFORCE = 33;
-const MSG_TRUNC = 0x20;
 
 /** A few thousand changes. */
 const RECEIVE_BUFFER_BYTES = 1 << 20;
@@ -34,24 +33,23 @@ export type NotificationHandlers = {
   readonly onError: (error: NetError) => void;
 };
 
-/** Nothing else refers to a socket that only listens, and koffi ends the polling of what is garbage-collected. */
+/** Nothing else refers to a socket that only listens, and the poll of what is garbage-collected ends. */
 const openSockets = new Set<NotificationSocket>();
 
 export class NotificationSocket {
   readonly #handlers: NotificationHandlers;
   readonly #fd: number;
-  readonly #poll: ReturnType<typeof koffi.node.poll>;
+  readonly #poll: DescriptorPoll;
   readonly #buffer = Buffer.alloc(DATAGRAM_BYTES);
   #closed = false;
 
   /** Listens to the rtnetlink groups whose bits are set in `groups` (group 1 is bit 0). Throws NetError. */
   constructor(groups: number, handlers: NotificationHandlers) {
     this.#handlers = handlers;
-    this.#fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (this.#fd === -1) throw lastError('cannot open a netlink socket');
+    const kind = { domain: AF_NETLINK, type: SOCK_RAW, protocol: NETLINK_ROUTE };
+    this.#fd = openSocket(kind, 'cannot open a netlink socket', (fd) => listen(fd, groups));
     try {
-      this.#bind(groups);
-      this.#poll = koffi.node.poll(this.#fd, this.#onReady);
+      this.#poll = pollDescriptor(this.#fd, this.#onReady);
     } catch (error) {
       libc.close(this.#fd);
       throw error;
@@ -67,20 +65,7 @@ export class NotificationSocket {
     libc.close(this.#fd);
   }
 
-  #bind(groups: number): void {
-    const size = Buffer.alloc(4);
-    size.writeInt32LE(RECEIVE_BUFFER_BYTES);
-    // Beyond net.core.rmem_max with CAP_NET_ADMIN; without, as much as anybody may have.
-    if (libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, size, size.length) === -1) {
-      libc.setsockopt(this.#fd, SOL_SOCKET, SO_RCVBUF, size, size.length);
-    }
-    const address = Buffer.alloc(SOCKADDR_NL_BYTES);
-    address.writeUInt16LE(AF_NETLINK, 0);
-    address.writeUInt32LE(groups, 8);
-    if (libc.bind(this.#fd, address, address.length) === -1) throw lastError('cannot listen to rtnetlink');
-  }
-
-  /** An exception that a handler throws must not pass through koffi, which would hang the process. */
+  /** An exception that a handler throws must not pass through the poll, which would hang the process. */
   readonly #onReady = (): void => {
     setImmediate(this.#receive);
   };
@@ -88,9 +73,9 @@ export class NotificationSocket {
   readonly #receive = (): void => {
     for (let count = 0; count < DATAGRAMS_PER_TURN && !this.#closed; count += 1) {
       const bytes = libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_TRUNC);
-      if (bytes === -1) {
-        if (errno() === EAGAIN) return;
-        const error = lastError('cannot receive from rtnetlink');
+      if (bytes === -EAGAIN) return;
+      if (bytes < 0) {
+        const error = callError(bytes, 'cannot receive from rtnetlink');
         // libuv stops to poll a socket that has an error; having read it, the socket has none any more.
         this.#poll.start(this.#onReady);
         this.#handlers.onError(error);
@@ -101,4 +86,14 @@ export class NotificationSocket {
       }
     }
   };
+}
+
+function listen(fd: number, groups: number): void {
+  // Beyond net.core.rmem_max with CAP_NET_ADMIN; without, as much as any process may have.
+  if (setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES) < 0)
+    setOption(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
+  const address = Buffer.alloc(SOCKADDR_NL_BYTES);
+  address.writeUInt16LE(AF_NETLINK, 0);
+  address.writeUInt32LE(groups, 8);
+  required(libc.bind(fd, address, address.length), 'cannot listen to rtnetlink');
 }

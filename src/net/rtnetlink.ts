@@ -20,6 +20,7 @@ import {
 
 import type { Family, IpAddress } from '../ip/address.ts';
 import { errnoCode, libc } from './libc.ts';
+import { NETLINK_ROUTE, NLMSG_ERROR } from './linux.ts';
 import { NetError } from './net-error.ts';
 import { NotificationSocket } from './netlink-notifications.ts';
 import {
@@ -58,9 +59,6 @@ const DUMP_ATTEMPTS = 4;
 /** More leases than VIPs means that links come and go: begin anew. */
 const CACHED_LEASES = 16;
 
-// linux/netlink.h
-const NETLINK_ROUTE = 0;
-const NLMSG_ERROR = 2;
 /** RTNLGRP_LINK is group 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV6_IFADDR 9. */
 const NOTIFICATION_GROUPS = (1 << 0) | (1 << 4) | (1 << 8);
 

@@ -1,8 +1,6 @@
 /** struct sockaddr_in and sockaddr_in6 (ip(7), ipv6(7)). */
 import type { IpAddress } from '../ip/address.ts';
-
-export const AF_INET = 2;
-export const AF_INET6 = 10;
+import { AF_INET, AF_INET6 } from './linux.ts';
 
 /** In the byte order of x86-64 and arm64. Without a scope: not for link-local addresses. */
 export function encodeSocketAddress(address: IpAddress, port: number): Buffer {

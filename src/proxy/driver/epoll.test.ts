@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import koffi from 'koffi';
 
 import { Epoll, EPOLLIN, EPOLLOUT, eventLayout } from './epoll.ts';
-import { calls, FixedMemory, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
+import { FixedMemory, libc } from '../../net/libc.ts';
+import { NONBLOCK_CLOEXEC } from '../../net/linux.ts';
 
 test('an event has the C layout of its architecture: packed on x86-64, aligned on arm64', () => {
   const members = { events: 'uint32_t', data: 'uint64_t' };
@@ -21,17 +22,17 @@ test('an event has the C layout of its architecture: packed on x86-64, aligned o
 
 test('of several events at once, each has its own descriptor, mark and kind', (t) => {
   const ends = new FixedMemory(8);
-  assert.equal(calls.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
+  assert.equal(libc.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
   const [readFd = -1, writeFd = -1] = ends.words;
   const epoll = new Epoll(8);
   t.after(() => {
     epoll.close();
-    calls.close(readFd);
-    calls.close(writeFd);
+    libc.close(readFd);
+    libc.close(writeFd);
   });
   epoll.add(readFd, EPOLLIN, 0x7fff_ffff);
   epoll.add(writeFd, EPOLLOUT, -2);
-  assert.equal(calls.write(writeFd, ends.address, 1), 1);
+  assert.equal(libc.write(writeFd, ends.address, 1), 1);
 
   assert.equal(epoll.wait(8_000), 2);
   const seen = [0, 1].map((index) => [epoll.fdAt(index), epoll.markAt(index), epoll.eventsAt(index)]);

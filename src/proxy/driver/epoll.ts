@@ -1,7 +1,6 @@
 /** epoll(7): which of many descriptors are ready. One thread's own. */
-import { EINTR, errno } from '../../net/errno.ts';
-import { calls, FixedMemory } from './tcp-calls.ts';
-import { lastError } from '../../net/libc.ts';
+import { callError, FixedMemory, libc, required } from '../../net/libc.ts';
+import { EINTR } from '../../net/linux.ts';
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;
@@ -35,8 +34,7 @@ export class Epoll {
   constructor(maxEvents: number) {
     this.#maxEvents = maxEvents;
     this.#events = new FixedMemory(maxEvents * EVENT_WORDS * 4);
-    this.#fd = calls.epollCreate1(EPOLL_CLOEXEC);
-    if (this.#fd === -1) throw lastError('cannot make an epoll descriptor');
+    this.#fd = required(libc.epollCreate1(EPOLL_CLOEXEC), 'cannot make an epoll descriptor');
   }
 
   /**
@@ -48,22 +46,21 @@ export class Epoll {
     words[0] = events;
     words[DATA_WORD] = fd;
     words[DATA_WORD + 1] = mark;
-    if (calls.epollCtl(this.#fd, EPOLL_CTL_ADD, fd, address) === -1) {
-      throw lastError(`cannot watch descriptor ${fd}`);
-    }
+    const result = libc.epollCtl(this.#fd, EPOLL_CTL_ADD, fd, address);
+    if (result < 0) throw callError(result, `cannot watch descriptor ${fd}`);
   }
 
   /** Ends the watch of a descriptor that stays open. */
   remove(fd: number): void {
-    calls.epollCtl(this.#fd, EPOLL_CTL_DEL, fd, this.#event.address);
+    libc.epollCtl(this.#fd, EPOLL_CTL_DEL, fd, this.#event.address);
   }
 
   /** How many descriptors are ready, after `timeoutMs` (whole; -1: for ever) at the latest. A signal may end it early. */
   wait(timeoutMs: number): number {
-    const count = calls.epollWait(this.#fd, this.#events.address, this.#maxEvents, timeoutMs);
+    const count = libc.epollWait(this.#fd, this.#events.address, this.#maxEvents, timeoutMs);
     if (count >= 0) return count;
-    if (errno() === EINTR) return 0;
-    throw lastError('cannot wait for descriptors');
+    if (count === -EINTR) return 0;
+    throw callError(count, 'cannot wait for descriptors');
   }
 
   eventsAt(index: number): number {
@@ -79,6 +76,6 @@ export class Epoll {
   }
 
   close(): void {
-    calls.close(this.#fd);
+    libc.close(this.#fd);
   }
 }

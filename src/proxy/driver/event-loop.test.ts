@@ -6,7 +6,8 @@ import type { TestContext } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { EPOLLIN } from './epoll.ts';
-import { calls, FixedMemory, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
+import { FixedMemory, libc } from '../../net/libc.ts';
+import { NONBLOCK_CLOEXEC } from '../../net/linux.ts';
 import { EventLoop } from './event-loop.ts';
 
 const DEADLINE_MS = 8_000;
@@ -22,9 +23,9 @@ const byte = new FixedMemory(4);
 
 /** Read and write end of a pipe with one byte in it. */
 function openPipe(): readonly [number, number] {
-  assert.equal(calls.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
+  assert.equal(libc.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
   const [readFd = -1, writeFd = -1] = ends.words;
-  assert.equal(calls.write(writeFd, byte.address, 1), 1);
+  assert.equal(libc.write(writeFd, byte.address, 1), 1);
   return [readFd, writeFd];
 }
 
@@ -77,8 +78,8 @@ test('an event of a descriptor that was closed meanwhile is not given to its suc
     const other = readEnds.find((end) => end !== fd) ?? -1;
     loop.unwatch(fd, true);
     loop.unwatch(other);
-    calls.close(other);
-    assert.equal(calls.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
+    libc.close(other);
+    assert.equal(libc.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
     const [emptyFd = -1, writeFd = -1] = ends.words;
     successor.push(emptyFd, writeFd);
     assert.equal(emptyFd, other, 'the number is used again');
@@ -92,7 +93,7 @@ test('an event of a descriptor that was closed meanwhile is not given to its suc
     'some turns',
   );
   assert.deepEqual(seen, ['first']);
-  for (const fd of [...successor, ...pipes.map(([, writeFd]) => writeFd)]) calls.close(fd);
+  for (const fd of [...successor, ...pipes.map(([, writeFd]) => writeFd)]) libc.close(fd);
 });
 
 test('a task without end keeps neither sockets, nor deadlines, nor Node from their turns', async (t) => {
@@ -116,5 +117,5 @@ test('a task without end keeps neither sockets, nor deadlines, nor Node from the
   );
   assert.deepEqual(events, ['socket', 'deadline']);
   assert.ok(turns > 1);
-  for (const fd of [readFd, writeFd]) calls.close(fd);
+  for (const fd of [readFd, writeFd]) libc.close(fd);
 });

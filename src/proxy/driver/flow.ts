@@ -1,14 +1,6 @@
 /** One direction of a relayed connection: bytes and FIN of one socket go to another. */
-import { EAGAIN, errno } from '../../net/errno.ts';
-import {
-  calls,
-  FixedMemory,
-  MSG_NOSIGNAL,
-  MSG_PEEK,
-  MSG_TRUNC,
-  SHUT_WR,
-  SPLICE_MOVE_NONBLOCK,
-} from './tcp-calls.ts';
+import { FixedMemory, libc } from '../../net/libc.ts';
+import { EAGAIN, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SPLICE_MOVE_NONBLOCK } from '../../net/linux.ts';
 import { type Pipe, PIPE_BYTES, PipePool } from './pipe-pool.ts';
 
 /** What a flow is after it has done what it could: waiting for a socket, not through with its turn, ended, or broken. */
@@ -27,7 +19,7 @@ export function createFlowMemory(maxPipes: number): FlowMemory {
 }
 
 /**
- * Small messages are copied through the thread's one buffer, which takes the fewest system calls. A sender who fills it
+ * Small messages are copied through the thread's one buffer, which takes the fewest system libc. A sender who fills it
  * is spliced through a pipe, where bytes are not copied at all. Nothing is read while `to` takes nothing, so what a slow
  * receiver holds is in the kernel's socket buffers, and in at most one pipe.
  *
@@ -85,7 +77,7 @@ export class Flow {
 
   /** Sends FIN to the receiver. False when the connection is gone. */
   sendFin(): boolean {
-    return calls.shutdown(this.#to, SHUT_WR) === 0;
+    return libc.shutdown(this.#to, SHUT_WR) === 0;
   }
 
   /** Drops what is held. The flow is not used any more. */
@@ -110,7 +102,7 @@ export class Flow {
 
   /** Socket to pipe. What is in the pipe is sent on by the same turn's next round. */
   #fill(pipe: Pipe): boolean {
-    const bytes = calls.splice(this.#from, 0, pipe.writeFd, 0, PIPE_BYTES, SPLICE_MOVE_NONBLOCK);
+    const bytes = libc.splice(this.#from, 0, pipe.writeFd, 0, PIPE_BYTES, SPLICE_MOVE_NONBLOCK);
     if (bytes > 0) {
       this.#heldBytes = bytes;
       this.#isBulk = bytes >= SMALL_BYTES;
@@ -123,9 +115,9 @@ export class Flow {
   #flush(): boolean {
     const pipe = this.#pipe;
     if (pipe === null) return false;
-    const bytes = calls.splice(pipe.readFd, 0, this.#to, 0, this.#heldBytes, SPLICE_MOVE_NONBLOCK);
+    const bytes = libc.splice(pipe.readFd, 0, this.#to, 0, this.#heldBytes, SPLICE_MOVE_NONBLOCK);
     if (bytes <= 0) {
-      if (bytes === -1 && errno() !== EAGAIN) return false;
+      if (bytes < 0 && bytes !== -EAGAIN) return false;
       this.#writable = false;
       return true;
     }
@@ -139,11 +131,11 @@ export class Flow {
   #copy(pipe: Pipe | null): boolean {
     const { address } = this.#memory.buffer;
     const flags = pipe === null ? MSG_PEEK : 0;
-    const gotBytes = calls.recv(this.#from, address, PIPE_BYTES, flags);
+    const gotBytes = libc.recv(this.#from, address, PIPE_BYTES, flags);
     if (gotBytes <= 0) return this.#gotNothing(gotBytes);
-    let sentBytes = calls.send(this.#to, address, gotBytes, MSG_NOSIGNAL);
-    if (sentBytes === -1) {
-      if (errno() !== EAGAIN) return false;
+    let sentBytes = libc.send(this.#to, address, gotBytes, MSG_NOSIGNAL);
+    if (sentBytes < 0) {
+      if (sentBytes !== -EAGAIN) return false;
       sentBytes = 0;
     }
     this.bytes += sentBytes;
@@ -154,7 +146,7 @@ export class Flow {
     if (pipe === null) return this.#take(gotBytes, sentBytes);
     const restBytes = gotBytes - sentBytes;
     // An empty pipe takes all of it: the buffer is as large.
-    if (restBytes > 0) this.#heldBytes = calls.write(pipe.writeFd, address + sentBytes, restBytes);
+    if (restBytes > 0) this.#heldBytes = libc.write(pipe.writeFd, address + sentBytes, restBytes);
     return this.#heldBytes === restBytes;
   }
 
@@ -163,14 +155,14 @@ export class Flow {
     if (sentBytes < gotBytes) this.#readable = true;
     return (
       sentBytes === 0 ||
-      calls.recv(this.#from, this.#memory.buffer.address, sentBytes, MSG_TRUNC) === sentBytes
+      libc.recv(this.#from, this.#memory.buffer.address, sentBytes, MSG_TRUNC) === sentBytes
     );
   }
 
-  /** After 0: FIN; after -1: nothing there, or broken. */
+  /** After 0: FIN; after minus an errno: nothing there, or broken. */
   #gotNothing(result: number): boolean {
     if (result === 0) this.#state = 'fin';
-    else if (errno() !== EAGAIN) return false;
+    else if (result !== -EAGAIN) return false;
     this.#readable = false;
     return true;
   }

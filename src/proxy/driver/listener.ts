@@ -1,13 +1,17 @@
 /** The port that clients connect to, on all addresses of the host. */
 import { openSync, closeSync } from 'node:fs';
 import { EPOLLIN } from './epoll.ts';
-import { EAGAIN, EMFILE, ENFILE, errno } from '../../net/errno.ts';
-import { errnoCode } from '../../net/libc.ts';
+import { errnoCode, libc } from '../../net/libc.ts';
+import { AF_INET, AF_INET6, EAGAIN, EMFILE, ENFILE } from '../../net/linux.ts';
 import { NetError } from '../../net/net-error.ts';
-import { AF_INET, AF_INET6 } from '../../net/socket-address.ts';
-import { calls, closeWithReset } from './tcp-calls.ts';
 import type { Deadline, EventLoop, Watcher } from './event-loop.ts';
-import { acceptClient, type ConnectionOptions, localAddress, openListener } from './tcp-socket.ts';
+import {
+  acceptClient,
+  closeWithReset,
+  type ConnectionOptions,
+  localAddress,
+  openListener,
+} from './tcp-socket.ts';
 
 /** Clients that connect at the same moment, as all do after a takeover; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4096;
@@ -83,7 +87,7 @@ export class Listener implements Watcher {
     this.acceptWaiting();
     this.#isOpen = false;
     this.#loop.unwatch(this.#fd);
-    calls.close(this.#fd);
+    libc.close(this.#fd);
     if (this.#spareFd >= 0) closeSync(this.#spareFd);
   }
 
@@ -99,7 +103,7 @@ export class Listener implements Watcher {
         this.#options.onClient(fd);
         continue;
       }
-      const error = errno();
+      const error = -fd;
       if (error === EAGAIN) return;
       this.#options.onError(errnoCode(error));
       if (error !== EMFILE && error !== ENFILE) continue; // a client that is gone already, for example

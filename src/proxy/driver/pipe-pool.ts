@@ -1,5 +1,6 @@
 /** Pipes of one thread, lent while bytes are in flight between two sockets (splice(2) needs one in between). */
-import { calls, FixedMemory, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
+import { FixedMemory, libc } from '../../net/libc.ts';
+import { NONBLOCK_CLOEXEC } from '../../net/linux.ts';
 
 /** What a pipe holds (pipe(7)): 16 pages. Where pages are larger than 4 KiB it is more, which does no harm. */
 export const PIPE_BYTES = 64 * 1024;
@@ -22,7 +23,7 @@ export class PipePool {
     const free = this.#free.pop();
     if (free !== undefined) return free;
     if (this.#made >= this.#max) return null;
-    if (calls.pipe2(this.#fds.address, NONBLOCK_CLOEXEC) === -1) return null;
+    if (libc.pipe2(this.#fds.address, NONBLOCK_CLOEXEC) < 0) return null;
     this.#made += 1;
     const [readFd = -1, writeFd = -1] = this.#fds.words;
     return { readFd, writeFd };
@@ -35,8 +36,8 @@ export class PipePool {
 
   /** Closes a pipe that is not empty: what it holds is dropped. */
   discard(pipe: Pipe): void {
-    calls.close(pipe.readFd);
-    calls.close(pipe.writeFd);
+    libc.close(pipe.readFd);
+    libc.close(pipe.writeFd);
     this.#made -= 1;
   }
 

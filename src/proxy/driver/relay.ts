@@ -1,13 +1,13 @@
 /** One client: finds it a backend, then passes bytes, FIN and RST both ways. */
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './epoll.ts';
-import { errnoCode } from '../../net/libc.ts';
-import { calls, closeWithReset } from './tcp-calls.ts';
+import { errnoCode, libc } from '../../net/libc.ts';
 import { takeSocketError } from './tcp-info.ts';
 import type { ConnectionDetail } from '../connections.ts';
 import type { EventLoop, Task, Watcher } from './event-loop.ts';
 import { Flow, type FlowMemory } from './flow.ts';
 import { SocketWatch } from './socket-watch.ts';
 import {
+  closeWithReset,
   type ConnectionOptions,
   connectsToItself,
   keepWatch,
@@ -172,7 +172,7 @@ export class Relay implements Watcher, Task {
   close(): void {
     this.#clientWatch?.leave();
     this.#upstreamWatch?.leave();
-    this.#end(calls.close);
+    this.#end(libc.close);
   }
 
   /** Gives the present attempt up and tries the next backend; nothing when one has accepted already. */
@@ -213,7 +213,7 @@ export class Relay implements Watcher, Task {
   }
 
   #attemptFailed(reason: string): void {
-    this.#closeUpstream(calls.close);
+    this.#closeUpstream(libc.close);
     this.#failed(reason);
     this.#connectNext();
   }

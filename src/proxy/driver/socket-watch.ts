@@ -1,6 +1,6 @@
 /** Watches one socket for what epoll cannot tell: whether a peer that takes nothing is slow or dead. */
-import { setTcpUserTimeoutMs } from '../../net/socket-options.ts';
 import { readTcpInfo, type TcpInfo } from './tcp-info.ts';
+import { setUserTimeoutMs } from './tcp-socket.ts';
 
 /**
  * TCP_USER_TIMEOUT also ends connections to a live peer that keeps its window closed for that long (Linux 5.11,
@@ -33,7 +33,7 @@ export class SocketWatch {
     const windowClosed = isWindowClosed(info);
     if (windowClosed === this.#timeoutOff) return;
     this.#timeoutOff = windowClosed;
-    setTcpUserTimeoutMs(this.#fd, windowClosed ? 0 : this.#userTimeoutMs);
+    setUserTimeoutMs(this.#fd, windowClosed ? 0 : this.#userTimeoutMs);
   }
 
   /**
@@ -41,7 +41,7 @@ export class SocketWatch {
    * it has taken everything. The kernel's rule for sockets without an owner ends it when the peer is dead.
    */
   leave(): void {
-    if (this.#written && !this.#timeoutOff) setTcpUserTimeoutMs(this.#fd, 0);
+    if (this.#written && !this.#timeoutOff) setUserTimeoutMs(this.#fd, 0);
   }
 }
 

@@ -3,20 +3,24 @@
  * where the kernel has CONFIG_INET_DIAG_DESTROY. Its owner gets ECONNABORTED. Needs CAP_NET_ADMIN. Works in any thread.
  */
 import type { IpAddress } from '../../ip/address.ts';
-import { errno } from '../../net/errno.ts';
 import { errnoCode, libc } from '../../net/libc.ts';
-import { AF_INET, AF_INET6 } from '../../net/socket-address.ts';
-import { IPPROTO_TCP, NONBLOCK_CLOEXEC } from './tcp-calls.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  ENOENT,
+  IPPROTO_TCP,
+  NETLINK_SOCK_DIAG,
+  NLMSG_ERROR,
+  SOCK_RAW,
+} from '../../net/linux.ts';
+import { newSocket } from '../../net/socket.ts';
 
 export type ConnectionEnd = { readonly address: IpAddress; readonly port: number };
 
 // linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h: offsets are ABI.
-const AF_NETLINK = 16;
-const NETLINK_SOCK_DIAG = 4;
-const SOCK_RAW = 3;
 const SOCK_DIAG_BY_FAMILY = 20;
 const SOCK_DESTROY = 21;
-const NLMSG_ERROR = 2;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const HEADER_BYTES = 16;
@@ -28,7 +32,6 @@ const ANSWER_STATE_AT = HEADER_BYTES + 1;
 const ANSWER_COOKIE_AT = HEADER_BYTES + 4 + 48 - COOKIE_BYTES;
 const TCP_LISTEN = 10;
 const ALL_STATES = 0xffff_ffff;
-const ENOENT = 2;
 const ANY_COOKIE = new Uint8Array(COOKIE_BYTES).fill(0xff);
 /** The kernel answers at once, and with one message. */
 const ANSWER_MAX_BYTES = 4096;
@@ -38,8 +41,8 @@ const ANSWER_MAX_BYTES = 4096;
  * there is none; otherwise why it cannot be done, as an errno's name.
  */
 export function abortConnection(local: ConnectionEnd, remote: ConnectionEnd): string | null {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW | NONBLOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-  if (fd < 0) return errnoCode(errno());
+  const fd = newSocket({ domain: AF_NETLINK, type: SOCK_RAW, protocol: NETLINK_SOCK_DIAG });
+  if (fd < 0) return errnoCode(-fd);
   try {
     const error = abortThrough(fd, local, remote);
     return error === 0 || error === ENOENT ? null : errnoCode(error);
@@ -83,7 +86,9 @@ function encodeRequest(
 
 /** The errno of the kernel's answer, which it has given when send returns; 0 for none. */
 function ask(fd: number, request: Buffer, answer: Buffer): number {
-  if (libc.send(fd, request, request.length, 0) < 0) return errno();
-  if (libc.recv(fd, answer, answer.length, 0) < 0) return errno();
+  const sent = libc.send(fd, request, request.length, 0);
+  if (sent < 0) return -sent;
+  const received = libc.recv(fd, answer, answer.length, 0);
+  if (received < 0) return -received;
   return answer.readUInt16LE(4) === NLMSG_ERROR ? -answer.readInt32LE(HEADER_BYTES) : 0;
 }

@@ -1,5 +1,6 @@
 /** What the kernel knows of a TCP connection that nobody reads from or writes to (getsockopt TCP_INFO, tcp(7)). */
-import koffi from 'koffi';
+import { FixedMemory, libc } from '../../net/libc.ts';
+import { IPPROTO_TCP, SO_ERROR, SOL_SOCKET, TCP_INFO } from '../../net/linux.ts';
 
 export type TcpInfo = {
   /** Segments sent and not acknowledged. */
@@ -18,28 +19,23 @@ const NOTSENT_OFFSET = 144;
 const SEND_WINDOW_OFFSET = 228;
 const INFO_BYTES = 232;
 
-const SOL_SOCKET = 1;
-const SO_ERROR = 4;
-const IPPROTO_TCP = 6;
-const TCP_INFO = 11;
-
-const getsockopt = koffi
-  .load(null) // the symbols of the process itself, so whichever C library Node was linked with
-  .func('int getsockopt(int fd, int level, int name, _Out_ void *value, _Inout_ uint32_t *length)');
-const info = Buffer.alloc(INFO_BYTES);
-const errno = Buffer.alloc(4);
-const length = new Uint32Array(1);
+const info = new FixedMemory(INFO_BYTES);
+const length = new FixedMemory(4);
 
 /** TCP_INFO of a socket; null when `fd` is not a TCP socket. One system call, under a microsecond. */
 export function readTcpInfo(fd: number): TcpInfo | null {
-  length[0] = INFO_BYTES;
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0) return null;
+  length.words[0] = INFO_BYTES;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.address, length.address) < 0) return null;
   return {
-    unackedSegments: info.readUInt32LE(UNACKED_OFFSET),
-    notSentBytes: info.readUInt32LE(NOTSENT_OFFSET),
-    sendWindowBytes: info.readUInt32LE(SEND_WINDOW_OFFSET),
-    sendSegmentBytes: info.readUInt32LE(SEGMENT_OFFSET),
+    unackedSegments: field(UNACKED_OFFSET),
+    notSentBytes: field(NOTSENT_OFFSET),
+    sendWindowBytes: field(SEND_WINDOW_OFFSET),
+    sendSegmentBytes: field(SEGMENT_OFFSET),
   };
+}
+
+function field(offset: number): number {
+  return (info.words[offset / 4] ?? 0) >>> 0;
 }
 
 /**
@@ -47,6 +43,7 @@ export function readTcpInfo(fd: number): TcpInfo | null {
  * next does not get it any more.
  */
 export function takeSocketError(fd: number): number {
-  length[0] = errno.length;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, errno, length) === 0 ? errno.readInt32LE() : 0;
+  length.words[0] = 4;
+  if (libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, info.address, length.address) < 0) return 0;
+  return info.words[0] ?? 0;
 }

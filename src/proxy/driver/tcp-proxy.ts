@@ -2,7 +2,6 @@
 import { parseIp, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log, LogFields, LogLevel } from '../../log/log.ts';
-import { closeWithReset } from './tcp-calls.ts';
 import { isTooOld, longestAgeMs } from '../age.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
@@ -18,7 +17,7 @@ import { MAX_PIPES } from './open-files.ts';
 import { abortOwnClients } from './own-clients.ts';
 import { Relay } from './relay.ts';
 import type { RelayHost } from './relay.ts';
-import { acceptedClient, type ConnectionOptions, localAddress } from './tcp-socket.ts';
+import { acceptedClient, closeWithReset, type ConnectionOptions, localAddress } from './tcp-socket.ts';
 import { Upstreams } from './upstreams.ts';
 
 export type TcpProxyOptions = {

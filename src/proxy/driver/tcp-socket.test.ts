@@ -2,19 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import koffi from 'koffi';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { parseIp } from '../../ip/address.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import { AF_INET6 } from '../../net/socket-address.ts';
+import { libc } from '../../net/libc.ts';
+import { NetError } from '../../net/net-error.ts';
 import {
-  calls,
+  AF_INET6,
   IPPROTO_TCP,
   SO_KEEPALIVE,
   SOL_SOCKET,
   TCP_KEEPIDLE,
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
-} from './tcp-calls.ts';
+} from '../../net/linux.ts';
 import {
   acceptClient,
   acceptedClient,
@@ -22,20 +24,17 @@ import {
   keepWatch,
   localAddress,
   openListener,
+  setUserTimeoutMs,
   socketAddress,
   startConnecting,
 } from './tcp-socket.ts';
 
 const OPTIONS = { keepAliveIdleMs: 15_000, userTimeoutMs: 30_000 };
 
-const getsockopt = koffi
-  .load(null)
-  .func('int getsockopt(int fd, int level, int name, _Out_ int *value, _Inout_ uint32_t *length)');
-
 function option(fd: number, level: number, name: number): number {
-  const value = new Int32Array(1);
-  assert.equal(getsockopt(fd, level, name, value, new Uint32Array([4])), 0);
-  return value[0] ?? Number.NaN;
+  const value = Buffer.alloc(4);
+  assert.equal(libc.getsockopt(fd, level, name, value, Buffer.of(4, 0, 0, 0)), 0);
+  return value.readInt32LE();
 }
 
 function watchOf(fd: number): readonly number[] {
@@ -59,7 +58,7 @@ function connectTo(t: TestContext, host: string): { readonly near: number; reado
     assert.ok(monotonicMs() < deadlineMs, 'nobody comes');
   }
   t.after(() => {
-    for (const fd of [listener, near, far]) calls.close(fd);
+    for (const fd of [listener, near, far]) libc.close(fd);
   });
   return { near, far };
 }
@@ -92,4 +91,26 @@ test('addresses are as Node prints them', (t) => {
 
 test('a connection whose ends have the same address is one to this host', (t) => {
   assert.equal(connectsToItself(connectTo(t, '127.0.0.1').far), true);
+});
+
+test('RFC 5482: the user timeout of a connection is what was set', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  // oxlint-disable-next-line no-underscore-dangle -- the only way to the descriptor
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  setUserTimeoutMs(fd, 25_000);
+  assert.equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 25_000);
+  setUserTimeoutMs(fd, 0);
+  assert.equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+  socket.destroy();
+  server.close();
+});
+
+test('a descriptor that is no socket is a NetError with its code', () => {
+  assert.throws(
+    () => setUserTimeoutMs(-1, 1000),
+    (error) => error instanceof NetError && error.code === 'EBADF',
+  );
 });

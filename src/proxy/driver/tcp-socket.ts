@@ -1,17 +1,16 @@
 /** TCP sockets as descriptors: listening, accepting, connecting, and whom they connect. */
 import { type IpAddress, ipFromOctets } from '../../ip/address.ts';
-import { EINPROGRESS, errno } from '../../net/errno.ts';
-import { errnoCode, lastError } from '../../net/libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
+import { callError, errnoCode, FixedMemory, libc, required } from '../../net/libc.ts';
 import {
-  calls,
-  FixedMemory,
+  AF_INET,
+  AF_INET6,
+  EINPROGRESS,
   IPPROTO_IPV6,
   IPPROTO_TCP,
   IPV6_V6ONLY,
   NONBLOCK_CLOEXEC,
-  setOption,
   SO_KEEPALIVE,
+  SO_LINGER,
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOCK_STREAM,
@@ -20,7 +19,9 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
-} from './tcp-calls.ts';
+} from '../../net/linux.ts';
+import { encodeSocketAddress } from '../../net/socket-address.ts';
+import { newSocket, openSocket, setOption } from '../../net/socket.ts';
 
 /** What both ends of a relayed connection have set. */
 export type ConnectionOptions = {
@@ -40,6 +41,10 @@ const MAX_SOCKADDR_BYTES = 28;
 const name = new FixedMemory(MAX_SOCKADDR_BYTES);
 const otherName = new FixedMemory(MAX_SOCKADDR_BYTES);
 const nameLength = new FixedMemory(4);
+
+/** struct linger: on, 0 seconds. */
+const LINGER_FOR_NO_TIME = new FixedMemory(8);
+LINGER_FOR_NO_TIME.words[0] = 1;
 
 export function socketAddress(address: IpAddress, port: number): SocketAddress {
   const encoded = encodeSocketAddress(address, port);
@@ -70,29 +75,40 @@ export type ListenOptions = ConnectionOptions & {
  * (tcp(7): they are the listener's). Throws NetError: EADDRINUSE, EACCES; EAFNOSUPPORT or EADDRNOTAVAIL without IPv6.
  */
 export function openListener(family: typeof AF_INET | typeof AF_INET6, options: ListenOptions): number {
-  const fd = calls.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0);
-  if (fd === -1) throw lastError('cannot make a TCP socket');
-  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-  if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  keepWatch(fd, options);
-  const any = socketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
-  const bound = calls.bind(fd, any.memory.address, any.lengthBytes) === 0;
-  if (bound && calls.listen(fd, options.backlog) === 0) {
+  return openSocket({ domain: family, type: SOCK_STREAM }, 'cannot make a TCP socket', (fd) => {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (options.reusePort) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    keepWatch(fd, options);
+    const any = encodeSocketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
+    const what = `cannot listen on port ${options.port}`;
+    required(libc.bind(fd, any, any.length), what);
+    required(libc.listen(fd, options.backlog), what);
     // So that takeover/driver/stray-listener can stand beside it; until here it made sure that nobody else had the port.
     setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    return fd;
-  }
-  const error = lastError(`cannot listen on port ${options.port}`);
-  calls.close(fd);
-  throw error;
+  });
 }
 
-/** The next client that waits; -1 and errno when there is none. Its address is `acceptedClient`'s. */
+/** Closes a connection with RST: what waits in its buffers is dropped (socket(7), SO_LINGER with a time of 0). */
+export function closeWithReset(fd: number): void {
+  libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_FOR_NO_TIME.address, LINGER_FOR_NO_TIME.bytes.length);
+  libc.close(fd);
+}
+
+/**
+ * How long sent data may stay unacknowledged, in whole milliseconds, before the kernel ends the connection with
+ * ETIMEDOUT (tcp(7); RFC 5482). 0 is the system's default, about 15 minutes. Throws NetError: EBADF, ENOTSOCK.
+ */
+export function setUserTimeoutMs(fd: number, timeoutMs: number): void {
+  const result = setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Math.round(timeoutMs));
+  if (result < 0) throw callError(result, `cannot set TCP_USER_TIMEOUT on descriptor ${fd}`);
+}
+
+/** The next client that waits; minus an errno when there is none. Its address is `acceptedClient`'s. */
 export function acceptClient(listener: number): number {
   nameLength.words[0] = MAX_SOCKADDR_BYTES;
-  return calls.accept4(listener, name.address, nameLength.address, NONBLOCK_CLOEXEC);
+  return libc.accept4(listener, name.address, nameLength.address, NONBLOCK_CLOEXEC);
 }
 
 /** A socket's port in a struct sockaddr. */
@@ -107,18 +123,18 @@ export function acceptedClient(): { readonly text: string; readonly port: number
 
 /** The local address of a socket, '' when it has none any more. */
 export function localAddress(fd: number): { readonly text: string; readonly port: number } {
-  return readName(calls.getsockname, fd, name)
+  return readName(libc.getsockname, fd, name)
     ? { text: addressText(name), port: portOf(name) }
     : { text: '', port: 0 };
 }
 
 /** Both ends of a connection have the same address only when the far end is on this host. */
 export function connectsToItself(fd: number): boolean {
-  if (!readName(calls.getsockname, fd, name) || !readName(calls.getpeername, fd, otherName)) return false;
+  if (!readName(libc.getsockname, fd, name) || !readName(libc.getpeername, fd, otherName)) return false;
   return addressText(name) === addressText(otherName);
 }
 
-function readName(call: typeof calls.getsockname, fd: number, memory: FixedMemory): boolean {
+function readName(call: typeof libc.getsockname, fd: number, memory: FixedMemory): boolean {
   nameLength.words[0] = MAX_SOCKADDR_BYTES;
   return call(fd, memory.address, nameLength.address) === 0;
 }
@@ -134,14 +150,13 @@ export function isOwnFault(reason: string): boolean {
 /** The socket of a connection that is being made, or why it cannot be. `keepWatch` is the caller's to call. */
 export function startConnecting(to: SocketAddress): number | { readonly reason: string } {
   const family = to.lengthBytes === MAX_SOCKADDR_BYTES ? AF_INET6 : AF_INET;
-  const fd = calls.socket(family, SOCK_STREAM | NONBLOCK_CLOEXEC, 0);
-  if (fd === -1) return { reason: errnoCode(errno()) };
+  const fd = newSocket({ domain: family, type: SOCK_STREAM });
+  if (fd < 0) return { reason: errnoCode(-fd) };
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  if (calls.connect(fd, to.memory.address, to.lengthBytes) === 0) return fd;
-  const error = errno();
-  if (error === EINPROGRESS) return fd;
-  calls.close(fd);
-  return { reason: errnoCode(error) };
+  const result = libc.connect(fd, to.memory.address, to.lengthBytes);
+  if (result === 0 || result === -EINPROGRESS) return fd;
+  libc.close(fd);
+  return { reason: errnoCode(-result) };
 }
 
 const MAPPED_WORD = 0xffff_0000 | 0;

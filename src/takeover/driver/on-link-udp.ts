@@ -4,19 +4,20 @@
  */
 import { createSocket } from 'node:dgram';
 import { type IpAddress, parseSocketAddress } from '../../ip/address.ts';
-import { SO_ATTACH_FILTER, SOL_SOCKET, withFilterProgram } from '../../net/bpf.ts';
-import { lastError, libc } from '../../net/libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
+import { libc, required } from '../../net/libc.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  IP_TTL,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_UNICAST_HOPS,
+  IPV6_V6ONLY,
+  SOCK_DGRAM,
+} from '../../net/linux.ts';
+import { encodeSocketAddress } from '../../net/socket-address.ts';
+import { attachProgram, openSocket, setOption } from '../../net/socket.ts';
 import { SENT_ON_LINK } from '../../net/on-link-filter.ts';
-
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const IPPROTO_IP = 0;
-const IP_TTL = 2;
-const IPPROTO_IPV6 = 41;
-const IPV6_UNICAST_HOPS = 16;
-const IPV6_V6ONLY = 26;
 
 export type OnLinkUdpOptions = {
   /** Where to listen, and the source of what is sent: one of the host's own addresses. */
@@ -59,30 +60,19 @@ export function openOnLinkUdp({ address, port, onDatagram, onError }: OnLinkUdpO
 function bindSocket(address: IpAddress, port: number): number {
   const isIpv4 = address.family === 'IPv4';
   const what = `cannot listen on UDP port ${port} of ${address.text}`;
-  const fd = libc.socket(isIpv4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd === -1) throw lastError(what);
-  const set = (level: number, name: number, value: Uint8Array): void => {
-    if (libc.setsockopt(fd, level, name, value, value.length) === -1) throw lastError(what);
-  };
-  try {
+  const kind = { domain: isIpv4 ? AF_INET : AF_INET6, type: SOCK_DGRAM };
+  return openSocket(kind, what, (fd) => {
+    const set = (level: number, name: number, value: number): void => {
+      required(setOption(fd, level, name, value), what);
+    };
     // The filter before the address, so that nothing unfiltered is ever queued.
-    withFilterProgram(SENT_ON_LINK[address.family], (program) => set(SOL_SOCKET, SO_ATTACH_FILTER, program));
-    if (isIpv4) set(IPPROTO_IP, IP_TTL, int32(255));
+    attachProgram(fd, SENT_ON_LINK[address.family], what);
+    if (isIpv4) set(IPPROTO_IP, IP_TTL, 255);
     else {
-      set(IPPROTO_IPV6, IPV6_V6ONLY, int32(1));
-      set(IPPROTO_IPV6, IPV6_UNICAST_HOPS, int32(255));
+      set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+      set(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 255);
     }
     const socketAddress = encodeSocketAddress(address, port);
-    if (libc.bind(fd, socketAddress, socketAddress.length) === -1) throw lastError(what);
-  } catch (error) {
-    libc.close(fd);
-    throw error;
-  }
-  return fd;
-}
-
-function int32(value: number): Buffer {
-  const encoded = Buffer.alloc(4);
-  encoded.writeInt32LE(value);
-  return encoded;
+    required(libc.bind(fd, socketAddress, socketAddress.length), what);
+  });
 }

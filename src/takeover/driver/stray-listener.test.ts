@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
+import { SO_REUSEPORT, SOL_SOCKET } from '../../net/linux.ts';
 import { NetError } from '../../net/net-error.ts';
-import { sharePort } from '../../net/socket-options.ts';
+import { setOption } from '../../net/socket.ts';
 import { StrayListener } from './stray-listener.ts';
 
 async function startServer(t: TestContext): Promise<{ server: Server; port: number; fd: number }> {
@@ -26,7 +27,7 @@ async function ask(host: string, port: number): Promise<string> {
 
 test('new connections go to the listener that serves, silent or not, from as many ports as there are', async (t) => {
   const { port, fd } = await startServer(t);
-  sharePort(fd);
+  assert.equal(setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1), 0);
   const stray = new StrayListener(port, 1);
   t.after(() => stray.close());
   for (const act of [() => stray.silence(), () => stray.speak(), () => stray.close()]) {

@@ -5,27 +5,24 @@
  *
  * It works by SO_REUSEPORT (socket(7)): all listeners of a port are a group, and a program chooses among them.
  */
-import { parseIp } from '../../ip/address.ts';
+import { ipFromOctets } from '../../ip/address.ts';
+import { NOTHING, type SocketFilter } from '../../net/bpf.ts';
+import { libc, required } from '../../net/libc.ts';
 import {
-  NOTHING,
-  SO_ATTACH_FILTER,
-  type SocketFilter,
+  AF_INET,
+  AF_INET6,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  SO_ATTACH_REUSEPORT_CBPF,
+  SO_DETACH_FILTER,
+  SO_REUSEPORT,
+  SOCK_STREAM,
   SOL_SOCKET,
-  withFilterProgram,
-} from '../../net/bpf.ts';
-import { lastError, libc } from '../../net/libc.ts';
-import { AF_INET, AF_INET6, encodeSocketAddress } from '../../net/socket-address.ts';
-import { sharePort } from '../../net/socket-options.ts';
+} from '../../net/linux.ts';
+import { NetError } from '../../net/net-error.ts';
+import { encodeSocketAddress } from '../../net/socket-address.ts';
+import { attachProgram, openSocket, setOption } from '../../net/socket.ts';
 import { strayListenerAfter } from './tcp-filters.ts';
-
-const SOCK_STREAM = 1;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SO_DETACH_FILTER = 27;
-const SO_ATTACH_REUSEPORT_CBPF = 51;
-const IPPROTO_IPV6 = 41;
-const IPV6_V6ONLY = 26;
-const FALSE = Buffer.alloc(4);
 
 export class StrayListener {
   readonly #fd: number;
@@ -36,29 +33,23 @@ export class StrayListener {
    * (SO_REUSEPORT). Throws NetError: EADDRINUSE when they do not share it.
    */
   constructor(port: number, listeners: number) {
-    const fd = openListening(port);
-    this.#fd = fd;
-    try {
+    this.#fd = openBound(port, (fd) => {
       // A SYN must not come here before the program says so: its client would wait for ever.
-      this.silence();
-      if (libc.listen(fd, 1) === -1) throw lastError(`cannot listen for stray segments to port ${port}`);
-      attach(fd, SO_ATTACH_REUSEPORT_CBPF, strayListenerAfter(listeners));
-      this.speak();
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+      silence(fd);
+      required(libc.listen(fd, 1), `cannot listen for stray segments to port ${port}`);
+      attach(fd, strayListenerAfter(listeners), SO_ATTACH_REUSEPORT_CBPF);
+      speak(fd);
+    });
   }
 
   /** From now on stray segments are dropped. Throws NetError. */
   silence(): void {
-    if (!this.#closed) attach(this.#fd, SO_ATTACH_FILTER, NOTHING);
+    if (!this.#closed) silence(this.#fd);
   }
 
   /** From now on they are answered with RST again. */
   speak(): void {
-    if (this.#closed) return;
-    libc.setsockopt(this.#fd, SOL_SOCKET, SO_DETACH_FILTER, FALSE, FALSE.length);
+    if (!this.#closed) speak(this.#fd);
   }
 
   /** To be called before any of the others is closed, as the kernel would give this one its place. */
@@ -69,30 +60,40 @@ export class StrayListener {
   }
 }
 
-function attach(fd: number, option: number, filter: SocketFilter): void {
-  withFilterProgram(filter, (program) => {
-    if (libc.setsockopt(fd, SOL_SOCKET, option, program, program.length) === -1)
-      throw lastError('cannot attach a program to the listener for stray segments');
-  });
+function silence(fd: number): void {
+  attach(fd, NOTHING);
+}
+
+function speak(fd: number): void {
+  setOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+}
+
+function attach(fd: number, filter: SocketFilter, option?: number): void {
+  attachProgram(fd, filter, 'cannot attach a program to the listener for stray segments', option);
 }
 
 /** On every address: of both families, or of IPv4 where the host has no other, as the listeners that serve. */
-function openListening(port: number): number {
-  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  const ipv6 = libc.socket(AF_INET6, type, 0);
-  const fd = ipv6 === -1 ? libc.socket(AF_INET, type, 0) : ipv6;
-  const what = `cannot open a listener for stray segments to port ${port}`;
-  if (fd === -1) throw lastError(what);
+function openBound(port: number, prepare: (fd: number) => void): number {
   try {
-    sharePort(fd);
-    if (ipv6 !== -1 && libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, FALSE, FALSE.length) === -1)
-      throw lastError(what);
-    const every = parseIp(ipv6 === -1 ? '0.0.0.0' : '::');
-    const address = every === null ? FALSE : encodeSocketAddress(every, port);
-    if (libc.bind(fd, address, address.length) === -1) throw lastError(what);
-    return fd;
+    return openBoundTo(AF_INET6, port, prepare);
   } catch (error) {
-    libc.close(fd);
-    throw error;
+    if (!(error instanceof NetError) || error.code !== 'EAFNOSUPPORT') throw error;
+    return openBoundTo(AF_INET, port, prepare);
   }
+}
+
+function openBoundTo(
+  domain: typeof AF_INET | typeof AF_INET6,
+  port: number,
+  prepare: (fd: number) => void,
+): number {
+  const isIpv6 = domain === AF_INET6;
+  const what = `cannot open a listener for stray segments to port ${port}`;
+  return openSocket({ domain, type: SOCK_STREAM }, what, (fd) => {
+    required(setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1), what);
+    if (isIpv6) required(setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0), what);
+    const address = encodeSocketAddress(ipFromOctets(new Uint8Array(isIpv6 ? 16 : 4)), port);
+    required(libc.bind(fd, address, address.length), what);
+    prepare(fd);
+  });
 }

@@ -7,23 +7,18 @@ import raw from 'raw-socket';
 
 import type { Family, IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
-import {
-  NOTHING,
-  SO_ATTACH_FILTER,
-  SOL_SOCKET,
-  type SocketFilter,
-  withFilterProgram,
-} from '../../net/bpf.ts';
+import { NOTHING, type SocketFilter, withFilterProgram } from '../../net/bpf.ts';
 import { errnoCodeOfText } from '../../net/libc.ts';
+import {
+  SK_MEMINFO_DROPS,
+  SOL_SOCKET,
+  SO_ATTACH_FILTER,
+  SO_BINDTODEVICE,
+  SO_MEMINFO,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+} from '../../net/linux.ts';
 import { NetError } from '../../net/net-error.ts';
-
-const SO_RCVBUF = 8;
-const SO_BINDTODEVICE = 25;
-/** Beyond net.core.rmem_max, with CAP_NET_ADMIN (socket(7)). */
-const SO_RCVBUFFORCE = 33;
-/** Of a socket's memory, as u32s; the last is how often its receive buffer was full (linux/sock_diag.h). */
-const SO_MEMINFO = 55;
-const SK_MEMINFO_DROPS = 8;
 
 export type RawIpSocketOptions = {
   /** An IP protocol number (0-255), and its name for messages. */

@@ -18,6 +18,19 @@ import {
   writeVrrpIpv4Header,
   writeVrrpIpv6Header,
 } from '../../wire/frames.ts';
+import {
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_ADD_MEMBERSHIP,
+  IPV6_HDRINCL,
+  IPV6_MULTICAST_IF,
+  IPV6_MULTICAST_LOOP,
+  IP_ADD_MEMBERSHIP,
+  IP_HDRINCL,
+  IP_MULTICAST_ALL,
+  IP_MULTICAST_IF,
+  IP_MULTICAST_LOOP,
+} from '../../net/linux.ts';
 import { NetError } from '../../net/net-error.ts';
 import { RawIpSocket, type RawPacket } from './raw-ip-socket.ts';
 import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from './vrrp-filters.ts';
@@ -92,19 +105,6 @@ const UNEXPECTED_PER_PERIOD = 250;
 const PERIOD_MS = 50;
 /** Peers are few; forged sources are many. */
 const CACHED_ADDRESSES = 64;
-
-const IPPROTO_IP = 0;
-const IP_HDRINCL = 3;
-const IP_MULTICAST_IF = 32;
-const IP_MULTICAST_LOOP = 34;
-const IP_ADD_MEMBERSHIP = 35;
-const IP_MULTICAST_ALL = 49;
-
-const IPPROTO_IPV6 = 41;
-const IPV6_MULTICAST_IF = 17;
-const IPV6_MULTICAST_LOOP = 19;
-const IPV6_ADD_MEMBERSHIP = 20;
-const IPV6_HDRINCL = 36;
 
 /** Opens the sockets and begins to deliver. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
 export function openVrrpSocket(options: VrrpSocketOptions): VrrpSocket {
