@@ -88,4 +88,19 @@ suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
       /^skip {2}vrid +did not listen .*: vrrp\.transport is unicast, and eth0 has no/m,
     );
   });
+
+  test('a VIP that no host can have is refused at once by run, check, manifest and kubeadm on a node', async () => {
+    const vip = ['--vip', '10.77.0.255', '--peers', '10.77.0.1,10.77.0.2'];
+    const commands = ['run', 'check', 'manifest', 'kubeadm'];
+    const outcomes = await Promise.all(commands.map((name) => kubeVrrpOn(SUBNET, [name, ...vip])));
+    for (const [index, { code, stdout, stderr }] of outcomes.entries()) {
+      assert.deepEqual([code, stdout], [2, ''], commands[index]);
+      assert.match(
+        stderr,
+        /^ {2}vip = "10\.77\.0\.255": expected the address of a host; this is the broadcast address of 10\.77\.0\.0\/24$/m,
+      );
+    }
+    const elsewhere = await kubeVrrpOn(SUBNET, ['kubeadm', '--vip', '10.77.0.255', '--peers', '10.77.9.1']);
+    assert.equal(elsewhere.code, 0, elsewhere.stderr);
+  });
 });

@@ -12,6 +12,7 @@ import {
 } from '../config/parse.ts';
 import { formatProblem, quoteValue, type ConfigProblem } from '../config/problem.ts';
 import type { Invocation } from './arguments.ts';
+import { findReservedVips, ownSubnets } from './own-subnets.ts';
 import { describeFileError } from './system-errors.ts';
 import { printError } from './terminal.ts';
 
@@ -53,9 +54,16 @@ async function load<Value>(
   return all.length > 0 ? { ok: false, problems: all } : parsed;
 }
 
-/** The whole configuration of an invocation, or all that is wrong with its arguments, variables and file. */
+/**
+ * The whole configuration of an invocation, or all that is wrong with its arguments, variables and file, and with its
+ * VIPs in the subnets of this host if that is one of the peers.
+ */
 export function loadConfig(invocation: Invocation): Promise<Parsed<Config>> {
-  return load(invocation, parseConfig);
+  return load(invocation, (sources) => {
+    const parsed = parseConfig(sources);
+    const problems = parsed.ok ? findReservedVips(parsed.value, ownSubnets()) : [];
+    return problems.length > 0 ? { ok: false, problems } : parsed;
+  });
 }
 
 /** The `admin` group alone, for commands that talk to a running daemon. */

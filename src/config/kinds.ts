@@ -69,7 +69,7 @@ export function duration(minMs: number, maxMs: number) {
 
 /** Why a packet cannot be sent to this address as to one host, or null when it can. */
 function notUnicast(address: IpAddress): string | null {
-  const [first = 0] = address.octets;
+  const [first = 0, second = 0] = address.octets;
   if (address.octets.every((octet) => octet === 0)) return 'the unspecified address';
   if (isLinkLocal(address)) return 'a link-local address';
   if (address.family === 'IPv6') {
@@ -79,6 +79,7 @@ function notUnicast(address: IpAddress): string | null {
   }
   if (first === 0) return 'an address of "this network"';
   if (first === 127) return 'a loopback address';
+  if (first === 169 && second === 254) return 'a link-local address';
   if (first >= 240) return 'a reserved or broadcast address';
   return first >= 224 ? 'a multicast address' : null;
 }

@@ -299,6 +299,7 @@ test('the VIP is one address, or two of different families, of a host', () => {
     ['"::1"', 'this is a loopback address'],
     ['ff02::12', 'this is a multicast address'],
     ['fe80::1', 'this is a link-local address'],
+    ['169.254.1.1', 'this is a link-local address'],
     ['::ffff:10.0.0.1', 'this is an IPv4 address in IPv6 form'],
     ['192.0.2.1/32', 'without a prefix length'],
     ['fe80::1%eth0', 'without a prefix length'],
@@ -313,6 +314,30 @@ test('the VIP is one address, or two of different families, of a host', () => {
     assert.equal(lines.length, 1, lines.join('\n'));
     assert.match(lines[0] ?? '', new RegExp(expected), vip);
   }
+});
+
+test('no port is one that something else has on every control-plane node', () => {
+  const owners = { 2379: 'etcd', 2380: 'etcd', 10250: 'kubelet', 10257: 'kube-controller-manager' };
+  for (const [port, owner] of Object.entries(owners)) {
+    const lines = report(
+      `${MINIMAL}proxy: { port: ${port} }\nadmin: { address: '127.0.0.1:${port}' }\n`,
+    ).filter((line) => line.includes('control-plane node'));
+    assert.equal(lines.length, 2, lines.join('\n'));
+    for (const line of lines) {
+      assert.match(
+        line,
+        new RegExp(`expected another port, as every control-plane node has ${owner} on ${port} \\(`),
+      );
+    }
+  }
+  assert.match(report(`${MINIMAL}proxy: { backendPort: 10250 }`).join('\n'), /^proxy\.backendPort = 10250: /);
+});
+
+test('an IPv4 VIP needs IPv4 peers, and an IPv6 one does not', () => {
+  assert.deepEqual(report('vip: 10.0.0.10\npeers: [fd00::1, fd00::2]\n'), [
+    'peers = ["fd00::1","fd00::2"]: expected IPv4 addresses too, as vip has 10.0.0.10 (kube-vrrp.yaml line 2)',
+  ]);
+  assert.equal(config('vip: [10.0.0.10, fd00::10]\npeers: [10.0.0.1]\n').peers.length, 1);
 });
 
 test('rules that join fields', () => {

@@ -40,11 +40,15 @@ function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
     const message = `expected at most ${MAX_AUTO_PEERS} addresses, as vrrp.priority is auto; there are ${peers.length}`;
     yield { path: 'peers', message };
   }
-  if (vrrp.transport !== 'unicast') return;
   for (const { family, text } of vip ?? []) {
     if (peers.some((peer) => peer.family === family)) continue;
-    const message = `expected ${family} addresses too, as vrrp.transport is unicast and vip has ${text}`;
-    yield { path: 'peers', message };
+    // IPv6 multicast is sent from link-local addresses; all else from those of peers.
+    if (vrrp.transport === 'unicast') {
+      const message = `expected ${family} addresses too, as vrrp.transport is unicast and vip has ${text}`;
+      yield { path: 'peers', message };
+    } else if (family === 'IPv4') {
+      yield { path: 'peers', message: `expected IPv4 addresses too, as vip has ${text}` };
+    }
   }
 }
 
@@ -89,6 +93,32 @@ function* clientRules({ health }: ConfigDraft): Generator<BrokenRule> {
   }
 }
 
+/** What listens on a control-plane node of kubeadm, beside the API server (Kubernetes: "Ports and Protocols"). */
+const PORTS_OF_OTHERS: ReadonlyMap<number, string> = new Map([
+  [2379, 'etcd'],
+  [2380, 'etcd'],
+  [2381, 'the metrics of etcd'],
+  [10_248, 'kubelet'],
+  [10_249, 'kube-proxy'],
+  [10_250, 'kubelet'],
+  [10_256, 'kube-proxy'],
+  [10_257, 'kube-controller-manager'],
+  [10_259, 'kube-scheduler'],
+]);
+
+function* portsOfOthers({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
+  const ports = {
+    'proxy.port': proxy.port,
+    'proxy.backendPort': proxy.backendPort,
+    'admin.address': admin.address?.port,
+  };
+  for (const [path, port] of Object.entries(ports)) {
+    const owner = port === undefined ? undefined : PORTS_OF_OTHERS.get(port);
+    if (owner === undefined) continue;
+    yield { path, message: `expected another port, as every control-plane node has ${owner} on ${port}` };
+  }
+}
+
 /** The proxy listens on all addresses, and so do most API servers: their ports are taken whatever the address. */
 function* portRules({ proxy, admin }: ConfigDraft): Generator<BrokenRule> {
   const adminPort = admin.address?.port;
@@ -114,5 +144,6 @@ export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
     ...preemptionRule(draft),
     ...clientRules(draft),
     ...portRules(draft),
+    ...portsOfOthers(draft),
   ];
 }

@@ -66,6 +66,28 @@ test('the link is the one with the subnet of the VIP, and this node is its addre
   assert.equal(node.onLinkByVip.get('10.1.0.10')?.prefixLength, 24);
 });
 
+test('a VIP that no host of the subnet can have is a problem, in whichever subnet of the link', () => {
+  const peers = '10.1.0.1';
+  const own = [on(ETH0, '10.1.0.1/24')];
+  assert.deepEqual(problems(config('10.1.0.255', peers), own), [
+    'vip-reserved: vip 10.1.0.255 is the broadcast address of 10.1.0.0/24, which no host can have: choose another address of that subnet',
+  ]);
+  assert.match(
+    problems(config('10.1.0.0', peers), own)[0] ?? '',
+    /is the network address of 10\.1\.0\.0\/24/,
+  );
+  const both = [...own, on(ETH0, '10.1.5.1/16')];
+  assert.match(
+    problems(config('10.1.255.255', peers), both)[0] ?? '',
+    /broadcast address of 10\.1\.0\.0\/16/,
+  );
+  const ipv6 = [on(ETH0, 'fd00::1/64'), on(ETH0, 'fe80::1/64')];
+  assert.match(
+    problems(config('fd00::', 'fd00::1'), ipv6)[0] ?? '',
+    /is the subnet-router anycast address of/,
+  );
+});
+
 test('the longest prefix wins, then a peer, then the lowest index', () => {
   const vip = '10.1.2.10';
   const wide = on(ETH0, '10.0.0.1/8');

@@ -3,7 +3,14 @@
  * it looks only at what rtnetlink has read.
  */
 import type { Config } from '../config/config.ts';
-import { inPrefix, isLinkLocal, type Family, type IpAddress } from '../ip/address.ts';
+import {
+  formatNetwork,
+  inPrefix,
+  isLinkLocal,
+  reservedIn,
+  type Family,
+  type IpAddress,
+} from '../ip/address.ts';
 import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
 
 export type ResolvedNode = {
@@ -21,10 +28,11 @@ export type ResolvedNode = {
 
 export type NodeProblem = {
   /**
-   * `no-link`: the interface is not there (yet). `vip-off-link`: a VIP is in no subnet of the link. `not-a-peer`: no
-   * peer is an address of this host. `no-source`: the link has no address to send advertisements of a VIP's family from.
+   * `no-link`: the interface is not there (yet). `vip-off-link`: a VIP is in no subnet of the link. `vip-reserved`: no
+   * host can have the VIP. `not-a-peer`: no peer is an address of this host. `no-source`: the link has no address to send
+   * advertisements of a VIP's family from.
    */
-  readonly reason: 'no-link' | 'vip-off-link' | 'not-a-peer' | 'no-source';
+  readonly reason: 'no-link' | 'vip-off-link' | 'vip-reserved' | 'not-a-peer' | 'no-source';
   /** One sentence: what is wrong, where, and what to do. */
   readonly text: string;
 };
@@ -139,6 +147,27 @@ function vipProblems(config: Config, link: Link, onLink: readonly InterfaceAddre
   }));
 }
 
+/** What is wrong with a VIP that is no host's in one of these subnets, without what to do; null where it is a host's. */
+export function describeReserved(
+  vip: IpAddress,
+  subnets: readonly Pick<InterfaceAddress, 'address' | 'prefixLength'>[],
+): string | null {
+  for (const { address, prefixLength } of subnets) {
+    const place = reservedIn(vip, address, prefixLength);
+    if (place !== null) return `the ${place} of ${formatNetwork(address, prefixLength)}`;
+  }
+  return null;
+}
+
+function reservedProblems(config: Config, onLink: readonly InterfaceAddress[]): NodeProblem[] {
+  return config.vips.flatMap((vip) => {
+    const what = describeReserved(vip, onLink);
+    if (what === null) return [];
+    const text = `vip ${vip.text} is ${what}, which no host can have: choose another address of that subnet`;
+    return [{ reason: 'vip-reserved' as const, text }];
+  });
+}
+
 function sourcesOn(config: Config, onLink: readonly InterfaceAddress[]): ResolvedNode['sourceByFamily'] {
   return { IPv4: findSource('IPv4', config, onLink), IPv6: findSource('IPv6', config, onLink) };
 }
@@ -242,6 +271,7 @@ export function resolveNode(
   );
   const problems: NodeProblem[] = [
     ...vipProblems(config, link, onLink),
+    ...reservedProblems(config, onLink),
     ...notAPeer,
     ...lacking.map((family) => ({
       reason: 'no-source' as const,

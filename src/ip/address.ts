@@ -48,6 +48,38 @@ export function inPrefix(address: IpAddress, prefixAddress: IpAddress, prefixLen
   return true;
 }
 
+export type ReservedPlace = 'network address' | 'broadcast address' | 'subnet-router anycast address';
+
+/**
+ * What `address` is in the subnet of `prefixAddress`/`prefixLength` where no host can have it; null where one can, or
+ * where it lies outside. An IPv4 /31 or /32 and an IPv6 /127 or /128 reserve none (RFC 3021, RFC 6164).
+ */
+export function reservedIn(
+  address: IpAddress,
+  prefixAddress: IpAddress,
+  prefixLength: number,
+): ReservedPlace | null {
+  const hostBits = address.octets.length * 8 - prefixLength;
+  if (hostBits < 2 || !inPrefix(address, prefixAddress, prefixLength)) return null;
+  const host = [...address.octets].flatMap((octet, index) => {
+    const bits = Math.min(8, Math.max(0, (index + 1) * 8 - prefixLength));
+    return bits === 0 ? [] : [{ value: octet & (0xff >> (8 - bits)), ones: 0xff >> (8 - bits) }];
+  });
+  const isZero = host.every(({ value }) => value === 0);
+  if (address.family === 'IPv6') return isZero ? 'subnet-router anycast address' : null;
+  if (isZero) return 'network address';
+  return host.every(({ value, ones }) => value === ones) ? 'broadcast address' : null;
+}
+
+/** `10.0.0.0/24` for any address of that network. */
+export function formatNetwork(address: IpAddress, prefixLength: number): string {
+  const octets = address.octets.map((octet, index) => {
+    const bits = Math.min(8, Math.max(0, prefixLength - index * 8));
+    return octet & (0xff << (8 - bits));
+  });
+  return `${ipFromOctets(octets).text}/${prefixLength}`;
+}
+
 /** True for fe80::/10 (RFC 4291 2.5.6). */
 export function isLinkLocal(address: IpAddress): boolean {
   return (

@@ -74,6 +74,7 @@ const CHECK_BY_REASON: Readonly<Record<NodeProblem['reason'], string>> = {
   'no-link': 'interface',
   'no-source': 'interface',
   'vip-off-link': 'subnet',
+  'vip-reserved': 'subnet',
   'not-a-peer': 'peers',
 };
 
