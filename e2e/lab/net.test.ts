@@ -6,7 +6,8 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 
 import { parseIp } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/runtime/clock.ts';
-import { formatMac, writeVrrpIpv4Header, writeVrrpIpv6Header } from '../../src/wire/frames.ts';
+import { writeVrrpIpHeader } from '../../src/vrrp/ip-header.ts';
+import { formatMac } from '../../src/wire/frames.ts';
 import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
 import { eventually } from '../kit/eventually.ts';
 import { LabProcess } from '../kit/lab-process.ts';
@@ -716,7 +717,7 @@ function forgedFrame(source: string, group: string, hopLimit: number, payload: s
   const message = Buffer.from(payload, 'hex');
   const isIpv4 = from.family === 'IPv4';
   const header = Buffer.alloc(isIpv4 ? 20 : 40);
-  (isIpv4 ? writeVrrpIpv4Header : writeVrrpIpv6Header)(header, from, to, message.length);
+  writeVrrpIpHeader(header, from, to, message.length);
   header[isIpv4 ? 8 : 7] = hopLimit;
   if (isIpv4) {
     let sum = 0;

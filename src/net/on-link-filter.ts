@@ -3,13 +3,12 @@
  * (RFC 5082). For sockets of IP, whose packets have an IP header that the kernel has already read.
  */
 import type { Family } from '../ip/address.ts';
+import { IP_LAYOUT } from '../wire/ip.ts';
 import { allOf, type Instruction, NETWORK_HEADER, octetIs, type SocketFilter } from './bpf.ts';
-
-const HOP_LIMIT_OFFSET: Record<Family, number> = { IPv4: 8, IPv6: 7 };
 
 /** The check itself, as a part of a longer filter. */
 export function isSentOnLink(family: Family): Instruction[] {
-  return octetIs(NETWORK_HEADER + HOP_LIMIT_OFFSET[family], 255);
+  return octetIs(NETWORK_HEADER + IP_LAYOUT[family].hopLimitAt, 255);
 }
 
 /** Of all packets, only those that were sent on this link. */

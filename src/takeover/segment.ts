@@ -1,19 +1,28 @@
 /** The bare TCP segments of a takeover, with their IP headers, as a raw socket sends them (raw(7), IP_HDRINCL). Pure. */
 import type { IpAddress } from '../ip/address.ts';
+import { internetChecksum, pseudoHeaderSum } from '../wire/checksum.ts';
+import { ETHERNET_HEADER_BYTES } from '../wire/frames.ts';
+import { IP_LAYOUT, ipv4HeaderBytes, isIpv4Fragment, PROTOCOL_TCP, writeIpHeader } from '../wire/ip.ts';
+import { hasOctetsAt, readU16 } from '../wire/octets.ts';
+import {
+  FLAG_ACK,
+  FLAG_FIN,
+  FLAG_PSH,
+  FLAG_RST,
+  FLAG_SYN,
+  TCP_DESTINATION_PORT_AT,
+  TCP_FLAGS_AT,
+  TCP_HEADER_BYTES,
+} from '../wire/tcp.ts';
 import { type ClientKey, writeClientKey } from './tuple.ts';
 
 export type Service = { readonly vip: IpAddress; readonly port: number };
 
-const IPV4_HEADER_BYTES = 20;
-const IPV6_HEADER_BYTES = 40;
-const TCP_HEADER_BYTES = 20;
-const TCP_PROTOCOL = 6;
+/** Where the kernel has its checksum in an IPv4 header. */
+const IPV4_CHECKSUM_AT = 10;
 const HOP_LIMIT = 64;
-const FLAG_SYN = 0x02;
-const FLAG_RST = 0x04;
-const FLAG_ACK = 0x10;
-const FLAGS_FIN_SYN_RST_ACK = 0x17;
-const FLAGS_FIN_PSH = 0x09;
+const FLAGS_FIN_SYN_RST_ACK = FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK;
+const FLAGS_FIN_PSH = FLAG_FIN | FLAG_PSH;
 const WINDOW = 0x0400;
 /** Spread over the sequence space: what falls into a client's window in one round does not in the next. */
 const ROUND_STRIDE = 0x55555555;
@@ -40,8 +49,6 @@ export type Word =
   | { readonly kind: 'syn' | 'rst'; readonly client: ClientKey }
   | { readonly kind: 'ack'; readonly client: ClientKey; readonly expects: number };
 
-const ETHERNET_HEADER_BYTES = 14;
-
 /** A TCP segment from a client to the service: the IP packet, where its parts begin, and whose it is. */
 export type ClientSegment = {
   readonly packet: Uint8Array;
@@ -56,24 +63,29 @@ export type ClientSegment = {
 export function readSegment(frame: Uint8Array, { vip, port }: Service): ClientSegment | null {
   const isIpv4 = vip.family === 'IPv4';
   const packet = tcpPacket(frame, isIpv4);
-  const [sourceAt, destinationAt] = isIpv4 ? [12, 16] : [8, 24];
-  if (packet === null || !vip.octets.every((octet, index) => packet[destinationAt + index] === octet))
-    return null;
-  const tcpAt = isIpv4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER_BYTES;
+  const { headerBytes, sourceAt, destinationAt } = IP_LAYOUT[vip.family];
+  if (packet === null || !hasOctetsAt(packet, destinationAt, vip.octets)) return null;
+  const tcpAt = isIpv4 ? ipv4HeaderBytes(packet) : headerBytes;
   const tcp = packet.subarray(tcpAt);
   const dataAt = tcpAt + ((tcp[12] ?? 0) >> 4) * 4;
-  if (readU16(tcp, 2) !== port || dataAt < tcpAt + TCP_HEADER_BYTES || dataAt > packet.length) return null;
+  if (
+    readU16(tcp, TCP_DESTINATION_PORT_AT) !== port ||
+    dataAt < tcpAt + TCP_HEADER_BYTES ||
+    dataAt > packet.length
+  )
+    return null;
   const address = packet.subarray(sourceAt, sourceAt + vip.octets.length);
   const client = String.fromCharCode(...address, tcp[0] ?? 0, tcp[1] ?? 0);
-  return { packet, tcpAt, dataAt, client, flags: (tcp[13] ?? 0) & FLAGS_FIN_SYN_RST_ACK };
+  return { packet, tcpAt, dataAt, client, flags: (tcp[TCP_FLAGS_AT] ?? 0) & FLAGS_FIN_SYN_RST_ACK };
 }
 
 /** The IP packet in a frame, without the padding of short frames; null when it is no TCP, or only a part of a packet. */
 function tcpPacket(frame: Uint8Array, isIpv4: boolean): Uint8Array | null {
   const ip = frame.subarray(ETHERNET_HEADER_BYTES);
-  if ((ip[0] ?? 0) >> 4 !== (isIpv4 ? 4 : 6) || ip[isIpv4 ? 9 : 6] !== TCP_PROTOCOL) return null;
-  if (isIpv4 && (readU16(ip, 6) & 0x3fff) !== 0) return null;
-  return ip.subarray(0, isIpv4 ? readU16(ip, 2) : IPV6_HEADER_BYTES + readU16(ip, 4));
+  const { headerBytes, lengthAt, protocolAt } = IP_LAYOUT[isIpv4 ? 'IPv4' : 'IPv6'];
+  if ((ip[0] ?? 0) >> 4 !== (isIpv4 ? 4 : 6) || ip[protocolAt] !== PROTOCOL_TCP) return null;
+  if (isIpv4 && isIpv4Fragment(ip)) return null;
+  return ip.subarray(0, readU16(ip, lengthAt) + (isIpv4 ? 0 : headerBytes));
 }
 
 /** Reads an Ethernet frame; null when it is neither a SYN nor a RST nor a bare ACK to the service. */
@@ -124,16 +136,17 @@ function finishPiece(
 ): void {
   const view = new DataView(packet.buffer);
   const isIpv4 = (packet[0] ?? 0) >> 4 === 4;
-  const [sourceAt, destinationAt, addressBytes] = isIpv4 ? [12, 16, 4] : [8, 24, 16];
-  packet[isIpv4 ? 8 : 7] = 1;
+  const { headerBytes, lengthAt, hopLimitAt, sourceAt, destinationAt, addressBytes } =
+    IP_LAYOUT[isIpv4 ? 'IPv4' : 'IPv6'];
+  packet[hopLimitAt] = 1;
   view.setUint32(tcpAt + 4, (view.getUint32(tcpAt + 4) + sequenceOffset) >>> 0);
   // FIN and PSH belong to the end of what was joined.
-  if (!isLast) packet[tcpAt + 13] = (packet[tcpAt + 13] ?? 0) & ~FLAGS_FIN_PSH;
+  if (!isLast) packet[tcpAt + TCP_FLAGS_AT] = (packet[tcpAt + TCP_FLAGS_AT] ?? 0) & ~FLAGS_FIN_PSH;
+  view.setUint16(lengthAt, packet.length - (isIpv4 ? 0 : headerBytes));
   if (isIpv4) {
-    view.setUint16(2, packet.length);
-    view.setUint16(10, 0);
-    view.setUint16(10, checksum(0, packet.subarray(0, tcpAt)));
-  } else view.setUint16(4, packet.length - IPV6_HEADER_BYTES);
+    view.setUint16(IPV4_CHECKSUM_AT, 0);
+    view.setUint16(IPV4_CHECKSUM_AT, internetChecksum(0, packet.subarray(0, tcpAt)));
+  }
   view.setUint16(tcpAt + 16, 0);
   const source = packet.subarray(sourceAt, sourceAt + addressBytes);
   const destination = packet.subarray(destinationAt, destinationAt + addressBytes);
@@ -147,47 +160,29 @@ function segment(
 ): Uint8Array {
   const clientEnd = new Uint8Array(client.length);
   writeClientKey(clientEnd, 0, client);
-  const addressBytes = vip.octets.length;
-  const ipBytes = addressBytes === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
-  const packet = new Uint8Array(ipBytes + TCP_HEADER_BYTES);
+  const { headerBytes, addressBytes } = IP_LAYOUT[vip.family];
+  const packet = new Uint8Array(headerBytes + TCP_HEADER_BYTES);
   const destination = clientEnd.subarray(0, addressBytes);
-  if (addressBytes === 4) {
-    // The kernel fills in length, identification and checksum.
-    packet.set([0x45, 0, 0, packet.length, 0, 0, 0x40, 0, HOP_LIMIT, TCP_PROTOCOL]);
-    packet.set(vip.octets, 12);
-    packet.set(destination, 16);
-  } else {
-    packet.set([0x60, 0, 0, 0, 0, TCP_HEADER_BYTES, TCP_PROTOCOL, HOP_LIMIT]);
-    packet.set(vip.octets, 8);
-    packet.set(destination, 24);
-  }
-  const tcp = packet.subarray(ipBytes);
-  const view = new DataView(packet.buffer, ipBytes);
+  writeIpHeader(packet, {
+    source: vip.octets,
+    destination,
+    protocol: PROTOCOL_TCP,
+    hopLimit: HOP_LIMIT,
+    payloadBytes: TCP_HEADER_BYTES,
+    doNotFragment: true,
+  });
+  const tcp = packet.subarray(headerBytes);
+  const view = new DataView(packet.buffer, headerBytes);
   view.setUint16(0, port);
   tcp.set(clientEnd.subarray(addressBytes), 2);
   view.setUint32(4, sequence);
   tcp[12] = (TCP_HEADER_BYTES / 4) << 4;
-  tcp[13] = flags;
+  tcp[TCP_FLAGS_AT] = flags;
   view.setUint16(14, flags === FLAG_RST ? 0 : WINDOW);
   view.setUint16(16, tcpChecksum(vip.octets, destination, tcp));
   return packet;
 }
 
-/** RFC 9293 3.1, over the pseudo-header and the segment. */
 function tcpChecksum(source: Uint8Array, destination: Uint8Array, tcp: Uint8Array): number {
-  return checksum(TCP_PROTOCOL + tcp.length, source, destination, tcp);
-}
-
-/** RFC 1071, of octets that begin at even places, added to `sum`. */
-function checksum(sum: number, ...parts: readonly Uint8Array[]): number {
-  let total = sum;
-  for (const octets of parts) {
-    for (let index = 0; index < octets.length; index += 2) total += readU16(octets, index);
-  }
-  while (total > 0xffff) total = (total & 0xffff) + Math.floor(total / 0x10000);
-  return ~total & 0xffff;
-}
-
-function readU16(octets: Uint8Array, offset: number): number {
-  return ((octets[offset] ?? 0) << 8) | (octets[offset + 1] ?? 0);
+  return internetChecksum(pseudoHeaderSum(source, destination, PROTOCOL_TCP, tcp.length), tcp);
 }

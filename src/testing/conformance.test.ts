@@ -57,7 +57,7 @@ describe('docs/conformance.md', () => {
 
   test('each test that bears a clause in its name is in a table', () => {
     const named = new Set(citedIn(DOCUMENT).map(({ name }) => name));
-    const files = globSync(['src/{vrrp,net,config}/**/*.test.ts', 'e2e/lab/*.test.ts'], { cwd: ROOT });
+    const files = globSync(['src/{vrrp,net,wire,config}/**/*.test.ts', 'e2e/lab/*.test.ts'], { cwd: ROOT });
     for (const file of files) {
       const source = readFileSync(join(ROOT, file), 'utf8');
       for (const [, name = ''] of source.matchAll(/test\(\s*['`]((?:RFC 9568|RFC 3768)[^'`]*)['`]/gu)) {

@@ -1,6 +1,8 @@
 /** The VRRP packet, versions 2 (RFC 3768 5.3) and 3 (RFC 9568 5.2), between octets and values. Pure. */
 import { type Family, type IpAddress, ipFromOctets } from '../ip/address.ts';
-import { type ChecksumForm, vrrpChecksum } from './checksum.ts';
+import { readU16, writeU16 } from '../wire/octets.ts';
+import { CHECKSUM_AT, type ChecksumForm, vrrpChecksum } from './checksum.ts';
+import { VRRP_HOP_LIMIT } from './ip-header.ts';
 
 export type VrrpVersion = 2 | 3;
 
@@ -60,7 +62,6 @@ export type DecodeResult =
 const HEADER_BYTES = 8;
 const V2_AUTHENTICATION_BYTES = 8;
 const TYPE_ADVERTISEMENT = 1;
-const REQUIRED_TTL = 255;
 const MS_PER_CENTISECOND = 10;
 const MS_PER_SECOND = 1000;
 const V2_AUTHENTICATION_NONE = 0;
@@ -101,7 +102,7 @@ export function decodeAdvertisement(message: Uint8Array, envelope: Envelope): De
 
 /** The rungs of the ladder before the checksum. */
 function firstObjection(message: Uint8Array, envelope: Envelope): DecodeReason | null {
-  if (envelope.ttl !== REQUIRED_TTL) return 'ttl';
+  if (envelope.ttl !== VRRP_HOP_LIMIT) return 'ttl';
   const [versionAndType, vrid, , addressCount, authenticationType] = message;
   if (message.length < HEADER_BYTES || versionAndType === undefined || addressCount === undefined) {
     return 'truncated';
@@ -139,7 +140,7 @@ function decodeAuthentication(message: Uint8Array): Authentication {
 }
 
 function matchChecksum(message: Uint8Array, envelope: Envelope): ChecksumForm | null {
-  const received = ((message[6] ?? 0) << 8) | (message[7] ?? 0);
+  const received = readU16(message, CHECKSUM_AT);
   const version = (message[0] ?? 0) >> 4;
   if (version === 3 && received === vrrpChecksum(message, envelope)) return 'pseudo-header';
   if (envelope.family === 'IPv4' && received === vrrpChecksum(message, null)) return 'message';
@@ -168,9 +169,7 @@ export function encodeAdvertisement(
   );
   if (version === 2) encodeAuthentication(message, advertisement.authentication);
   const covered = version === 3 && (family === 'IPv6' || checksumForm === 'pseudo-header') ? envelope : null;
-  const checksum = vrrpChecksum(message, covered);
-  message[6] = checksum >> 8;
-  message[7] = checksum & 0xff;
+  writeU16(message, CHECKSUM_AT, vrrpChecksum(message, covered));
   return message;
 }
 

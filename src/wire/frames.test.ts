@@ -11,13 +11,11 @@ import {
   gratuitousArp,
   neighborClaim,
   neighborSolicitation,
-  readIpv4Header,
   unsolicitedNeighborAdvertisement,
-  writeVrrpIpv4Header,
-  writeVrrpIpv6Header,
 } from './frames.ts';
+import { readIpv4Header } from './ip.ts';
 
-// Debian's keepalived 2.2.7, captured between two network namespaces (shared/captures/keepalived-2.2.7.hex).
+// Debian's keepalived 2.2.7, captured between two network namespaces.
 const KEEPALIVED_MAC = hex('8a6fc3d12097');
 const KEEPALIVED_GARP = hex(
   'ffffffffffff8a6fc3d12097080600010800060400018a6fc3d120970a090064ffffffffffff0a090064',
@@ -161,53 +159,6 @@ describe('claims', () => {
         assert.equal(onesComplementSum(neighborSolicitation(mac, six, six)), 0xffff);
       }),
     );
-  });
-});
-
-describe('IP headers', () => {
-  test('RFC 9568 5.1.1: the IPv4 header is that of the capture, but for what the kernel fills in', () => {
-    const packet = new Uint8Array(20);
-    writeVrrpIpv4Header(packet, ip('10.9.0.1'), ip('224.0.0.18'), 12);
-    const captured = KEEPALIVED_V3.slice(14, 34);
-    captured.set([0, 0], 4);
-    captured.set([0, 0], 10);
-    assert.deepEqual(packet, captured);
-  });
-
-  test('RFC 9568 5.1.2: the IPv6 header is that of the capture, but for the flow label', () => {
-    const packet = new Uint8Array(40);
-    writeVrrpIpv6Header(packet, ip('fe80::886f:c3ff:fed1:2097'), ip('ff02::12'), 40);
-    const captured = KEEPALIVED_V6.slice(14, 54);
-    captured.set([0, 0, 0], 1);
-    assert.deepEqual(packet, captured);
-  });
-
-  test('an IPv4 header says where the payload lies: options before it, padding after it', () => {
-    const packet = KEEPALIVED_V3.slice(14);
-    assert.deepEqual(readIpv4Header(packet), { payloadStart: 20, payloadEnd: 32, ttl: 255 });
-    const padded = new Uint8Array(46);
-    padded.set(packet);
-    assert.deepEqual(readIpv4Header(padded), { payloadStart: 20, payloadEnd: 32, ttl: 255 });
-    const withOptions = padded.slice();
-    withOptions.set([0x46, 0xc0, 0, 36]);
-    assert.deepEqual(readIpv4Header(withOptions), { payloadStart: 24, payloadEnd: 36, ttl: 255 });
-    assert.deepEqual(readIpv4Header(packet.subarray(0, 24))?.payloadEnd, 24, 'cut off by the buffer');
-  });
-
-  test('what is not a whole IPv4 packet is none', () => {
-    const packet = KEEPALIVED_V3.slice(14);
-    const cases: Record<string, Uint8Array> = {
-      empty: new Uint8Array(0),
-      short: packet.subarray(0, 19),
-      version: changed(packet, 0, 0x65),
-      headerLength: changed(packet, 0, 0x44),
-      headerLongerThanPacket: changed(packet, 0, 0x4f),
-      totalLength: changed(packet, 3, 19),
-      firstFragment: changed(packet, 6, 0x20),
-      laterFragment: changed(packet, 7, 1),
-    };
-    for (const [what, octets] of Object.entries(cases)) assert.equal(readIpv4Header(octets), null, what);
-    assert.notEqual(readIpv4Header(changed(packet, 6, 0x40)), null, "Don't Fragment is not a fragment");
   });
 });
 

@@ -1,5 +1,8 @@
-/** Ethernet frames (ARP, neighbor discovery) and IP headers, between octets and values. Pure. */
+/** Ethernet frames, those of ARP (RFC 826) and neighbor discovery (RFC 4861), between octets and values. Pure. */
 import type { IpAddress } from '../ip/address.ts';
+import { internetChecksum, pseudoHeaderSum } from './checksum.ts';
+import { IP_LAYOUT, PROTOCOL_ICMPV6 } from './ip.ts';
+import { hasOctetsAt, readU16, writeU16 } from './octets.ts';
 
 export const ETHERTYPE_ARP = 0x0806;
 export const ETHERTYPE_IPV4 = 0x0800;
@@ -7,8 +10,7 @@ export const ETHERTYPE_IPV6 = 0x86dd;
 
 export const ETHERNET_HEADER_BYTES = 14;
 const ARP_BYTES = 28;
-export const IPV4_HEADER_BYTES = 20;
-export const IPV6_HEADER_BYTES = 40;
+const IPV6_HEADER_BYTES = IP_LAYOUT.IPv6.headerBytes;
 /** Neighbor solicitation and advertisement: type to target address (RFC 4861 4.3, 4.4), then one link-layer option. */
 const NEIGHBOR_MESSAGE_BYTES = 24;
 const LINK_LAYER_OPTION_BYTES = 8;
@@ -17,18 +19,12 @@ const MAC_BYTES = 6;
 const BROADCAST_MAC = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
 const ZERO_MAC = new Uint8Array(MAC_BYTES);
 
-const ICMPV6 = 58;
 const NEIGHBOR_SOLICITATION = 135;
 const NEIGHBOR_ADVERTISEMENT = 136;
 const SOURCE_LINK_LAYER_OPTION = 1;
 const TARGET_LINK_LAYER_OPTION = 2;
 const ROUTER_FLAG = 0x80;
 const OVERRIDE_FLAG = 0x20;
-
-const VRRP_PROTOCOL = 112;
-const VRRP_HOP_LIMIT = 255;
-/** Class selector 6, network control, as everybody who sends VRRP marks it. */
-const NETWORK_CONTROL = 0xc0;
 
 const ALL_NODES = Uint8Array.of(0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 const UNSPECIFIED_IPV6 = new Uint8Array(16);
@@ -126,7 +122,8 @@ export function neighborSolicitation(
 export function neighborClaim(frame: Uint8Array, address: IpAddress): Uint8Array | null {
   const headersBytes = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES;
   if (frame.length < headersBytes + NEIGHBOR_MESSAGE_BYTES) return null;
-  if (readU16(frame, 12) !== ETHERTYPE_IPV6 || frame[20] !== ICMPV6 || frame[21] !== 255) return null;
+  if (readU16(frame, 12) !== ETHERTYPE_IPV6 || frame[20] !== PROTOCOL_ICMPV6 || frame[21] !== 255)
+    return null;
   const end = headersBytes + readU16(frame, 18);
   if (end > frame.length || end < headersBytes + NEIGHBOR_MESSAGE_BYTES) return null;
   if (frame[54] !== NEIGHBOR_ADVERTISEMENT || frame[55] !== 0) return null;
@@ -136,76 +133,11 @@ export function neighborClaim(frame: Uint8Array, address: IpAddress): Uint8Array
   return hasOption ? frame.slice(option + 2, option + 8) : frame.slice(6, 12);
 }
 
-/**
- * Writes the 20-octet IPv4 header of a VRRP packet (RFC 9568 5.1.1) at the start of `packet`. Identification and
- * header checksum stay zero: the kernel fills in both for IP_HDRINCL (raw(7)).
- */
-export function writeVrrpIpv4Header(
-  packet: Uint8Array,
-  source: IpAddress,
-  destination: IpAddress,
-  payloadBytes: number,
-): void {
-  const totalBytes = IPV4_HEADER_BYTES + payloadBytes;
-  packet.set([0x45, NETWORK_CONTROL, totalBytes >> 8, totalBytes & 0xff, 0, 0, 0, 0]);
-  packet.set([VRRP_HOP_LIMIT, VRRP_PROTOCOL, 0, 0], 8);
-  packet.set(source.octets, 12);
-  packet.set(destination.octets, 16);
-}
-
-/** Writes the 40-octet IPv6 header of a VRRP packet (RFC 9568 5.1.2) at the start of `packet`. */
-export function writeVrrpIpv6Header(
-  packet: Uint8Array,
-  source: IpAddress,
-  destination: IpAddress,
-  payloadBytes: number,
-): void {
-  const header = [0x60 | (NETWORK_CONTROL >> 4), (NETWORK_CONTROL & 0x0f) << 4, 0, 0];
-  packet.set([...header, payloadBytes >> 8, payloadBytes & 0xff, VRRP_PROTOCOL, VRRP_HOP_LIMIT]);
-  packet.set(source.octets, 8);
-  packet.set(destination.octets, 24);
-}
-
-/** Where the payload of a received IPv4 packet lies, and what its header says. */
-export type Ipv4Envelope = {
-  readonly payloadStart: number;
-  readonly payloadEnd: number;
-  readonly ttl: number;
-};
-
-/**
- * Reads the IPv4 header of a packet from a raw socket, which the kernel has already checked and reassembled; null
- * when it is not an IPv4 header or says that the packet is a fragment. Octets past the total length are padding; a
- * packet longer than what was read ends where that ends.
- */
-export function readIpv4Header(packet: Uint8Array): Ipv4Envelope | null {
-  const first = packet[0] ?? 0;
-  const headerBytes = (first & 0x0f) * 4;
-  if (first >> 4 !== 4 || headerBytes < IPV4_HEADER_BYTES || packet.length < headerBytes) return null;
-  const totalBytes = readU16(packet, 2);
-  const isFragment = (readU16(packet, 6) & 0x3fff) !== 0;
-  if (totalBytes < headerBytes || isFragment) return null;
-  return {
-    payloadStart: headerBytes,
-    payloadEnd: Math.min(totalBytes, packet.length),
-    ttl: packet[8] ?? 0,
-  };
-}
-
 /** `8a:6f:c3:d1:20:97` */
 export function formatMac(mac: Uint8Array): string {
   return Array.from(mac, (octet) => octet.toString(16).padStart(2, '0')).join(':');
 }
 
-/** True when `octets` stand in `packet` at `offset`. */
-export function hasOctetsAt(packet: Uint8Array, offset: number, octets: Uint8Array): boolean {
-  for (let index = 0; index < octets.length; index += 1) {
-    if (packet[offset + index] !== octets[index]) return false;
-  }
-  return true;
-}
-
-/** A zeroed frame with its Ethernet header written. */
 /** An IP packet as a frame. */
 export function packetFrame(to: Uint8Array, from: Uint8Array, packet: Uint8Array): Uint8Array {
   const isIpv4 = (packet[0] ?? 0) >> 4 === 4;
@@ -214,6 +146,7 @@ export function packetFrame(to: Uint8Array, from: Uint8Array, packet: Uint8Array
   return frame;
 }
 
+/** A zeroed frame with its Ethernet header written. */
 function ethernetFrame(
   to: Uint8Array,
   from: Uint8Array,
@@ -223,7 +156,7 @@ function ethernetFrame(
   const frame = new Uint8Array(ETHERNET_HEADER_BYTES + payloadBytes);
   frame.set(to, 0);
   frame.set(from, 6);
-  frame.set([etherType >> 8, etherType & 0xff], 12);
+  writeU16(frame, 12, etherType);
   return frame;
 }
 
@@ -237,7 +170,7 @@ function neighborFrame(
   // RFC 2464 7: 33:33 and the group's last four octets.
   const groupMac = Uint8Array.of(0x33, 0x33, ...group.subarray(12));
   const frame = ethernetFrame(groupMac, mac, ETHERTYPE_IPV6, IPV6_HEADER_BYTES + icmpBytes);
-  frame.set([0x60, 0, 0, 0, 0, icmpBytes, ICMPV6, 255], 14);
+  frame.set([0x60, 0, 0, 0, 0, icmpBytes, PROTOCOL_ICMPV6, 255], 14);
   frame.set(source, 22);
   frame.set(group, 38);
   return frame;
@@ -254,22 +187,13 @@ function writeLinkLayerOption(frame: Uint8Array, type: number, mac: Uint8Array):
 }
 
 function withIcmpv6Checksum(frame: Uint8Array): Uint8Array {
-  const checksum = icmpv6Checksum(frame);
-  frame.set([checksum >> 8, checksum & 0xff], 56);
+  writeU16(frame, 56, icmpv6Checksum(frame));
   return frame;
 }
 
-/** RFC 4443 2.3, over the pseudo-header of RFC 8200 8.1 and all that follows the IPv6 header; 0 when it verifies. */
+/** RFC 4443 2.3; 0 when it verifies. */
 function icmpv6Checksum(frame: Uint8Array): number {
-  const icmpStart = ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES;
-  let sum = frame.length - icmpStart + ICMPV6;
-  // From the two addresses on, everything is summed: the pseudo-header is them, the length and the protocol.
-  for (let index = 22; index < frame.length; index += 2) sum += readU16(frame, index);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
-/** Big-endian; octets past the end are zero, as the Internet checksum wants. */
-function readU16(octets: Uint8Array, offset: number): number {
-  return ((octets[offset] ?? 0) << 8) | (octets[offset + 1] ?? 0);
+  const message = frame.subarray(ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES);
+  const [source, destination] = [frame.subarray(22, 38), frame.subarray(38, 54)];
+  return internetChecksum(pseudoHeaderSum(source, destination, PROTOCOL_ICMPV6, message.length), message);
 }

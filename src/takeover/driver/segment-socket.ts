@@ -4,6 +4,7 @@ import { callError, libc, required } from '../../net/libc.ts';
 import { AF_INET, AF_INET6, IPPROTO_RAW, SOCK_RAW } from '../../net/linux.ts';
 import { encodeSocketAddress } from '../../net/socket-address.ts';
 import { newSocket } from '../../net/socket.ts';
+import { IP_LAYOUT } from '../../wire/ip.ts';
 
 export class SegmentSocket {
   readonly #fd: number;
@@ -21,7 +22,8 @@ export class SegmentSocket {
   /** Sends a packet to the destination that its header names. Throws NetError, such as ENETUNREACH or EPERM. */
   send(packet: Uint8Array): void {
     if (this.#closed) return;
-    const destination = this.#family === 'IPv4' ? packet.subarray(16, 20) : packet.subarray(24, 40);
+    const { destinationAt, addressBytes } = IP_LAYOUT[this.#family];
+    const destination = packet.subarray(destinationAt, destinationAt + addressBytes);
     const address = encodeSocketAddress(ipFromOctets(destination), 0);
     const result = libc.sendto(this.#fd, packet, packet.length, 0, address, address.length);
     if (result < 0) throw callError(result, `cannot send a packet to ${ipFromOctets(destination).text}`);

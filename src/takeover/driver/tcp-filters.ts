@@ -24,19 +24,19 @@ import {
   SHIFT_RIGHT,
   type SocketFilter,
 } from '../../net/bpf.ts';
-import { ETHERNET_HEADER_BYTES, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES } from '../../wire/frames.ts';
+import { ETHERNET_HEADER_BYTES } from '../../wire/frames.ts';
+import { IP_LAYOUT, PROTOCOL_TCP } from '../../wire/ip.ts';
+import {
+  FLAG_ACK,
+  FLAG_FIN,
+  FLAG_RST,
+  FLAG_SYN,
+  TCP_DESTINATION_PORT_AT,
+  TCP_FLAGS_AT,
+} from '../../wire/tcp.ts';
 
-const TCP_PROTOCOL = 6;
-/** Where an IP header names the protocol, the destination, and the length of the packet or of what follows it. */
-const IPV4_OFFSETS = { protocol: 9, destination: 16, length: 2 };
-const IPV6_OFFSETS = { protocol: 6, destination: 24, length: 4 };
-const TCP_DESTINATION_PORT_OFFSET = 2;
-const TCP_FLAGS_OFFSET = 13;
-const FLAGS_FIN_SYN_RST_ACK = 0x17;
-const FLAG_SYN = 0x02;
-const FLAG_RST = 0x04;
-const FLAGS_FIN_SYN_RST = 0x07;
-const FLAG_ACK = 0x10;
+const FLAGS_FIN_SYN_RST = FLAG_FIN | FLAG_SYN | FLAG_RST;
+const FLAGS_FIN_SYN_RST_ACK = FLAGS_FIN_SYN_RST | FLAG_ACK;
 /** Header and options of a segment without data. */
 const BARE_SEGMENT_MAX_BYTES = 60;
 
@@ -46,13 +46,13 @@ const BARE_SEGMENT_MAX_BYTES = 60;
  */
 export function bareSegmentsTo(destination: IpAddress): SocketFilter {
   const isIpv4 = destination.family === 'IPv4';
-  const headerBytes = isIpv4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+  const { headerBytes, lengthAt } = IP_LAYOUT[destination.family];
   const maxLength = BARE_SEGMENT_MAX_BYTES + (isIpv4 ? headerBytes : 0);
   return allOf([
     ...segmentTo(NETWORK_HEADER, destination),
-    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + (isIpv4 ? IPV4_OFFSETS : IPV6_OFFSETS).length],
+    [LOAD_HALF_AT, 0, 0, NETWORK_HEADER + lengthAt],
     [JUMP_IF_GREATER, OTHERWISE, 0, maxLength],
-    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_OFFSET],
+    [LOAD_BYTE_AT, 0, 0, NETWORK_HEADER + headerBytes + TCP_FLAGS_AT],
     [AND, 0, 0, FLAGS_FIN_SYN_RST_ACK],
     [JUMP_IF_EQUAL, 3, 0, FLAG_SYN],
     [JUMP_IF_EQUAL, 2, 0, FLAG_ACK],
@@ -66,20 +66,20 @@ export function bareSegmentsTo(destination: IpAddress): SocketFilter {
  * headers.
  */
 export function segmentsTo(destination: IpAddress, port: number): SocketFilter {
-  const headerBytes = destination.family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+  const { headerBytes } = IP_LAYOUT[destination.family];
   return allOf([
     ...segmentTo(ETHERNET_HEADER_BYTES, destination),
-    [LOAD_HALF_AT, 0, 0, ETHERNET_HEADER_BYTES + headerBytes + TCP_DESTINATION_PORT_OFFSET],
+    [LOAD_HALF_AT, 0, 0, ETHERNET_HEADER_BYTES + headerBytes + TCP_DESTINATION_PORT_AT],
     [JUMP_IF_EQUAL, 0, OTHERWISE, port],
   ]);
 }
 
 /** Checks that a packet, whose IP header is at `headerAt`, is a TCP segment to this address. */
 function segmentTo(headerAt: number, destination: IpAddress): Instruction[] {
-  const offsets = destination.family === 'IPv4' ? IPV4_OFFSETS : IPV6_OFFSETS;
+  const { protocolAt, destinationAt } = IP_LAYOUT[destination.family];
   return [
-    ...octetIs(headerAt + offsets.protocol, TCP_PROTOCOL),
-    ...addressIs(headerAt + offsets.destination, destination),
+    ...octetIs(headerAt + protocolAt, PROTOCOL_TCP),
+    ...addressIs(headerAt + destinationAt, destination),
   ];
 }
 
@@ -99,8 +99,8 @@ export function strayListenerAfter(listeners: number): SocketFilter {
     [SHIFT_LEFT, 0, 0, 2],
     [INDEX_IS_ACCUMULATOR, 0, 0, 0],
     [JUMP, 0, 0, 1],
-    [INDEX_IS, 0, 0, IPV6_HEADER_BYTES],
-    [LOAD_BYTE_AT_INDEX, 0, 0, NETWORK_HEADER + TCP_FLAGS_OFFSET],
+    [INDEX_IS, 0, 0, IP_LAYOUT.IPv6.headerBytes],
+    [LOAD_BYTE_AT_INDEX, 0, 0, NETWORK_HEADER + TCP_FLAGS_AT],
     [AND, 0, 0, FLAG_SYN | FLAG_ACK],
     [JUMP_IF_EQUAL, 1, 0, FLAG_SYN],
     [RETURN, 0, 0, listeners],

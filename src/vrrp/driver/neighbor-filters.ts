@@ -1,17 +1,17 @@
 /** Filters of ARP and IPv6 neighbour discovery, for packet sockets of one Ethernet link. */
 import type { IpAddress } from '../../ip/address.ts';
 import { addressIs, allOf, octetIs, type SocketFilter } from '../../net/bpf.ts';
-import { ETHERNET_HEADER_BYTES, IPV6_HEADER_BYTES } from '../../wire/frames.ts';
+import { ETHERNET_HEADER_BYTES } from '../../wire/frames.ts';
+import { IP_LAYOUT, PROTOCOL_ICMPV6 } from '../../wire/ip.ts';
 
 const ARP_SENDER_OFFSET = 14;
-const IPV6_NEXT_HEADER_OFFSET = 6;
-const ICMPV6_PROTOCOL = 58;
+const ICMPV6_OFFSET = IP_LAYOUT.IPv6.headerBytes;
 const NEIGHBOR_ADVERTISEMENT = 136;
-const NEIGHBOR_TARGET_OFFSET = IPV6_HEADER_BYTES + 8;
+const NEIGHBOR_TARGET_OFFSET = ICMPV6_OFFSET + 8;
 
 const isNeighborAdvertisement = [
-  ...octetIs(ETHERNET_HEADER_BYTES + IPV6_NEXT_HEADER_OFFSET, ICMPV6_PROTOCOL),
-  ...octetIs(ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES, NEIGHBOR_ADVERTISEMENT),
+  ...octetIs(ETHERNET_HEADER_BYTES + IP_LAYOUT.IPv6.protocolAt, PROTOCOL_ICMPV6),
+  ...octetIs(ETHERNET_HEADER_BYTES + ICMPV6_OFFSET, NEIGHBOR_ADVERTISEMENT),
 ];
 
 /** Of all IPv6 packets, only neighbor advertisements (ICMPv6 type 136) without extension headers. */

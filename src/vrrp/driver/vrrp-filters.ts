@@ -16,14 +16,10 @@ import {
   type SocketFilter,
 } from '../../net/bpf.ts';
 import { isSentOnLink } from '../../net/on-link-filter.ts';
-import { IPV4_HEADER_BYTES } from '../../wire/frames.ts';
+import { IP_LAYOUT, IPV4_WITHOUT_OPTIONS } from '../../wire/ip.ts';
 
-const SOURCE_OFFSET: Record<Family, number> = { IPv4: 12, IPv6: 8 };
-const IPV6_DESTINATION_OFFSET = 24;
 /** The data of a raw socket begins with the IPv4 header, or behind the IPv6 header and its extensions (raw(7)). */
-const MESSAGE_OFFSET: Record<Family, number> = { IPv4: IPV4_HEADER_BYTES, IPv6: 0 };
-/** Version 4, and five words of header. */
-const IPV4_WITHOUT_OPTIONS = 0x45;
+const MESSAGE_OFFSET: Record<Family, number> = { IPv4: IP_LAYOUT.IPv4.headerBytes, IPv6: 0 };
 /** The low half of a VRRP message's first octet (RFC 9568 5.2.2). */
 const ADVERTISEMENT = 1;
 
@@ -39,7 +35,7 @@ const CUT: Instruction = [RETURN, 0, 0, OFF_LINK_BYTES];
 export function hopLimit255To(destination: IpAddress): SocketFilter {
   const whole = [...checked(isSentOnLink('IPv6'), 1), ACCEPT, CUT];
   return [
-    ...checked(addressIs(NETWORK_HEADER + IPV6_DESTINATION_OFFSET, destination), whole.length),
+    ...checked(addressIs(NETWORK_HEADER + IP_LAYOUT.IPv6.destinationAt, destination), whole.length),
     ...whole,
     DROP,
   ];
@@ -92,14 +88,14 @@ function sharedOut(
     // Without options, as the message is looked for where it then is; and IPv4 sockets tell destinations apart.
     ...(family === 'IPv4'
       ? octetIs(NETWORK_HEADER, IPV4_WITHOUT_OPTIONS)
-      : addressIs(NETWORK_HEADER + IPV6_DESTINATION_OFFSET, destination)),
+      : addressIs(NETWORK_HEADER + IP_LAYOUT.IPv6.destinationAt, destination)),
     ...isSentOnLink(family),
     ...isLongEnough(family),
     ...octetIs(messageAt, (version << 4) | ADVERTISEMENT),
     ...octetIs(messageAt + 1, vrid),
   ];
   const from = (source: IpAddress, what: Instruction): Instruction[] => [
-    ...checked(addressIs(NETWORK_HEADER + SOURCE_OFFSET[family], source), 1),
+    ...checked(addressIs(NETWORK_HEADER + IP_LAYOUT[family].sourceAt, source), 1),
     what,
   ];
   const fromSources = sources === null ? [verdict] : sources.flatMap((source) => from(source, verdict));

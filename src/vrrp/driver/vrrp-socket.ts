@@ -10,14 +10,9 @@
 import { type Family, type IpAddress, ipFromOctets, parseIp } from '../../ip/address.ts';
 import type { SocketFilter } from '../../net/bpf.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import {
-  hasOctetsAt,
-  IPV4_HEADER_BYTES,
-  IPV6_HEADER_BYTES,
-  readIpv4Header,
-  writeVrrpIpv4Header,
-  writeVrrpIpv6Header,
-} from '../../wire/frames.ts';
+import { IP_LAYOUT, PROTOCOL_VRRP, readIpv4Header } from '../../wire/ip.ts';
+import { hasOctetsAt } from '../../wire/octets.ts';
+import { writeVrrpIpHeader } from '../ip-header.ts';
 import {
   IPPROTO_IP,
   IPPROTO_IPV6,
@@ -86,7 +81,6 @@ export interface VrrpSocket {
   close(): void;
 }
 
-const VRRP_PROTOCOL = 112;
 /** The largest advertisement, 255 IPv6 addresses, is 4088 octets. */
 const PACKET_BYTES = 8192;
 /**
@@ -145,13 +139,12 @@ class VrrpSocketPair implements VrrpSocket {
 
   send(payload: Uint8Array, destination: IpAddress): void {
     const { family, source } = this.#options;
-    const headerBytes = family === 'IPv4' ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+    const { headerBytes } = IP_LAYOUT[family];
     if (headerBytes + payload.length > PACKET_BYTES) {
       const text = `cannot send VRRP: ${payload.length} octets are more than a VRRP message can have`;
       throw new NetError('EMSGSIZE', text);
     }
-    const writeHeader = family === 'IPv4' ? writeVrrpIpv4Header : writeVrrpIpv6Header;
-    writeHeader(this.#outgoing, source, destination, payload.length);
+    writeVrrpIpHeader(this.#outgoing, source, destination, payload.length);
     this.#outgoing.set(payload, headerBytes);
     this.#expected.send(this.#outgoing, headerBytes + payload.length, destination);
   }
@@ -177,7 +170,7 @@ class VrrpSocketPair implements VrrpSocket {
   #open(filter: SocketFilter, receiveBufferBytes: number, onReadable: () => void): RawIpSocket {
     const { family, link, onError } = this.#options;
     return new RawIpSocket({
-      protocol: VRRP_PROTOCOL,
+      protocol: PROTOCOL_VRRP,
       protocolName: 'VRRP',
       family,
       linkName: link.name,
@@ -241,10 +234,11 @@ class VrrpSocketPair implements VrrpSocket {
   }
 
   #ipv4Destination(packet: Uint8Array): IpAddress {
+    const { destinationAt, addressBytes } = IP_LAYOUT.IPv4;
     for (const usual of [VRRP_GROUP.IPv4, this.#options.source]) {
-      if (hasOctetsAt(packet, 16, usual.octets)) return usual;
+      if (hasOctetsAt(packet, destinationAt, usual.octets)) return usual;
     }
-    return ipFromOctets(packet.subarray(16, 20));
+    return ipFromOctets(packet.subarray(destinationAt, destinationAt + addressBytes));
   }
 }
 
