@@ -173,6 +173,7 @@ export class Election {
         advertisementIntervalMs: vrrp.advertisementIntervalMs,
         preempt: vrrp.preempt,
         preemptDelayMs: vrrp.preemptDelayMs,
+        isAlone: isOnlyNode(config),
       },
       authentication,
       checksumForm: vrrp.checksum,
@@ -325,6 +326,12 @@ function keepsSockets(a: RouterLink, b: RouterLink): boolean {
 
 function describesSame(a: RouterLink, b: RouterLink): boolean {
   return keepsSockets(a, b) && a.name === b.name && String(a.mac) === String(b.mac);
+}
+
+/** Whether the configuration knows no other node, in either family. */
+function isOnlyNode({ peers, vrrp }: Config): boolean {
+  const count = (family: Family): number => peers.filter((peer) => peer.family === family).length;
+  return Math.max(count('IPv4'), count('IPv6'), vrrp.linkLocalPeers.length) <= 1;
 }
 
 /** `auto`: by this node's place among the peers of its own family, first is highest. */

@@ -16,6 +16,8 @@ export type VirtualRouterOptions = {
   readonly preempt: PreemptMode;
   /** How long an Active must have been worth preempting before it is. */
   readonly preemptDelayMs: number;
+  /** This router has no peer, so that nobody takes over from it. Another one that is heard all the same disproves it. */
+  readonly isAlone: boolean;
 };
 
 /** The Active that a router hears. */

@@ -9,7 +9,7 @@ import {
   decodeAdvertisement,
 } from './advertisement.ts';
 import type { ChecksumForm } from './checksum.ts';
-import { isIntervalOf } from './pace.ts';
+import { isIntervalOf } from './intervals.ts';
 
 export type ReceiveOptions = {
   readonly vrid: number;

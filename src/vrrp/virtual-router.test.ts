@@ -22,6 +22,7 @@ const OPTIONS: VirtualRouterOptions = {
   advertisementIntervalMs: 100,
   preempt: 'unhealthy',
   preemptDelayMs: 0,
+  isAlone: false,
 };
 const OWN_DOWN_MS = activeDownIntervalMs(3, 212, 100);
 
@@ -507,7 +508,232 @@ describe('handover', () => {
   });
 });
 
+describe('the answer to a resignation', () => {
+  /** The Active resigns, and repeats priority 0 at its interval; returns after how long this Backup takes over. */
+  const answerMs = (stage: Stage, intervalMs: number, repeatMs: number): number => {
+    stage.hear(254, LOWER, intervalMs);
+    stage.advance(30);
+    const resignedAtMs = stage.nowMs;
+    while (stage.router.stateName === 'Backup' && stage.nowMs < resignedAtMs + 5000) {
+      stage.hear(0, LOWER, intervalMs);
+      const deadlineMs = stage.router.deadlineMs;
+      const actions = stage.advance(Math.min(repeatMs, deadlineMs - stage.nowMs));
+      if (causes(actions).length > 0) assert.match(causes(actions)[0] ?? '', /gave up \(priority 0\)/u);
+    }
+    return stage.nowMs - resignedAtMs;
+  };
+
+  test('comes Skew_Time after the first priority 0, however often it is repeated', () => {
+    for (const healthClass of ['A', 'B'] as const) {
+      for (const priorities of [autoPriorities(0, 3), autoPriorities(2, 3), { A: 128, B: 64, C: 1 }]) {
+        for (const [intervalMs, repeatMs] of [
+          [100, 100],
+          [200, 100],
+          [250, 130],
+          [1000, 100],
+          [100, 7],
+        ] as const) {
+          const stage = Stage.backup({ priorities });
+          stage.give({ type: 'health', class: healthClass, confirmedAtMs: stage.nowMs });
+          const expectedMs = skewTimeMs(3, priorities[healthClass], intervalMs);
+          assert.equal(answerMs(stage, intervalMs, repeatMs).toFixed(6), expectedMs.toFixed(6));
+        }
+      }
+    }
+  });
+
+  test('RFC 3768: the same in version 2', () => {
+    const stage = Stage.backup({
+      version: 2,
+      advertisementIntervalMs: 1000,
+      priorities: { A: 1, B: 1, C: 1 },
+    });
+    assert.equal(answerMs(stage, 1000, 100).toFixed(3), ((255 * 1000) / 256).toFixed(3));
+  });
+
+  test('is taken back when the Active stays, and comes anew when it resigns again', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.hear(0);
+    stage.advance(5);
+    stage.hear(254);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+    stage.advance(50);
+    stage.hear(0);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + skewTimeMs(3, 212, 100));
+  });
+
+  test('one that is repeated is answered by a Backup that becomes eligible later', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
+    const hear = (): string[] => [...causes(stage.hear(0)), ...causes(stage.advance(100))];
+    assert.deepEqual([hear(), hear()].flat(), []);
+    stage.give({ type: 'health', class: 'B', confirmedAtMs: stage.nowMs });
+    assert.equal([hear(), hear()].flat().length, 1);
+  });
+
+  test('priority 0 of a node whose successor has been heard changes nothing', () => {
+    const stage = Stage.backup();
+    stage.hear(254, LOWER);
+    stage.hear(0, LOWER);
+    stage.advance(10);
+    stage.hear(170, HIGHER);
+    const dueMs = stage.router.deadlineMs;
+    stage.hear(0, LOWER);
+    assert.equal(stage.router.deadlineMs, dueMs);
+    assert.equal(stage.router.heardActive?.address.text, HIGHER.text);
+    assert.deepEqual(stage.advance(99), []);
+  });
+
+  test('priority 0 counts beside an Active that has been silent for longer than its interval', () => {
+    const stage = Stage.backup();
+    stage.hear(212, HIGHER);
+    stage.advance(101);
+    stage.hear(0, LOWER);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + skewTimeMs(3, 212, 100));
+  });
+
+  test('a stop that is asked for again does not wait for longer', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' });
+    stage.advance(900);
+    assert.deepEqual(stage.give({ type: 'shutdown', handover: true, text: 'SIGTERM' }), []);
+    assert.equal(causes(stage.advance(100)).length, 1);
+  });
+});
+
+describe('an Active that was followed once', () => {
+  test('is forgotten by a promotion: after a stall the own interval counts', () => {
+    for (const intervalMs of [1000, 40_950]) {
+      const stage = Stage.backup();
+      stage.hear(254, LOWER, intervalMs);
+      stage.advance(4 * intervalMs);
+      assert.equal(stage.router.stateName, 'Active');
+      stage.nowMs += 401;
+      assert.ok(types(stage.give({ type: 'tick' })).includes('unbind'));
+      assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+    }
+  });
+
+  test('is forgotten whatever ends the term as Active without another', () => {
+    const ways: RouterEvent[][] = [
+      [{ type: 'bindFailed', text: 'EPERM' }],
+      [
+        { type: 'linkDown', text: 'no carrier' },
+        { type: 'linkUp', primary: SELF },
+      ],
+    ];
+    for (const way of ways) {
+      const stage = Stage.backup();
+      stage.hear(254, LOWER, 1000);
+      stage.advance(4000);
+      for (const event of way) stage.give(event);
+      assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+    }
+  });
+
+  test('a successor is followed by its own interval', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'drain', force: false });
+    stage.hear(128, LOWER, 1000);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 212, 1000));
+  });
+});
+
+describe('a router that is alone', () => {
+  test('gives way to nobody: after a stall of any length it goes on', () => {
+    for (const stallMs of [318, 401, 962, 2500, 60_000]) {
+      const stage = Stage.active({ isAlone: true });
+      stage.nowMs += stallMs;
+      const actions = stage.give({ type: 'tick' });
+      assert.deepEqual(causes(actions), []);
+      assert.ok(!types(actions).includes('unbind'));
+      assert.deepEqual(sent(actions), [212]);
+      const notices = actions.flatMap((action) => (action.type === 'notice' ? [action.text] : []));
+      assert.match(notices.join(), new RegExp(`sent nothing for ${stallMs} ms.*no other node`, 'u'));
+      // The kernel may have taken the address away.
+      assert.ok(types(actions).includes('renew') || stallMs < LEASE_RENEWAL_MS);
+    }
+  });
+
+  test('says so once in 30 s', () => {
+    const stage = Stage.active({ isAlone: true });
+    let notices = 0;
+    for (let stalls = 0; stalls < 30; stalls += 1) {
+      stage.nowMs += 900;
+      notices += types(stage.give({ type: 'tick' })).filter((type) => type === 'notice').length;
+    }
+    assert.equal(notices, 1);
+  });
+
+  test('keeps an address that cannot be renewed, or is taken away again and again', () => {
+    const stage = Stage.active({ isAlone: true });
+    const actions: Action[] = [];
+    for (let times = 0; times < 20; times += 1) {
+      actions.push(...stage.give({ type: 'renewalFailed', text: 'ENOBUFS' }), ...stage.advance(200));
+    }
+    for (let times = 0; times < 20; times += 1) {
+      actions.push(...stage.give({ type: 'addressLost', text: 'removed' }), ...stage.advance(200));
+    }
+    assert.deepEqual(causes(actions), []);
+    assert.ok(!types(actions).includes('unbind'));
+    const restored = actions.filter(
+      (action) => action.type === 'notice' && action.notice === 'address_restored',
+    );
+    assert.equal(restored.length, 4);
+  });
+
+  test('is not alone once another router has been heard', () => {
+    const stage = Stage.backup({ isAlone: true });
+    stage.hear(254);
+    stage.advance(OWN_DOWN_MS);
+    assert.equal(stage.router.stateName, 'Active');
+    stage.nowMs += 401;
+    assert.match(causes(stage.give({ type: 'tick' }))[0] ?? '', /stalled/u);
+  });
+
+  test('learns during a stall that it is not alone: the packet that says so is read first', () => {
+    const stage = Stage.active({ isAlone: true });
+    stage.nowMs += 401;
+    assert.match(causes(stage.hear(1))[0] ?? '', /stalled/u);
+  });
+});
+
+describe('whom /status shows as Active', () => {
+  test('nobody, once the Active is silent and this router cannot take over', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
+    const shown = (): string | undefined => stage.router.heardActive?.address.text;
+    assert.equal(shown(), LOWER.text);
+    stage.advance(1000);
+    assert.equal(shown(), undefined);
+    stage.hear(128, HIGHER);
+    assert.equal(shown(), HIGHER.text);
+  });
+
+  test('a router that takes over later still says who fell silent', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 });
+    stage.advance(1000);
+    stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+    const [cause] = stage
+      .advance(500)
+      .flatMap((action) => (action.type === 'transition' ? [action.cause] : []));
+    assert.equal(cause?.silent?.text, LOWER.text);
+  });
+});
+
 describe('the kernel', () => {
+  test('an address removed during a resignation is put back and not announced, as a successor may have done so', () => {
+    const stage = Stage.active();
+    stage.give({ type: 'drain', force: false });
+    const actions = stage.give({ type: 'addressLost', text: '10.0.0.100 was removed' });
+    assert.deepEqual(types(actions), ['bind', 'notice']);
+  });
+
   test('an address removed from outside is put back and announced', () => {
     const actions = Stage.active().give({ type: 'addressLost', text: '10.0.0.100 was removed' });
     assert.deepEqual(types(actions), ['bind', 'announce', 'notice']);

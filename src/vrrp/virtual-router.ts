@@ -5,8 +5,9 @@
  *
  * Where it departs from the RFC, on purpose:
  * - a router of health class C never takes the addresses (docs: "Who holds the VIP");
+ * - priority 0 counts once, however often a resigning Active repeats it, and not beside an Active that goes on;
  * - on a graceful stop it keeps the addresses until a successor is heard, so that there is no gap;
- * - an Active that has been silent for longer than its Active_Down_Interval steps down by itself;
+ * - an Active that has been silent for longer than its Active_Down_Interval steps down by itself, if there is a peer;
  * - one that is late, because its node is busy, advertises a longer interval than it keeps;
  * - packets carry the interface's own MAC address, as keepalived's do by default.
  */
@@ -14,9 +15,8 @@ import { type IpAddress, compareIp } from '../ip/address.ts';
 import type { Advertisement } from './advertisement.ts';
 import { Announcements } from './announcements.ts';
 import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterOptions } from './events.ts';
-import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
-import { HOLD_OFF_MS, Lease, MAX_REPAIRS, RENEWALS } from './lease.ts';
-import { Pace } from './pace.ts';
+import { ActiveDownTimer, CALM_MS, Pace, activeDownIntervalMs } from './intervals.ts';
+import { HOLD_OFF_MS, LEASE_RENEWAL_MS, Lease, MAX_REPAIRS, RENEWALS } from './lease.ts';
 import { Preemption } from './preemption.ts';
 import type { HealthClass } from './priority.ts';
 import { Rivalry } from './rivalry.ts';
@@ -37,10 +37,11 @@ type Resignation = {
 type BackupState = {
   readonly name: 'Backup';
   readonly sinceMs: number;
-  activeDownAtMs: number;
+  readonly timer: ActiveDownTimer;
   /** Why the timer would fire, when that is not silence. */
   takeover: Cause | null;
-  noticedIneligible: boolean;
+  /** The timer has fired since an Active was last heard, and this router could not take over. */
+  isWithoutActive: boolean;
 };
 
 type ActiveState = {
@@ -72,8 +73,10 @@ export class VirtualRouter {
   private healthConfirmedAtMs = 0;
   private isDrained = false;
   private holdOffUntilMs = 0;
-  private activeAdverIntervalMs: number;
-  /** The Active that a Backup hears; an Active has none, as one that it outranks may be long gone when it leaves. */
+  /** No other router can be Active: there is no peer, and none has been heard. */
+  private isAlone: boolean;
+  private aloneNoticeDueMs = -Infinity;
+  /** The Active that a Backup heard last; an Active has none, as one that it outranks may be long gone when it leaves. */
   private heard: HeardActive | null = null;
   private readonly preemption: Preemption;
   private readonly pace: Pace;
@@ -83,7 +86,7 @@ export class VirtualRouter {
     this.options = options;
     this.preemption = new Preemption(options);
     this.pace = new Pace(options.version, options.advertisementIntervalMs);
-    this.activeAdverIntervalMs = options.advertisementIntervalMs;
+    this.isAlone = options.isAlone;
   }
 
   get stateName(): StateName {
@@ -93,16 +96,16 @@ export class VirtualRouter {
   /** What an advertisement says now, 1-254; 0 while resigning. */
   get priority(): number {
     if (this.state.name === 'Active' && this.state.resignation !== null) return 0;
-    return this.options.priorities[this.healthClass];
+    return this.ownPriority;
   }
 
   get drained(): boolean {
     return this.isDrained;
   }
 
-  /** Who else was last heard as Active; null while this router is Active or when there was nobody. */
+  /** The other router that is Active; null while this one is, and when no Active is heard, or none any longer. */
   get heardActive(): HeardActive | null {
-    return this.state.name === 'Backup' ? this.heard : null;
+    return this.state.name === 'Backup' && !this.state.isWithoutActive ? this.heard : null;
   }
 
   /** When `tick` is due; Infinity while nothing is. */
@@ -112,7 +115,7 @@ export class VirtualRouter {
       case 'Initialize':
         return Infinity;
       case 'Backup':
-        return state.activeDownAtMs;
+        return state.timer.dueMs;
       case 'Active':
         return Math.min(
           state.adverAtMs,
@@ -131,6 +134,7 @@ export class VirtualRouter {
   /** Takes one event at `nowMs` (never less than before) and returns what to do, in order. */
   step(event: RouterEvent, nowMs: number): Action[] {
     const actions: Action[] = [];
+    if (event.type === 'advertisement') this.isAlone = false;
     const late = this.state.name === 'Active' ? this.noteLateness(this.state, nowMs) : null;
     const isStalled = this.state.name === 'Active' && this.stepDownIfStalled(this.state, nowMs, actions);
     // After a stall a packet is as old as that.
@@ -185,27 +189,44 @@ export class VirtualRouter {
   /** What is new to say of an Active that has been late; null when there is nothing. */
   private noteLateness(state: ActiveState, nowMs: number): Action | null {
     const silentMs = nowMs - state.sentAtMs;
+    if (this.isAlone) return this.noteLatenessAlone(state, silentMs, nowMs);
     if (!this.pace.note(silentMs, nowMs)) return null;
     const text = `sent nothing for ${Math.round(silentMs)} ms, as this node is busy: it asks the others for more patience until it has been in time for a while`;
+    return { type: 'notice', notice: 'late', text };
+  }
+
+  /** Where no other router can be Active, nobody waits for this one, and a stall costs no more than its length. */
+  private noteLatenessAlone(state: ActiveState, silentMs: number, nowMs: number): Action | null {
+    if (silentMs <= this.ownActiveDownMs(state.sentIntervalMs)) return null;
+    // The kernel may have taken the address away meanwhile.
+    state.announcements.beginAnew(nowMs);
+    if (nowMs < this.aloneNoticeDueMs) return null;
+    this.aloneNoticeDueMs = nowMs + CALM_MS;
+    const text = `sent nothing for ${Math.round(silentMs)} ms, as this node is busy or was frozen: it keeps the addresses, as there is no other node to take them`;
     return { type: 'notice', notice: 'late', text };
   }
 
   /** RFC 9568 6.4.1, for a router that is not the owner: wait one Active_Down_Interval before anything else. */
   private enterIfReady(cause: Cause, nowMs: number, actions: Action[]): void {
     if (!this.started || this.primary === null || this.state.name !== 'Initialize') return;
-    this.activeAdverIntervalMs = this.options.advertisementIntervalMs;
     this.enterBackup(cause, nowMs, actions);
   }
 
-  private enterBackup(cause: Cause, nowMs: number, actions: Action[]): void {
+  /** `intervalMs`: Active_Adver_Interval, of the Active that was heard just now; without one it is the own interval. */
+  private enterBackup(
+    cause: Cause,
+    nowMs: number,
+    actions: Action[],
+    intervalMs = this.options.advertisementIntervalMs,
+  ): void {
     const from = this.state.name;
     this.preemption.reset();
     this.state = {
       name: 'Backup',
       sinceMs: nowMs,
-      activeDownAtMs: nowMs + this.activeDownMs(),
+      timer: new ActiveDownTimer(this.options.version, intervalMs, this.ownPriority, nowMs),
       takeover: null,
-      noticedIneligible: false,
+      isWithoutActive: false,
     };
     actions.push({ type: 'transition', from, to: 'Backup', cause });
   }
@@ -214,11 +235,17 @@ export class VirtualRouter {
    * Out of Active or Backup; the addresses go first, so that no moment has them bound outside Active. A router that is
    * to stop never goes on as Backup, whatever made it leave.
    */
-  private leave(to: 'Backup' | 'Initialize', cause: Cause, nowMs: number, actions: Action[]): void {
+  private leave(
+    to: 'Backup' | 'Initialize',
+    cause: Cause,
+    nowMs: number,
+    actions: Action[],
+    intervalMs?: number,
+  ): void {
     const from = this.state.name;
     if (from === 'Active') actions.push({ type: 'unbind', handedOver: cause.kind === 'handed_over' });
     if (to === 'Backup' && this.started) {
-      this.enterBackup(cause, nowMs, actions);
+      this.enterBackup(cause, nowMs, actions, intervalMs);
       return;
     }
     this.state = { name: 'Initialize' };
@@ -252,12 +279,7 @@ export class VirtualRouter {
    */
   private stepDownIfStalled(state: ActiveState, nowMs: number, actions: Action[]): boolean {
     const silentMs = nowMs - state.sentAtMs;
-    const ownDownMs = activeDownIntervalMs(
-      this.options.version,
-      this.options.priorities[this.healthClass],
-      state.sentIntervalMs,
-    );
-    if (silentMs <= ownDownMs) return false;
+    if (this.isAlone || silentMs <= this.ownActiveDownMs(state.sentIntervalMs)) return false;
     const text = `stalled: sent nothing for ${Math.round(silentMs)} ms, another node may have taken over`;
     this.leave('Backup', { kind: 'stalled', text }, nowMs, actions);
     this.heard = null;
@@ -280,6 +302,8 @@ export class VirtualRouter {
     this.started = false;
     if (this.state.name === 'Initialize') return;
     if (this.state.name === 'Active' && event.handover) {
+      // Asked again, it does not begin again.
+      if (this.state.resignation?.reason === 'shutdown') return;
       this.resign(this.state, 'shutdown', event.text, nowMs, actions);
       return;
     }
@@ -382,14 +406,14 @@ export class VirtualRouter {
     actions: Action[],
   ): void {
     this.noteRivalryOfOthers(source, nowMs, actions);
+    if (advertisement.priority === 0 && this.hearsAnother(state, source, nowMs)) return;
     const heard: HeardActive = { address: source, priority: advertisement.priority, heardAtMs: nowMs };
     this.heard = heard;
-    state.noticedIneligible = false;
+    state.isWithoutActive = false;
     if (advertisement.priority === 0) {
       this.preemption.reset();
       state.takeover = { kind: 'active_resigned', text: `${source.text} gave up (priority 0)` };
-      state.activeDownAtMs =
-        nowMs + skewTimeMs(this.options.version, this.priority, this.activeAdverIntervalMs);
+      state.timer.answerResignation(this.ownPriority, nowMs);
       return;
     }
     state.takeover = this.preemption.reasonAgainst(heard, {
@@ -398,8 +422,17 @@ export class VirtualRouter {
       confirmedAtMs: this.healthConfirmedAtMs,
     });
     if (state.takeover !== null) return;
-    this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
-    state.activeDownAtMs = nowMs + this.activeDownMs();
+    state.timer.follow(advertisement.advertisementIntervalMs, this.ownPriority, nowMs);
+  }
+
+  /**
+   * An Active other than `source` has been heard within its interval. It goes on when `source` gives up, as one does that
+   * has not yet heard its successor.
+   */
+  private hearsAnother({ timer }: BackupState, source: IpAddress, nowMs: number): boolean {
+    const { heard } = this;
+    if (heard === null || heard.priority === 0 || heard.address.text === source.text) return false;
+    return nowMs - heard.heardAtMs <= timer.activeAdverIntervalMs;
   }
 
   /** RFC 9568 6.4.3, an ADVERTISEMENT is received. */
@@ -422,7 +455,11 @@ export class VirtualRouter {
     };
     if (resignation !== null) {
       this.heard = successor;
-      this.onSuccessor(resignation, source, nowMs, actions);
+      const cause: Cause = {
+        kind: 'handed_over',
+        text: `${resignation.text}: ${source.text} has taken over`,
+      };
+      this.leave('Backup', cause, nowMs, actions, advertisement.advertisementIntervalMs);
       return;
     }
     if (!this.isOutrankedBy(advertisement, source)) {
@@ -431,12 +468,11 @@ export class VirtualRouter {
       return;
     }
     this.heard = successor;
-    this.activeAdverIntervalMs = advertisement.advertisementIntervalMs;
     const text = `${source.text} advertises priority ${advertisement.priority}, own is ${this.priority}`;
     // A last word, so that the other one learns that there were two and announces the addresses anew: where a network
     // has healed it may have noticed nothing, while half of the neighbours still send to this node.
     actions.push(this.advertisement(this.priority, nowMs));
-    this.leave('Backup', { kind: 'outranked', text }, nowMs, actions);
+    this.leave('Backup', { kind: 'outranked', text }, nowMs, actions, advertisement.advertisementIntervalMs);
   }
 
   /** In a Backup's ears two are Active while they take turns. */
@@ -448,16 +484,15 @@ export class VirtualRouter {
 
   /** Elections end within an Active_Down_Interval: where there are two for longer, one does not hear the other. */
   private noteRivalry(one: string, other: IpAddress, nowMs: number, actions: Action[]): void {
-    const downMs = this.activeDownMs();
+    const { state, options } = this;
+    const downMs =
+      state.name === 'Backup'
+        ? state.timer.activeDownMs(this.ownPriority)
+        : this.ownActiveDownMs(options.advertisementIntervalMs);
     const forMs = this.rivalry.note(nowMs, downMs);
     if (forMs <= downMs) return;
     const text = `two nodes have been Active for ${Math.round(forMs)} ms, ${one} and ${other.text}: one does not hear the other; let IP protocol 112 pass both ways between them`;
     actions.push({ type: 'notice', notice: 'two_actives', text });
-  }
-
-  private onSuccessor(resignation: Resignation, source: IpAddress, nowMs: number, actions: Action[]): void {
-    const cause: Cause = { kind: 'handed_over', text: `${resignation.text}: ${source.text} has taken over` };
-    this.leave('Backup', cause, nowMs, actions);
   }
 
   private isOutrankedBy(advertisement: Advertisement, source: IpAddress): boolean {
@@ -514,6 +549,11 @@ export class VirtualRouter {
       actions.push({ type: 'notice', notice: 'renewal_failed', text: `${text}; it is tried again` });
       return;
     }
+    if (this.isAlone) {
+      const kept = `${text}, ${RENEWALS} times in a row; it is tried again, as there is no other node to take over`;
+      actions.push({ type: 'notice', notice: 'renewal_failed', text: kept });
+      return;
+    }
     const often = `${text}, ${RENEWALS} times in a row`;
     this.giveUp({ kind: 'renewal_failed', text: often }, nowMs, actions);
   }
@@ -521,16 +561,29 @@ export class VirtualRouter {
   private onAddressLost(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {
     const times = state.lease.lose(nowMs);
     if (times > MAX_REPAIRS) {
-      const often = `${text}, ${times} times within ${HOLD_OFF_MS / 1000} s`;
-      this.giveUp({ kind: 'address_lost', text: often }, nowMs, actions);
+      this.onAddressLostOften(text, times, nowMs, actions);
       return;
     }
     state.lease.renew(nowMs);
-    actions.push(
-      { type: 'bind' },
-      { type: 'announce' },
-      { type: 'notice', notice: 'address_restored', text: `${text}: put back and announced again` },
-    );
+    actions.push({ type: 'bind' });
+    // A successor may already have announced itself; an announcement from here would undo that.
+    const isResigning = state.resignation !== null;
+    if (!isResigning) actions.push({ type: 'announce' });
+    const restored = `${text}: put back${isResigning ? '' : ' and announced again'}`;
+    actions.push({ type: 'notice', notice: 'address_restored', text: restored });
+  }
+
+  /** Something on the node fights for the address. Another node may be better off; without one, renewals put it back. */
+  private onAddressLostOften(lostText: string, times: number, nowMs: number, actions: Action[]): void {
+    const text = `${lostText}, ${times} times within ${HOLD_OFF_MS / 1000} s`;
+    if (!this.isAlone) {
+      this.giveUp({ kind: 'address_lost', text }, nowMs, actions);
+      return;
+    }
+    // Once in HOLD_OFF_MS, however often it is lost.
+    if (times > MAX_REPAIRS + 1) return;
+    const kept = `${text}: put back within ${LEASE_RENEWAL_MS} ms each time, as there is no other node to take over`;
+    actions.push({ type: 'notice', notice: 'address_restored', text: kept });
   }
 
   /** Lets others take over at once, and keeps out of the election for a while. */
@@ -546,15 +599,15 @@ export class VirtualRouter {
   }
 
   private onTickWhileBackup(state: BackupState, nowMs: number, actions: Action[]): void {
-    if (nowMs < state.activeDownAtMs) return;
+    if (nowMs < state.timer.dueMs) return;
     if (this.isEligible(nowMs)) {
       this.promote(state.takeover ?? this.silence(state, nowMs), nowMs, actions);
       return;
     }
-    state.activeDownAtMs = nowMs + this.activeDownMs();
+    state.timer.restart(this.ownPriority, nowMs);
     state.takeover = null;
-    if (state.noticedIneligible) return;
-    state.noticedIneligible = true;
+    if (state.isWithoutActive) return;
+    state.isWithoutActive = true;
     const text = `${this.silence(state, nowMs).text}, but this node does not take over: ${this.whyNotEligible(nowMs)}`;
     actions.push({ type: 'notice', notice: 'not_eligible', text });
   }
@@ -594,11 +647,12 @@ export class VirtualRouter {
     return 'it has no healthy API server (class C)';
   }
 
-  private activeDownMs(): number {
-    return activeDownIntervalMs(
-      this.options.version,
-      this.options.priorities[this.healthClass],
-      this.activeAdverIntervalMs,
-    );
+  /** For how long Backups of this router's priority wait for an Active that has named this interval. */
+  private ownActiveDownMs(intervalMs: number): number {
+    return activeDownIntervalMs(this.options.version, this.ownPriority, intervalMs);
+  }
+
+  private get ownPriority(): number {
+    return this.options.priorities[this.healthClass];
   }
 }

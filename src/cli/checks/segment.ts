@@ -7,7 +7,7 @@ import { probeAddress } from '../../vrrp/driver/address-claims.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../vrrp/driver/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
-import { isIntervalOf } from '../../vrrp/pace.ts';
+import { isIntervalOf } from '../../vrrp/intervals.ts';
 import { fail, ok, skip, warn, type CheckResult } from './result.ts';
 
 /** What a router on the segment advertised last. */

@@ -259,6 +259,7 @@ export class Cluster implements DaemonObserver {
       this.fail('transitions-told', `${host.setup.name} is ${router.stateName} without a transition`);
     }
     if (from === 'Active' && router.stateName !== 'Active') this.expectUnbinding(host, daemon);
+    if (router.stateName === 'Backup') this.checkerOf(host).checkDeadline(router.deadlineMs);
     if (router.stateName !== 'Initialize' && !Number.isFinite(router.deadlineMs)) {
       this.fail('deadline', `${host.setup.name} is ${router.stateName} and waits for nothing`);
     }

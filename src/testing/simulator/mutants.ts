@@ -5,7 +5,7 @@
  */
 import type { Advertisement } from '../../vrrp/advertisement.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from '../../vrrp/events.ts';
-import { skewTimeMs } from '../../vrrp/intervals.ts';
+import { activeDownIntervalMs, skewTimeMs } from '../../vrrp/intervals.ts';
 import { VirtualRouter } from '../../vrrp/virtual-router.ts';
 import type { CreateRouter } from './daemon.ts';
 
@@ -18,20 +18,21 @@ export type Mutant = {
 
 /** What mutants reach for. */
 type Internals = {
-  state: { name: string; activeDownAtMs: number; adverAtMs: number };
+  state: { name: string; timer: Timer; adverAtMs: number };
   started: boolean;
-  activeAdverIntervalMs: number;
   isDrained: boolean;
   holdOffUntilMs: number;
-  activeDownMs(): number;
   isOutrankedBy(advertisement: Advertisement): boolean;
   isEligible(nowMs: number): boolean;
   stepDownIfStalled(): boolean;
 };
 
+/** Of the ActiveDownTimer. */
+type Timer = { intervalMs: number; atMs: number; answersResignation: boolean };
+
 function internalsOf(router: VirtualRouter): Internals {
   const internals = router as unknown as Internals;
-  for (const name of ['activeDownMs', 'isOutrankedBy', 'isEligible', 'stepDownIfStalled'] as const) {
+  for (const name of ['isOutrankedBy', 'isEligible', 'stepDownIfStalled'] as const) {
     if (typeof internals[name] !== 'function')
       throw new Error(`VirtualRouter has no method ${name} any more`);
   }
@@ -67,22 +68,41 @@ const hasCause = (actions: readonly Action[], kind: string): boolean =>
 const without = (actions: readonly Action[], type: Action['type']): Action[] =>
   actions.filter((action) => action.type !== type);
 
-/** As FRR computes it. */
-function wholeCentiseconds(router: VirtualRouter, intervalMs: number): number {
-  return Math.floor(skewTimeMs(router.options.version, router.priority, intervalMs) / 10) * 10;
-}
+const timerOf = (router: VirtualRouter, internals: Internals): Timer | null =>
+  router.stateName === 'Backup' ? internals.state.timer : null;
 
-const wholeCentisecondSkew = wrapping((step, router, internals) => {
-  internals.activeDownMs = () => {
-    const intervalMs = internals.activeAdverIntervalMs;
-    return 3 * intervalMs + wholeCentiseconds(router, intervalMs);
-  };
+/** As FRR computes it. */
+const wholeCentisecondSkew = wrapping((step, router, internals) => (event, nowMs) => {
+  const beforeMs = timerOf(router, internals)?.atMs;
+  const actions = step(event, nowMs);
+  const timer = timerOf(router, internals);
+  if (timer === null || timer.atMs === beforeMs) return actions;
+  timer.atMs -= skewTimeMs(router.options.version, router.priority, timer.intervalMs) % 10;
+  return actions;
+});
+
+/** A defect that there was: an Active that repeats priority 0 more often than Skew_Time never gets a successor. */
+const repeatedPriorityZeroRearms = wrapping((step, router, internals) => (event, nowMs) => {
+  const timer = timerOf(router, internals);
+  if (event.type === 'advertisement' && timer !== null) timer.answersResignation = false;
+  return step(event, nowMs);
+});
+
+/** A defect that there was: after a promotion and a stall the router waits as long as for the Active before. */
+const intervalSticks = wrapping((step, router, internals) => {
+  let followedMs = router.options.advertisementIntervalMs;
   return (event, nowMs) => {
+    const wasActive = router.stateName === 'Active';
     const actions = step(event, nowMs);
-    const hasResigned = event.type === 'advertisement' && event.advertisement.priority === 0;
-    if (hasResigned && router.stateName === 'Backup') {
-      internals.state.activeDownAtMs = nowMs + wholeCentiseconds(router, internals.activeAdverIntervalMs);
+    const timer = timerOf(router, internals);
+    if (timer === null) return actions;
+    if (wasActive && event.type !== 'advertisement') {
+      timer.atMs +=
+        activeDownIntervalMs(router.options.version, router.priority, followedMs) -
+        activeDownIntervalMs(router.options.version, router.priority, timer.intervalMs);
+      timer.intervalMs = followedMs;
     }
+    followedMs = timer.intervalMs;
     return actions;
   };
 });
@@ -91,7 +111,7 @@ const wholeCentisecondSkew = wrapping((step, router, internals) => {
 const staleTimer = wrapping((step, router, internals) => (event, nowMs) => {
   const adverAtMs = router.stateName === 'Active' ? internals.state.adverAtMs : null;
   const actions = step(event, nowMs);
-  if (adverAtMs !== null && router.stateName === 'Backup') internals.state.activeDownAtMs = adverAtMs;
+  if (adverAtMs !== null && router.stateName === 'Backup') internals.state.timer.atMs = adverAtMs;
   return actions;
 });
 
@@ -198,6 +218,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a drain makes a stopping router go on',
     breaks: ['stops'],
     createRouter: drainForgetsStop,
+  },
+  {
+    name: 'a repeated priority 0 re-arms',
+    breaks: ['answers-resignation', 'successor-in-time'],
+    createRouter: repeatedPriorityZeroRearms,
+  },
+  {
+    name: 'the interval of a former Active sticks',
+    breaks: ['waits-too-long'],
+    createRouter: intervalSticks,
   },
   {
     name: 'no last word when outranked',

@@ -48,10 +48,20 @@ export function downMs(version: 2 | 3, priority: number, intervalMs: number): nu
 
 const isClassC = (priority: number): boolean => priority > 0 && priority <= PRIORITY_BANDS.C.high;
 
-/** Why this router, as a Backup, may yet promote itself before a whole Active_Down_Interval of silence. */
+/** The advertisement that this router, as a Backup, heard last; priority 0 aside. */
 type Heard = {
+  readonly sourceText: string;
   readonly priority: number;
   readonly ownPriority: number;
+  readonly atMs: number;
+};
+
+/** The first priority 0 since: RFC 9568 6.4.2 gives a Backup Skew_Time from there, and a drain has to end. */
+type Resigned = {
+  readonly atMs: number;
+  readonly ownPriority: number;
+  /** Whether it has to be answered: not, where another Active may be heard beside the one that resigns. */
+  readonly isDue: boolean;
 };
 
 export class RouterChecker {
@@ -65,9 +75,13 @@ export class RouterChecker {
   private readonly fail: Fail;
   private learnedShortestMs: number;
   private confirmedAtMs = 0;
-  /** Since when the timer runs: the last advertisement, or becoming a Backup. */
+  /** Since when no Active that stays has been heard: its last advertisement, or becoming a Backup. */
   private silentSinceMs = 0;
   private heard: Heard | null = null;
+  private resigned: Resigned | null = null;
+  /** When the Active_Down_Timer was last set anew for a whole Active_Down_Interval, at the latest. */
+  private armedAtMs = 0;
+  private dueMs = Infinity;
   private unhealthySinceMs: number | null = null;
   private lowerSinceMs: number | null = null;
   /** When it last advertised, by the host's clock, and which interval. */
@@ -96,7 +110,6 @@ export class RouterChecker {
       this.noteLateness(nowMs);
       this.checkStall(actions, nowMs);
     }
-    if (actions.length === 0) return;
     const promotion = actions.findIndex((action) => action.type === 'transition' && action.to === 'Active');
     if (promotion >= 0) {
       this.checkPromotion(actions, from, nowMs);
@@ -105,11 +118,37 @@ export class RouterChecker {
       this.repairs = 0;
       this.hasResigned = false;
     }
+    // It fired, and the router could not take over.
+    else if (event.type === 'tick' && from === 'Backup' && nowMs >= this.dueMs) this.rearm(nowMs);
+    if (actions.length === 0) return;
     this.checkActions(actions, promotion >= 0 ? 'Active' : from, nowMs);
     for (const action of actions) {
       if (action.type === 'transition') this.takeTransition(action.to, action.cause, event, nowMs);
       if (action.type === 'notice' && action.notice === 'drain_failed') this.isDrained = false;
     }
+  }
+
+  /**
+   * Of a Backup, after each step: when its timer is due. Never later than what it has heard in this term allows, so that
+   * neither an Active that it followed earlier nor one that repeats its resignation can keep it from taking over.
+   */
+  checkDeadline(dueMs: number): void {
+    const { version, priorities } = this.options;
+    const { resigned, armedAtMs, learnedLongestMs: intervalMs } = this;
+    this.dueMs = dueMs;
+    const answerMs =
+      resigned === null ? -Infinity : resigned.atMs + skewMs(version, resigned.ownPriority, intervalMs);
+    if (resigned?.isDue === true && dueMs > answerMs + ROUNDING_MS) {
+      const waitsMs = (dueMs - resigned.atMs).toFixed(3);
+      this.fail(
+        'answers-resignation',
+        `waits ${waitsMs} ms after the first priority 0, longer than Skew_Time`,
+      );
+    }
+    const longestMs = Math.max(answerMs, armedAtMs + downMs(version, priorities.C, intervalMs));
+    if (dueMs <= longestMs + ROUNDING_MS) return;
+    const waitsMs = (dueMs - armedAtMs).toFixed(3);
+    this.fail('waits-too-long', `waits ${waitsMs} ms for an Active that it heard name ${intervalMs} ms`);
   }
 
   /** Of an Active that has been awake for a while: it advertises, and announces again and again, when it should. */
@@ -140,28 +179,52 @@ export class RouterChecker {
         this.repairs += 1;
         break;
       case 'advertisement':
-        if (from === 'Backup') this.takeAdvertisement(event.advertisement, nowMs);
+        if (from === 'Backup') this.takeAdvertisement(event.advertisement, event.source.text, nowMs);
         break;
       default:
         break;
     }
   }
 
-  private takeAdvertisement(advertisement: Advertisement, nowMs: number): void {
+  private rearm(nowMs: number): void {
+    this.armedAtMs = nowMs;
+    this.resigned = null;
+  }
+
+  private takeAdvertisement(advertisement: Advertisement, sourceText: string, nowMs: number): void {
     const { preempt, priorities } = this.options;
     const { priority, advertisementIntervalMs: intervalMs } = advertisement;
     const ownPriority = priorities[this.healthClass];
+    if (priority === 0) {
+      this.takeResignation(sourceText, ownPriority, nowMs);
+      return;
+    }
     this.silentSinceMs = nowMs;
-    this.heard = { priority, ownPriority };
+    this.heard = { sourceText, priority, ownPriority, atMs: nowMs };
     const isUnhealthy = isClassC(priority);
-    const isLower = priority < ownPriority && priority > 0;
+    const isLower = priority < ownPriority;
     this.unhealthySinceMs = isUnhealthy ? (this.unhealthySinceMs ?? nowMs) : null;
     this.lowerSinceMs = isLower ? (this.lowerSinceMs ?? nowMs) : null;
-    if (priority === 0) return;
     // Whether a router learns the interval of an Active that it is about to preempt is its own affair.
     const isPreemptable = (preempt === 'unhealthy' && isUnhealthy) || (preempt === 'always' && isLower);
     this.learnedShortestMs = isPreemptable ? Math.min(this.learnedShortestMs, intervalMs) : intervalMs;
     this.learnedLongestMs = isPreemptable ? Math.max(this.learnedLongestMs, intervalMs) : intervalMs;
+    this.rearm(nowMs);
+  }
+
+  /** Priority 0 from another than the Active that is heard: that one may go on, and is then the Active. */
+  private takeResignation(sourceText: string, ownPriority: number, nowMs: number): void {
+    const { heard } = this;
+    this.unhealthySinceMs = null;
+    this.lowerSinceMs = null;
+    const isOfAnother = heard !== null && heard.sourceText !== sourceText && this.resigned === null;
+    const silentMs = heard === null ? Infinity : nowMs - heard.atMs;
+    if (isOfAnother && silentMs <= this.learnedShortestMs) return;
+    this.resigned ??= {
+      atMs: nowMs,
+      ownPriority,
+      isDue: !isOfAnother || silentMs > this.learnedLongestMs,
+    };
   }
 
   /** Late, and not frozen for longer than its address lasts. */
@@ -201,14 +264,15 @@ export class RouterChecker {
 
   private checkTiming(nowMs: number): void {
     const { version, priorities } = this.options;
-    const { heard } = this;
+    const { heard, resigned } = this;
     const silentMs = nowMs - this.silentSinceMs + ROUNDING_MS;
     if (silentMs >= downMs(version, priorities.A, this.learnedShortestMs)) return;
-    if (heard === null) this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after it became a Backup`);
-    if (heard.priority === 0) {
-      if (silentMs >= skewMs(version, priorities.A, this.learnedShortestMs)) return;
-      this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after priority 0, before its Skew_Time`);
+    if (resigned !== null) {
+      const resignedMs = nowMs - resigned.atMs + ROUNDING_MS;
+      if (resignedMs >= skewMs(version, priorities.A, this.learnedShortestMs)) return;
+      this.fail('too-early', `promoted ${resignedMs.toFixed(3)} ms after priority 0, before its Skew_Time`);
     }
+    if (heard === null) this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after it became a Backup`);
     this.checkPreemption(heard, nowMs);
   }
 
@@ -298,21 +362,22 @@ export class RouterChecker {
     if (to === 'Backup') this.takeBackup(cause, event, nowMs);
   }
 
+  /** Whatever it followed before its term as Active, it begins with its own interval, or that of the Active that it hears. */
   private takeBackup(cause: Cause, event: RouterEvent, nowMs: number): void {
     const ownIntervalMs = this.options.advertisementIntervalMs;
     this.silentSinceMs = nowMs;
     this.heard = null;
     this.unhealthySinceMs = null;
     this.lowerSinceMs = null;
-    if (cause.kind === 'started' || cause.kind === 'link_up') {
-      this.learnedShortestMs = ownIntervalMs;
-      this.learnedLongestMs = ownIntervalMs;
-      return;
+    this.learnedShortestMs = ownIntervalMs;
+    this.learnedLongestMs = ownIntervalMs;
+    this.rearm(nowMs);
+    const isYielding = cause.kind === 'outranked' || cause.kind === 'handed_over';
+    if (isYielding && event.type === 'advertisement') {
+      const { advertisementIntervalMs } = event.advertisement;
+      this.takeAdvertisement(event.advertisement, event.source.text, nowMs);
+      this.learnedShortestMs = advertisementIntervalMs;
+      this.learnedLongestMs = advertisementIntervalMs;
     }
-    if (cause.kind === 'outranked' && event.type === 'advertisement') {
-      this.takeAdvertisement(event.advertisement, nowMs);
-    }
-    this.learnedShortestMs = Math.min(this.learnedShortestMs, ownIntervalMs);
-    this.learnedLongestMs = Math.max(this.learnedLongestMs, ownIntervalMs);
   }
 }

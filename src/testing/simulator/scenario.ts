@@ -127,6 +127,7 @@ function drawNodes(random: Random, draw: NodesDraw): NodeSetup[] {
       advertisementIntervalMs: isMixed && random.chance(0.4) ? random.pick([2, 10]) * intervalMs : intervalMs,
       preempt,
       preemptDelayMs,
+      isAlone: false,
     },
     offsetMs: random.between(0, MAX_UPTIME_MS),
     driftRatio: random.between(-MAX_DRIFT_RATIO, MAX_DRIFT_RATIO),

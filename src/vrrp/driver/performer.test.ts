@@ -17,6 +17,7 @@ class Stage {
     advertisementIntervalMs: 100,
     preempt: 'unhealthy',
     preemptDelayMs: 0,
+    isAlone: false,
   });
   nowMs = 0;
   /** What has arrived and waits to be read: priorities of another Active. */
