@@ -157,7 +157,7 @@ async function openConnection(host: string): Promise<WireConnection> {
 const actions: Record<string, (...given: never[]) => unknown> = {
   links: () => rtnetlink().links(),
   addresses: async () => (await rtnetlink().addresses()).map(wireAddress),
-  defaultRoute: (family: 'IPv4' | 'IPv6') => rtnetlink().defaultRouteLinkIndex(family),
+  routes: () => rtnetlink().routes(['IPv4', 'IPv6']),
   lease: (lease: WireLease) => rtnetlink().leaseAddress(leaseOf(lease)),
   remove: (linkIndex: number, address: string) => rtnetlink().removeAddress(linkIndex, ip(address)),
   renew: (leases: readonly WireLease[], everyMs: number) => {

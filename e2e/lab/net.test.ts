@@ -8,7 +8,7 @@ import { parseIp } from '../../src/ip/address.ts';
 import { monotonicMs } from '../../src/runtime/clock.ts';
 import { writeVrrpIpHeader } from '../../src/vrrp/ip-header.ts';
 import { formatMac } from '../../src/wire/frames.ts';
-import type { Link, NetlinkChange } from '../../src/net/rtnetlink-messages.ts';
+import type { Link, NetlinkChange, Route } from '../../src/net/rtnetlink-messages.ts';
 import { eventually } from '../kit/eventually.ts';
 import { LabProcess } from '../kit/lab-process.ts';
 import type { AgentLine, WireAddress, WireConnection, WireDatagram, WireLease } from './net-agent.ts';
@@ -354,21 +354,26 @@ describe('links', () => {
     );
   });
 
-  test('the default route leads to its link, the one of lowest metric', async () => {
-    assert.equal(await a.do('defaultRoute', 'IPv4'), null);
-    assert.equal(await a.do('defaultRoute', 'IPv6'), null);
+  test('routes are the default ones with their metric, and those whose hosts are on the link', async () => {
     ip(hostA, 'link', 'add', 'eth2', 'type', 'veth', 'peer', 'name', 'eth3');
     for (const name of ['eth2', 'eth3']) ip(hostA, 'link', 'set', name, 'up');
     ip(hostA, 'route', 'add', 'default', 'dev', 'eth2', 'metric', '200');
-    ip(hostA, 'route', 'add', '10.77.0.0/16', 'dev', 'eth2');
-    ip(hostA, '-6', 'route', 'add', 'default', 'dev', 'eth2', 'metric', '200');
-    const { index } = await linkOf(a, 'eth2');
-    assert.equal(await a.do('defaultRoute', 'IPv4'), index);
-    assert.equal(await a.do('defaultRoute', 'IPv6'), index);
     ip(hostA, 'route', 'add', 'default', 'via', '10.9.0.2', 'metric', '100');
+    ip(hostA, 'route', 'add', '10.77.0.0/16', 'dev', 'eth2');
+    ip(hostA, 'route', 'add', '10.78.0.0/16', 'via', '10.9.0.2');
     ip(hostA, '-6', 'route', 'add', 'default', 'via', 'fd00::2', 'metric', '100');
-    assert.equal(await a.do('defaultRoute', 'IPv4'), linkA.index);
-    assert.equal(await a.do('defaultRoute', 'IPv6'), linkA.index);
+    ip(hostA, '-6', 'route', 'add', 'fd77::/64', 'dev', 'eth2', 'proto', 'ra');
+    ip(hostA, '-6', 'route', 'add', 'fd78::/64', 'via', 'fd00::2');
+    const { index } = await linkOf(a, 'eth2');
+    const routes = await a.do<Route[]>('routes');
+    const texts = routes.map(
+      ({ linkIndex, address, prefixLength, metric }) =>
+        `${address.text}/${prefixLength} ${linkIndex === index ? 'eth2' : 'eth0'} ${metric}`,
+    );
+    for (const text of ['0.0.0.0/0 eth2 200', '0.0.0.0/0 eth0 100', '10.77.0.0/16 eth2 0', '::/0 eth0 100'])
+      assert.ok(texts.includes(text), `${text} in ${texts.join(', ')}`);
+    assert.ok(texts.includes('fd77::/64 eth2 1024'), texts.join(', '));
+    assert.ok(!texts.some((text) => /^(?:10\.78|fd78)/.test(text)), texts.join(', '));
     ip(hostA, 'link', 'del', 'eth2');
   });
 

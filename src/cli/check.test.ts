@@ -103,4 +103,27 @@ suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
     const elsewhere = await kubeVrrpOn(SUBNET, ['kubeadm', '--vip', '10.77.0.255', '--peers', '10.77.9.1']);
     assert.equal(elsewhere.code, 0, elsewhere.stderr);
   });
+
+  test('a network that an on-link route names is a subnet, and another one a warning where interface is given', async () => {
+    const dhcp = {
+      setUp: [
+        'ip -6 address add fd00:77::7:1/128 dev eth0 nodad',
+        'ip -6 route add fd00:77::/64 dev eth0 proto ra',
+      ],
+    };
+    const flags = ['--health-ca-file', '/none/ca.crt', '--peers', 'fd00:77::7:1,fd00:77::7:2'];
+    const byRoute = await kubeVrrpOn(dhcp, ['check', ...flags, '--vip', 'fd00:77::10']);
+    assert.match(byRoute.stdout, /^ok +subnet +fd00:77::10 is in the subnet fd00:77::\/64$/m, byRoute.stderr);
+    const elsewhere = ['check', ...flags, '--vip', 'fd00:99::10'];
+    const [named, found] = await Promise.all([
+      kubeVrrpOn(dhcp, [...elsewhere, '--interface', 'eth0']),
+      kubeVrrpOn(dhcp, elsewhere),
+    ]);
+    assert.match(
+      named.stdout,
+      /^warn {2}subnet +vip fd00:99::10 is in no subnet of eth0 \(.*\)\n +-> this works where the routers/m,
+    );
+    assert.equal(named.code, 0, named.stdout);
+    assert.equal(found.code, 1, found.stdout);
+  });
 });

@@ -1,5 +1,5 @@
 /** The configuration as the rest of the program sees it: parsed once, typed, every default filled in. Pure. */
-import type { IpAddress } from '../ip/address.ts';
+import type { Family, IpAddress } from '../ip/address.ts';
 
 export type Config = {
   /** One address, or two of different families. */
@@ -66,4 +66,9 @@ export type Config = {
 export function backendPeers({ vips, peers }: Config): readonly IpAddress[] {
   const sameFamily = peers.filter(({ family }) => family === vips[0]?.family);
   return sameFamily.length > 0 ? sameFamily : peers;
+}
+
+/** The families of the VIPs, each once, that of the first one first. */
+export function vipFamilies({ vips }: Config): readonly Family[] {
+  return [...new Set(vips.map(({ family }) => family))];
 }

@@ -44,7 +44,7 @@ async function openElection(context: TestContext) {
           onChange({ kind: 'addressRemoved', address });
           return Promise.resolve(true);
         },
-        defaultRouteLinkIndex: () => Promise.resolve(null),
+        routes: () => Promise.resolve([]),
         leaseAddress: () => Promise.resolve(),
         removeAddress: () => Promise.resolve(false),
         close: () => undefined,

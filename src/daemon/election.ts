@@ -1,5 +1,5 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
-import type { Config } from '../config/config.ts';
+import { vipFamilies, type Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
@@ -8,6 +8,7 @@ import {
   HOST_PREFIX_BY_FAMILY,
   type InterfaceAddress,
   type NetlinkChange,
+  type Route,
 } from '../net/rtnetlink-messages.ts';
 import type { RtNetlink } from '../net/rtnetlink.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
@@ -19,13 +20,7 @@ import { StrayVips } from './stray-vips.ts';
 /** What the election needs of rtnetlink. */
 type Netlink = Pick<
   RtNetlink,
-  | 'links'
-  | 'addresses'
-  | 'defaultRouteLinkIndex'
-  | 'leaseAddress'
-  | 'removeAddress'
-  | 'removeExactly'
-  | 'close'
+  'links' | 'addresses' | 'routes' | 'leaseAddress' | 'removeAddress' | 'removeExactly' | 'close'
 >;
 
 export type ElectionOptions = {
@@ -93,8 +88,9 @@ export class Election {
     return this.place?.interfaceName ?? null;
   }
 
-  get defaultRouteLinkIndex(): (family: Family) => Promise<number | null> {
-    return (family) => this.netlink.defaultRouteLinkIndex(family);
+  /** The default routes and the on-link ones of the VIPs' families. Rejects with NetlinkError. */
+  routes(): Promise<Route[]> {
+    return this.netlink.routes(vipFamilies(this.options.config));
   }
 
   /** Resolves at the next change of links or addresses. */

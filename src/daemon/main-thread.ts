@@ -172,6 +172,7 @@ class Daemon {
     }));
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
     signal.throwIfAborted();
+    for (const text of node.warnings) this.log('warn', text, { event: 'network' });
     const place: Place = { interfaceName: node.link.name, self: node.self };
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
     this.waitingFor = null;
@@ -239,15 +240,9 @@ class Daemon {
   }
 
   private async findNode(election: Election): Promise<ResolvedNode> {
-    const [vip] = this.config.vips;
     const { interfaces } = election;
-    const defaultRoute = await election.defaultRouteLinkIndex(vip?.family ?? 'IPv4');
-    const resolution = resolveNode(
-      this.config,
-      interfaces.allLinks(),
-      interfaces.allAddresses(),
-      defaultRoute,
-    );
+    const routes = await election.routes();
+    const resolution = resolveNode(this.config, interfaces.allLinks(), interfaces.allAddresses(), routes);
     if (resolution.ok) return resolution.node;
     throw new Obstacle(resolution.problems.map(({ text }) => text).join('; '));
   }

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { Config } from '../config/config.ts';
 import { parseConfig } from '../config/parse.ts';
 import { parseIp } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
+import type { InterfaceAddress, Link, Route } from '../net/rtnetlink-messages.ts';
 import { fitLink, resolveNode, type ResolvedNode } from './node.ts';
 
 const LO: Link = { index: 1, name: 'lo', mac: null, up: true };
@@ -26,6 +26,11 @@ function on(link: Link, text: string, rest: Partial<InterfaceAddress> = {}): Int
   };
 }
 
+function route(link: Link, network: string, metric = 0): Route {
+  const [address = '', prefixLength] = network.split('/');
+  return { linkIndex: link.index, address: parseIp(address)!, prefixLength: Number(prefixLength), metric };
+}
+
 function config(vip: string, peers: string, rest: Record<string, string> = {}): Config {
   const flags = Object.entries({ vip, peers, ...rest }).map(([name, value]) => ({ name, value }));
   const parsed = parseConfig({ file: null, env: {}, flags });
@@ -36,9 +41,9 @@ function config(vip: string, peers: string, rest: Record<string, string> = {}): 
 function resolved(
   from: Config,
   addresses: readonly InterfaceAddress[],
-  defaultRoute: number | null = null,
+  routes: readonly Route[] = [],
 ): ResolvedNode {
-  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], defaultRoute);
+  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], routes);
   assert.ok(resolution.ok, resolution.ok ? '' : resolution.problems.map(({ text }) => text).join('\n'));
   return resolution.node;
 }
@@ -46,9 +51,9 @@ function resolved(
 function problems(
   from: Config,
   addresses: readonly InterfaceAddress[],
-  defaultRoute: number | null = null,
+  routes: readonly Route[] = [],
 ): string[] {
-  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], defaultRoute);
+  const resolution = resolveNode(from, LINKS, [...LOOPBACKS, ...addresses], routes);
   assert.ok(!resolution.ok, 'expected problems');
   return resolution.problems.map(({ reason, text }) => `${reason}: ${text}`);
 }
@@ -63,7 +68,7 @@ test('the link is the one with the subnet of the VIP, and this node is its addre
   assert.equal(node.peerIndex, 1);
   assert.equal(node.sourceByFamily.IPv4?.text, '10.1.0.1');
   assert.equal(node.sourceByFamily.IPv6, null);
-  assert.equal(node.onLinkByVip.get('10.1.0.10')?.prefixLength, 24);
+  assert.equal(node.subnetByVip.get('10.1.0.10')?.prefixLength, 24);
 });
 
 test('a VIP that no host of the subnet can have is a problem, in whichever subnet of the link', () => {
@@ -116,12 +121,7 @@ test('a VIP that is bound here, whatever its prefix, is neither a subnet nor a s
 
 test('a link that is down is found all the same: it may come up', () => {
   const down = { ...ETH0, up: false };
-  const resolution = resolveNode(
-    config('10.0.0.10', '10.0.0.1'),
-    [LO, down],
-    [on(down, '10.0.0.1/24')],
-    null,
-  );
+  const resolution = resolveNode(config('10.0.0.10', '10.0.0.1'), [LO, down], [on(down, '10.0.0.1/24')], []);
   assert.ok(resolution.ok && !resolution.node.link.up);
 });
 
@@ -139,7 +139,7 @@ test('dual stack: IPv6 is sent from the link-local address, one that is not tent
   assert.equal(node.peerIndex, 0);
   assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.1', 'a peer before other addresses');
   assert.equal(node.sourceByFamily.IPv6?.text, 'fe80::2');
-  assert.deepEqual([...node.onLinkByVip.keys()], ['10.0.0.10', 'fd00::10']);
+  assert.deepEqual([...node.subnetByVip.keys()], ['10.0.0.10', 'fd00::10']);
 });
 
 test('IPv6 is sent from a link-local address that the others believe, where these are listed', () => {
@@ -163,12 +163,48 @@ test('IPv6 unicast is sent from the address that peers know, not from the link-l
 });
 
 test('a VIP outside every subnet of the link is told with the subnets that there are', () => {
-  assert.deepEqual(problems(config('10.0.9.9', '10.0.0.1'), [on(ETH0, '10.0.0.1/24')], ETH0.index), [
-    'vip-off-link: vip 10.0.9.9 is in no subnet of eth0 (10.0.0.1/24): choose an address in one of them, or set interface to the one that has its subnet',
-  ]);
+  assert.deepEqual(
+    problems(config('10.0.9.9', '10.0.0.1'), [on(ETH0, '10.0.0.1/24')], [route(ETH0, '0.0.0.0/0')]),
+    [
+      'vip-off-link: vip 10.0.9.9 is in no subnet of eth0 (10.0.0.0/24): choose an address in one of them, or set interface if the network routes the VIP to that link',
+    ],
+  );
   const second = config('10.0.0.10,fd00::10', '10.0.0.1');
   assert.deepEqual(problems(second, [on(ETH0, '10.0.0.1/24'), on(ETH0, 'fe80::1/64')]), [
-    'vip-off-link: vip fd00::10 is in no subnet of eth0 (10.0.0.1/24): choose an address in one of them, or set interface to the one that has its subnet',
+    'vip-off-link: vip fd00::10 is in no subnet of eth0 (10.0.0.0/24): choose an address in one of them, or set interface if the network routes the VIP to that link',
+  ]);
+});
+
+test('the network of an on-link route is a subnet: a /128 of DHCPv6, a /32 of IPv4, or one without an address', () => {
+  const dhcp = [on(ETH0, 'fd00::7:1/128'), on(ETH0, 'fe80::1/64')];
+  const routes = [route(ETH1, '::/0'), route(ETH0, 'fd00::/64', 1024), route(ETH0, '10.0.0.0/24')];
+  const ipv6 = resolved(config('fd00::10', 'fd00::7:1,fd00::7:2'), dhcp, routes);
+  assert.equal(ipv6.link.name, 'eth0');
+  assert.equal(ipv6.subnetByVip.get('fd00::10')?.prefixLength, 64);
+  assert.deepEqual(ipv6.warnings, []);
+  const ipv4 = resolved(config('10.0.0.10', '10.0.0.1'), [on(ETH0, '10.0.0.1/32')], routes);
+  assert.deepEqual([ipv4.link.name, ipv4.sourceByFamily.IPv4?.text], ['eth0', '10.0.0.1']);
+  const named = config('fd00::10', 'fd00::7:1', { interface: 'eth0' });
+  assert.deepEqual(resolved(named, dhcp, routes).warnings, []);
+  const [reserved = ''] = problems(config('10.0.0.255', '10.0.0.1'), [on(ETH0, '10.0.0.1/32')], routes);
+  assert.match(reserved, /^vip-reserved: /);
+});
+
+test('without a subnet the default route of lowest metric chooses the link, and is no subnet itself', () => {
+  const addresses = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.1.0.1/24')];
+  const routes = [route(ETH0, '0.0.0.0/0', 200), route(ETH1, '0.0.0.0/0', 100), route(ETH0, '::/0')];
+  assert.match(
+    problems(config('10.5.0.10', '10.0.0.1'), addresses, routes)[0] ?? '',
+    /in no subnet of eth1 /,
+  );
+});
+
+test('on an interface that the user has named, a VIP of another subnet is a warning', () => {
+  const named = config('10.5.0.10', '10.0.0.1', { interface: 'eth0' });
+  const node = resolved(named, [on(ETH0, '10.0.0.1/24')]);
+  assert.equal(node.sourceByFamily.IPv4?.text, '10.0.0.1');
+  assert.deepEqual(node.warnings, [
+    'vip 10.5.0.10 is in no subnet of eth0 (10.0.0.0/24): this works where the routers of the network send its packets to this link',
   ]);
 });
 
@@ -196,7 +232,6 @@ test('an address in one subnet with peers that is none of them is no source: the
 test('everything in the way is told at once', () => {
   const from = config('fd00::10', '10.0.0.1', { interface: 'eth1' });
   assert.deepEqual(problems(from, [on(ETH0, '10.0.0.4/24')]), [
-    'vip-off-link: vip fd00::10 is in no subnet of eth1 (none): choose an address in one of them, or set interface to the one that has its subnet',
     'not-a-peer: peers [10.0.0.1] does not include any address of this node (10.0.0.4): add it, in the same place on every node',
     'no-source: eth1 has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.eth1.disable_ipv6=0)',
   ]);
@@ -241,8 +276,8 @@ test('the link that is followed is one that resolveNode has nothing against, the
   const names = fc.constantFrom('eth0', 'eth1', 'gone');
   const property = fc.property(configs, links, addresses, names, (from, present, own, current) => {
     const nameOf = (name: string | null): string | null => {
-      const resolution = resolveNode({ ...from, interface: name }, present, own, null);
-      return resolution.ok ? resolution.node.link.name : null;
+      const resolution = resolveNode({ ...from, interface: name }, present, own, []);
+      return resolution.ok && resolution.node.warnings.length === 0 ? resolution.node.link.name : null;
     };
     assert.equal(fitLink(from, present, own, current)?.name ?? null, nameOf(current) ?? nameOf(null));
   });

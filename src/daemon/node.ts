@@ -2,7 +2,7 @@
  * Which interface and addresses of this host the configuration means. The daemon and `check` share these rules. Pure:
  * it looks only at what rtnetlink has read.
  */
-import type { Config } from '../config/config.ts';
+import { vipFamilies, type Config } from '../config/config.ts';
 import {
   formatNetwork,
   inPrefix,
@@ -11,7 +11,7 @@ import {
   type Family,
   type IpAddress,
 } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
+import type { InterfaceAddress, Link, Route } from '../net/rtnetlink-messages.ts';
 
 export type ResolvedNode = {
   /** The interface that VIPs are bound on and VRRP is spoken on. It may be down. */
@@ -22,9 +22,14 @@ export type ResolvedNode = {
   readonly peerIndex: number;
   /** What advertisements are sent from; null where the link has no fit address, which is no problem without a VIP of that family. */
   readonly sourceByFamily: Readonly<Record<Family, IpAddress | null>>;
-  /** By VIP text: the address of the link whose subnet the VIP is in. Every VIP has one. */
-  readonly onLinkByVip: ReadonlyMap<string, InterfaceAddress>;
+  /** By VIP text: the subnet of the link that the VIP is in. A VIP without one has a warning. */
+  readonly subnetByVip: ReadonlyMap<string, Subnet>;
+  /** One sentence each: what may be wrong, where, and after the last colon what to do. */
+  readonly warnings: readonly string[];
 };
+
+/** A network whose hosts are on the link: that of an address of this host, or that of an on-link route. */
+type Subnet = Pick<InterfaceAddress, 'linkIndex' | 'address' | 'prefixLength'>;
 
 export type NodeProblem = {
   /**
@@ -58,18 +63,26 @@ function withPrefix({ address, prefixLength }: InterfaceAddress): string {
   return `${address.text}/${prefixLength}`;
 }
 
-/** The address whose subnet has the VIP, the longest prefix first. Addresses of VIPs themselves have been taken out. */
-function subnetOf(vip: IpAddress, addresses: readonly InterfaceAddress[]): InterfaceAddress | null {
-  const holders = addresses.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
+/**
+ * Those of this host's addresses, and behind them those of on-link routes: an address of DHCPv6 is a /128, whose network
+ * the router's advertisement tells. Addresses of VIPs themselves have been taken out.
+ */
+function subnetsOf(addresses: readonly InterfaceAddress[], routes: readonly Route[]): Subnet[] {
+  return [...addresses, ...routes.filter(({ prefixLength }) => prefixLength > 0)];
+}
+
+/** The subnet that has the VIP, the longest prefix first. */
+function subnetOf(vip: IpAddress, subnets: readonly Subnet[]): Subnet | null {
+  const holders = subnets.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
   return holders.toSorted((a, b) => b.prefixLength - a.prefixLength)[0] ?? null;
 }
 
-/** The best address for choosing a link by: longest prefix, then one that is a peer, then the lowest index. */
-function linkIndexBySubnet(config: Config, addresses: readonly InterfaceAddress[]): number | null {
-  const isPeer = ({ address }: InterfaceAddress): number =>
+/** The best subnet for choosing a link by: longest prefix, then that of a peer, then the lowest index. */
+function linkIndexBySubnet(config: Config, subnets: readonly Subnet[]): number | null {
+  const isPeer = ({ address }: Subnet): number =>
     config.peers.some(({ text }) => text === address.text) ? 1 : 0;
   for (const vip of config.vips) {
-    const holders = addresses.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
+    const holders = subnets.filter(({ address, prefixLength }) => inPrefix(vip, address, prefixLength));
     const [best] = holders.toSorted(
       (a, b) => b.prefixLength - a.prefixLength || isPeer(b) - isPeer(a) || a.linkIndex - b.linkIndex,
     );
@@ -81,8 +94,8 @@ function linkIndexBySubnet(config: Config, addresses: readonly InterfaceAddress[
 function findLink(
   config: Config,
   links: readonly Link[],
-  addresses: readonly InterfaceAddress[],
-  defaultRoute: number | null,
+  subnets: readonly Subnet[],
+  routes: readonly Route[],
 ): Link | NodeProblem {
   if (config.interface !== null) {
     const named = links.find(({ name }) => name === config.interface);
@@ -90,12 +103,20 @@ function findLink(
     const text = `interface ${config.interface} does not exist: this node has ${listTexts(links.map(({ name }) => name))}`;
     return { reason: 'no-link', text };
   }
-  const index = linkIndexBySubnet(config, addresses) ?? defaultRoute;
+  const index = linkIndexBySubnet(config, subnets) ?? defaultRouteLinkIndex(config, routes);
   const found = links.find((link) => link.index === index);
   if (found !== undefined) return found;
   const vips = config.vips.map(({ text }) => text).join(' and ');
   const text = `no interface has a subnet with vip ${vips}, and there is no default route: set interface, or choose a vip from a subnet of this node`;
   return { reason: 'no-link', text };
+}
+
+/** The link of the default route of the first VIP's family, the one of lowest metric; null: none. */
+function defaultRouteLinkIndex({ vips: [vip] }: Config, routes: readonly Route[]): number | null {
+  const defaults = routes.filter(
+    ({ address, prefixLength }) => prefixLength === 0 && address.family === vip?.family,
+  );
+  return defaults.toSorted((a, b) => a.metric - b.metric)[0]?.linkIndex ?? null;
 }
 
 /** Not tentative if possible: the kernel does not send from an address before it has checked for duplicates. */
@@ -135,22 +156,41 @@ function isBelieved({ text }: IpAddress, { vrrp }: Config): boolean {
   return vrrp.linkLocalPeers.length === 0 || vrrp.linkLocalPeers.some((peer) => peer.text === text);
 }
 
-function vipsOffLink(config: Config, onLink: readonly InterfaceAddress[]): IpAddress[] {
-  return config.vips.filter((vip) => subnetOf(vip, onLink) === null);
+function vipsOffLink(config: Config, subnets: readonly Subnet[]): IpAddress[] {
+  return config.vips.filter((vip) => subnetOf(vip, subnets) === null);
 }
 
-function vipProblems(config: Config, link: Link, onLink: readonly InterfaceAddress[]): NodeProblem[] {
-  const subnets = listTexts(onLink.filter(({ address }) => !isLinkLocal(address)).map(withPrefix));
-  return vipsOffLink(config, onLink).map(({ text }) => ({
+/** Each VIP that is in no subnet of the link, as the beginning of a sentence. */
+function describeOffLink(config: Config, link: Link, subnets: readonly Subnet[]): string[] {
+  const networks = subnets
+    .filter(({ address }) => !isLinkLocal(address))
+    .map(({ address, prefixLength }) => formatNetwork(address, prefixLength));
+  const list = listTexts([...new Set(networks)]);
+  return vipsOffLink(config, subnets).map(
+    ({ text }) => `vip ${text} is in no subnet of ${link.name} (${list})`,
+  );
+}
+
+/** Where the user has named the interface, a router may send the VIP's packets to this link all the same. */
+function vipWarnings(config: Config, link: Link, subnets: readonly Subnet[]): string[] {
+  if (config.interface === null) return [];
+  return describeOffLink(config, link, subnets).map(
+    (what) => `${what}: this works where the routers of the network send its packets to this link`,
+  );
+}
+
+function vipProblems(config: Config, link: Link, subnets: readonly Subnet[]): NodeProblem[] {
+  if (config.interface !== null) return [];
+  return describeOffLink(config, link, subnets).map((what) => ({
     reason: 'vip-off-link',
-    text: `vip ${text} is in no subnet of ${link.name} (${subnets}): choose an address in one of them, or set interface to the one that has its subnet`,
+    text: `${what}: choose an address in one of them, or set interface if the network routes the VIP to that link`,
   }));
 }
 
 /** What is wrong with a VIP that is no host's in one of these subnets, without what to do; null where it is a host's. */
 export function describeReserved(
   vip: IpAddress,
-  subnets: readonly Pick<InterfaceAddress, 'address' | 'prefixLength'>[],
+  subnets: readonly Omit<Subnet, 'linkIndex'>[],
 ): string | null {
   for (const { address, prefixLength } of subnets) {
     const place = reservedIn(vip, address, prefixLength);
@@ -159,9 +199,9 @@ export function describeReserved(
   return null;
 }
 
-function reservedProblems(config: Config, onLink: readonly InterfaceAddress[]): NodeProblem[] {
+function reservedProblems(config: Config, subnets: readonly Subnet[]): NodeProblem[] {
   return config.vips.flatMap((vip) => {
-    const what = describeReserved(vip, onLink);
+    const what = describeReserved(vip, subnets);
     if (what === null) return [];
     const text = `vip ${vip.text} is ${what}, which no host can have: choose another address of that subnet`;
     return [{ reason: 'vip-reserved' as const, text }];
@@ -174,8 +214,7 @@ function sourcesOn(config: Config, onLink: readonly InterfaceAddress[]): Resolve
 
 /** Families of VIPs whose advertisements could not be sent. */
 function familiesWithoutSource(config: Config, sources: ResolvedNode['sourceByFamily']): Family[] {
-  const families = [...new Set(config.vips.map(({ family }) => family))];
-  return families.filter((family) => sources[family] === null);
+  return vipFamilies(config).filter((family) => sources[family] === null);
 }
 
 function sourceMessage(
@@ -244,34 +283,36 @@ export function fitLink(
 
 /**
  * Finds the link, this node's own address and the source addresses, or says all that is in the way.
- * `addresses` are those of all links. `defaultRoute` is the link index of the default route of the first VIP's family,
- * or null; it is used only when `interface` is not set and no link has the VIP's subnet.
+ * `addresses` are those of all links; `routes` are those of the VIPs' families: the default route counts only where
+ * `interface` is not set and no link has the VIP's subnet.
  */
 export function resolveNode(
   config: Config,
   links: readonly Link[],
   addresses: readonly InterfaceAddress[],
-  defaultRoute: number | null,
+  routes: readonly Route[],
 ): NodeResolution {
   const own = withoutVips(config, addresses);
   const peerIndex = ownPeerIndex(config, own);
   const self = config.peers[peerIndex] ?? null;
   const notAPeer = self === null ? [peerProblem(config, own)] : [];
-  const link = findLink(config, links, own, defaultRoute);
+  const subnets = subnetsOf(own, routes);
+  const link = findLink(config, links, subnets, routes);
   if ('reason' in link) {
     const sourceByFamily = { IPv4: null, IPv6: null };
     return { ok: false, link: null, sourceByFamily, problems: [link, ...notAPeer] };
   }
 
   const onLink = own.filter(({ linkIndex }) => linkIndex === link.index);
+  const subnetsOnLink = subnets.filter(({ linkIndex }) => linkIndex === link.index);
   const sourceByFamily = sourcesOn(config, onLink);
   // Where peers lack this node, a link with addresses is not to blame.
   const lacking = familiesWithoutSource(config, sourceByFamily).filter(
     (family) => self !== null || onLink.every(({ address }) => address.family !== family),
   );
   const problems: NodeProblem[] = [
-    ...vipProblems(config, link, onLink),
-    ...reservedProblems(config, onLink),
+    ...vipProblems(config, link, subnetsOnLink),
+    ...reservedProblems(config, subnetsOnLink),
     ...notAPeer,
     ...lacking.map((family) => ({
       reason: 'no-source' as const,
@@ -280,10 +321,11 @@ export function resolveNode(
   ];
   if (self === null || problems.length > 0) return { ok: false, link, sourceByFamily, problems };
 
-  const onLinkByVip = new Map<string, InterfaceAddress>();
+  const subnetByVip = new Map<string, Subnet>();
   for (const vip of config.vips) {
-    const subnet = subnetOf(vip, onLink);
-    if (subnet !== null) onLinkByVip.set(vip.text, subnet);
+    const subnet = subnetOf(vip, subnetsOnLink);
+    if (subnet !== null) subnetByVip.set(vip.text, subnet);
   }
-  return { ok: true, node: { link, self, peerIndex, sourceByFamily, onLinkByVip } };
+  const warnings = vipWarnings(config, link, subnetsOnLink);
+  return { ok: true, node: { link, self, peerIndex, sourceByFamily, subnetByVip, warnings } };
 }

@@ -74,9 +74,14 @@ const UP_FLAGS = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
 // linux/rtnetlink.h
 const RTMSG_BYTES = 12;
+const RTA_DST = 1;
 const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
 const RTA_PRIORITY = 6;
 const RTA_MULTIPATH = 9;
+const RTA_VIA = 18;
+/** What a route has that leads to its destination by way of others. */
+const WAYS: ReadonlySet<number> = new Set([RTA_GATEWAY, RTA_MULTIPATH, RTA_VIA]);
 const RTN_UNICAST = 1;
 const RT_TABLE_MAIN = 254;
 
@@ -191,21 +196,34 @@ export function parseAddress(data: Buffer): InterfaceAddress | null {
   };
 }
 
-export type DefaultRoute = { readonly linkIndex: number; readonly metric: number };
+/** Where a default route leads, or a network whose hosts are asked for on the link itself. */
+export type Route = {
+  readonly linkIndex: number;
+  /** The network's address; the default route's is all zero. */
+  readonly address: IpAddress;
+  /** 0-32 or 0-128; 0: the default route. */
+  readonly prefixLength: number;
+  readonly metric: number;
+};
 
-/** struct rtmsg; null when it is not a unicast default route of the main table, or leads to no link. */
-export function parseDefaultRoute(data: Buffer): DefaultRoute | null {
-  if (data.length < RTMSG_BYTES || data[1] !== 0 || data[4] !== RT_TABLE_MAIN || data[7] !== RTN_UNICAST)
-    return null;
+/** struct rtmsg; null when it is no unicast route of the main table, or is neither the default route nor on-link. */
+export function parseRoute(data: Buffer): Route | null {
+  if (data.length < RTMSG_BYTES || data[4] !== RT_TABLE_MAIN || data[7] !== RTN_UNICAST) return null;
+  const prefixLength = data[1] ?? 0;
+  let octets = new Uint8Array(data[0] === AF_BY_FAMILY.IPv6 ? 16 : 4);
   let linkIndex: number | null = null;
   let metric = 0;
+  let isOnLink = true;
   parseAttributes(data.subarray(RTMSG_BYTES), (attribute) => {
+    if (attribute.type === RTA_DST) octets = Uint8Array.from(attribute.data);
     if (attribute.type === RTA_OIF) linkIndex = u32At(attribute.data, 0);
     // struct rtnexthop: length, flags, weight, link; the first of several ways is as good as any.
     if (attribute.type === RTA_MULTIPATH) linkIndex = u32At(attribute.data, 4);
     if (attribute.type === RTA_PRIORITY) metric = u32At(attribute.data, 0);
+    if (WAYS.has(attribute.type)) isOnLink = false;
   });
-  return linkIndex === null ? null : { linkIndex, metric };
+  if (linkIndex === null || (prefixLength > 0 && !isOnLink)) return null;
+  return { linkIndex, address: ipFromOctets(octets), prefixLength, metric };
 }
 
 /** In the host's byte order. */

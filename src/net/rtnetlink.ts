@@ -25,11 +25,11 @@ import { NetError } from './net-error.ts';
 import { NotificationSocket } from './netlink-notifications.ts';
 import {
   type AddressLease,
-  type DefaultRoute,
   HOST_PREFIX_BY_FAMILY,
   type InterfaceAddress,
   type Link,
   type NetlinkChange,
+  type Route,
   RTM_DELADDR,
   RTM_GETADDR,
   RTM_GETLINK,
@@ -42,8 +42,8 @@ import {
   encodeRoutesRequest,
   parseAddress,
   parseChange,
-  parseDefaultRoute,
   parseLink,
+  parseRoute,
 } from './rtnetlink-messages.ts';
 
 /** A refused request. Codes: 'EPERM', 'ENODEV', 'EADDRNOTAVAIL', 'ETIMEDOUT', 'ENOBUFS', 'ECANCELED' (closed), ... */
@@ -125,14 +125,11 @@ export class RtNetlink {
     return messages.map((message) => parseAddress(message.data)).filter((address) => address !== null);
   }
 
-  /** The link of the default route in the main table, the one of lowest metric; null: none. Throws NetlinkError. */
-  async defaultRouteLinkIndex(family: Family): Promise<number | null> {
-    let best: DefaultRoute | null = null;
-    for (const message of await this.#dump(RTM_GETROUTE, encodeRoutesRequest(family))) {
-      const route = parseDefaultRoute(message.data);
-      if (route !== null && (best === null || route.metric < best.metric)) best = route;
-    }
-    return best?.linkIndex ?? null;
+  /** The default routes and the on-link ones of these families, in the main table. Throws NetlinkError. */
+  async routes(families: readonly Family[]): Promise<Route[]> {
+    const dumps = families.map((family) => this.#dump(RTM_GETROUTE, encodeRoutesRequest(family)));
+    const messages = (await Promise.all(dumps)).flat();
+    return messages.map((message) => parseRoute(message.data)).filter((route) => route !== null);
   }
 
   /**

@@ -1,8 +1,9 @@
 /** Checks of this host alone: capabilities, the open file limit, the interface and the addresses. */
 import { readFileSync } from 'node:fs';
 
-import type { Config } from '../../config/config.ts';
+import { vipFamilies, type Config } from '../../config/config.ts';
 import { resolveNode, type NodeProblem, type NodeResolution } from '../../daemon/node.ts';
+import { formatNetwork } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../runtime/process.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
@@ -63,8 +64,8 @@ async function readHostNetwork(config: Config): Promise<HostNetwork> {
   try {
     const links = await netlink.links();
     const addresses = await netlink.addresses();
-    const defaultRoute = await netlink.defaultRouteLinkIndex(config.vips[0]?.family ?? 'IPv4');
-    return { links, addresses, resolution: resolveNode(config, links, addresses, defaultRoute) };
+    const routes = await netlink.routes(vipFamilies(config));
+    return { links, addresses, resolution: resolveNode(config, links, addresses, routes) };
   } finally {
     netlink.close();
   }
@@ -78,10 +79,14 @@ const CHECK_BY_REASON: Readonly<Record<NodeProblem['reason'], string>> = {
   'not-a-peer': 'peers',
 };
 
-/** A problem of the node is a sentence of two halves: what is wrong, and after the last colon what to do. */
-function fromNodeProblem({ reason, text }: NodeProblem): CheckResult {
+/** A sentence about the node has two halves: what is the matter, and after the last colon what to do. */
+function fromSentence(level: 'warn' | 'fail', name: string, text: string): CheckResult {
   const colon = text.lastIndexOf(': ');
-  return fail(CHECK_BY_REASON[reason], text.slice(0, colon), text.slice(colon + 2));
+  return { name, level, message: text.slice(0, colon), fix: text.slice(colon + 2) };
+}
+
+function fromNodeProblem({ reason, text }: NodeProblem): CheckResult {
+  return fromSentence('fail', CHECK_BY_REASON[reason], text);
 }
 
 /** Results about the interface, the VIPs' subnets and this node's place in peers. */
@@ -96,10 +101,11 @@ export function judgeNode(config: Config, { resolution }: HostNetwork): CheckRes
   }
   if (!resolution.ok) return [...results, ...resolution.problems.map(fromNodeProblem)];
 
-  const { onLinkByVip, self, peerIndex } = resolution.node;
-  for (const [vip, { address, prefixLength }] of onLinkByVip) {
-    results.push(ok('subnet', `${vip} is in the subnet of ${address.text}/${prefixLength}`));
+  const { subnetByVip, self, peerIndex, warnings } = resolution.node;
+  for (const [vip, { address, prefixLength }] of subnetByVip) {
+    results.push(ok('subnet', `${vip} is in the subnet ${formatNetwork(address, prefixLength)}`));
   }
+  for (const text of warnings) results.push(fromSentence('warn', 'subnet', text));
   const place = `this node is ${self.text}, ${peerIndex + 1} of ${config.peers.length} in peers`;
   return [...results, ok('peers', place)];
 }

@@ -1,5 +1,5 @@
 /** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
-import type { Config } from '../../config/config.ts';
+import { vipFamilies, type Config } from '../../config/config.ts';
 import { ipFromOctets, isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../runtime/process.ts';
@@ -33,10 +33,6 @@ const LISTEN_MAX_MS = 30_000;
 /** How long to listen so that an Active of this configuration cannot go unheard. */
 export function listenMs(config: Config): number {
   return Math.min(LISTEN_MAX_MS, Math.max(LISTEN_MIN_MS, 3 * config.vrrp.advertisementIntervalMs));
-}
-
-function familiesOf(config: Config): Family[] {
-  return [...new Set(config.vips.map(({ family }) => family))];
 }
 
 /** The routers of one family that advertise on the segment, or why nothing was listened for. */
@@ -113,7 +109,7 @@ async function hear(
 
 /** For all families of the VIPs. */
 function listen(config: Config, segment: Segment): Promise<Listening[]> {
-  return Promise.all(familiesOf(config).map((family) => listenFor(family, config, segment)));
+  return Promise.all(vipFamilies(config).map((family) => listenFor(family, config, segment)));
 }
 
 function addressTexts(addresses: readonly IpAddress[]): string[] {
@@ -341,7 +337,7 @@ export function notLookedFor(config: Config, linkName: string, why: string, fix:
   const then = `${fix}, then check again`;
   return [
     notAsked(vips, linkName, why, then),
-    ...familiesOf(config).map((family) =>
+    ...vipFamilies(config).map((family) =>
       notListened(family, config.vrrp.vrid, linkName, { why, fix: then }),
     ),
   ];
