@@ -8,7 +8,7 @@ import type { Host } from '../kit/host.ts';
 import { findKubernetes } from '../kit/kubernetes.ts';
 import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
 import { enterLab } from '../kit/privileges.ts';
-import { formatTable, Timeline } from './timeline.ts';
+import { formatTable, Timeline } from '../kit/timeline.ts';
 
 type Step = {
   readonly name: string;

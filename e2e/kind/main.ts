@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { monotonicMs } from '../../src/runtime/clock.ts';
-import { formatTable, Timeline } from '../demo/timeline.ts';
+import { formatTable, Timeline } from '../kit/timeline.ts';
 import { KindCluster } from './cluster.ts';
 import { settled } from './readiness.ts';
 import { collectFrom } from './collection.ts';

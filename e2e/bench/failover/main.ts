@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 
 import { parseDuration } from '../../../src/config/duration.ts';
 import { monotonicMs } from '../../../src/runtime/clock.ts';
-import { formatTable } from '../../demo/timeline.ts';
+import { formatTable } from '../../kit/timeline.ts';
 import { PollingClient } from '../../kit/client.ts';
 import type { Host } from '../../kit/host.ts';
 import { createLab, type Lab, VIP_IPV4 } from '../../kit/lab.ts';

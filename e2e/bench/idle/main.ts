@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 
-import { formatTable } from '../../demo/timeline.ts';
+import { formatTable } from '../../kit/timeline.ts';
 import { Cluster, PROXY_PORT } from '../../kit/cluster.ts';
 import { type Cost, formatCost, measureCost } from '../../kit/cost.ts';
 import type { Host } from '../../kit/host.ts';

@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { TestCa } from '../../../src/testing/certificates.ts';
-import { formatTable } from '../../demo/timeline.ts';
+import { formatTable } from '../../kit/timeline.ts';
 import { type Contender, startContenders, startHttpBackends } from './contenders.ts';
 import { type Figures, type Measure, measures } from './measures.ts';
 import { end, start } from './processes.ts';
