@@ -129,11 +129,11 @@ describe('IPv6 multicast with vrrp.linkLocalPeers', () => {
       const linkLocalPeers = hosts.map(({ linkLocal }) => linkLocal);
       const vips = [VIP_IPV6];
       // Of their own accord one of them would advertise 254, too, and a Backup yields to an equal (RFC 9568 6.4.2).
-      const vrrp = { linkLocalPeers, priority: 100 };
+      const vrrp = { linkLocalPeers, priority: 25 };
       const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp } });
       const holder = cluster.holder(VIP_IPV6);
       const fromMs = monotonicMs();
-      const claim = { vrrp: { priority: 254, preempt: 'always' } };
+      const claim = { vrrp: { priority: 63, preempt: 'always' } };
       const strangers = await Cluster.prepare(lab, { hosts: [stranger], vips, config: claim });
       const becameActive = ({ event, fields }: LogEntry): boolean =>
         event === 'transition' && fields['to'] === 'Active';

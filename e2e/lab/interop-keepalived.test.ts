@@ -117,7 +117,6 @@ describe('keepalived, 10 ms', () => {
   const combination: Combination = { name: 'version 3, multicast, 10 ms', version: 3, intervalMs: 10 };
   for (const better of ['kube-vrrp', 'the peer'] as const) {
     test(`${better} is preferred: it is lost, comes back, stops and starts`, async (t) => {
-      // 1 of 254 is 128 of the band of class A.
       const changes: Changes =
         better === 'kube-vrrp'
           ? { vrrp: { preempt: 'always' } }
@@ -133,7 +132,7 @@ const PRECISE: Combination = { name: 'version 3, multicast, 100 ms', version: 3,
 
 describe('keepalived, who wins', () => {
   test('a keepalived of higher priority preempts; kube-vrrp gives way at once', async (t) => {
-    await inInterop(optionsOf(PRECISE, { priority: 254, vrrp: { priority: 100 } }), async (interop) => {
+    await inInterop(optionsOf(PRECISE, { priority: 254, vrrp: { priority: 25 } }), async (interop) => {
       await startOurs(interop);
       await held(interop, interop.ours);
       const moved = await move(interop, interop.peer.host, () => interop.peer.start());
@@ -152,11 +151,11 @@ describe('keepalived, who wins', () => {
     });
   });
 
-  // 145 of 254 is 200 of the band of class A.
+  // In class A 36 is advertised as 200.
   for (const ourIndex of [0, 1] as const) {
     test(`two Actives of one priority meet: the greater address stays, ${ourIndex === 1 ? 'kube-vrrp' : 'keepalived'}`, async (t) => {
       await inInterop(
-        optionsOf(PRECISE, { priority: 200, ourIndex, vrrp: { priority: 145 } }),
+        optionsOf(PRECISE, { priority: 200, ourIndex, vrrp: { priority: 36 } }),
         async (interop) => {
           const { lab, ours, peer, vip } = interop;
           await lab.partition([ours], [peer.host]);
@@ -240,7 +239,7 @@ describe('keepalived, configured otherwise', () => {
         addresses: [VIP_IPV6],
         unicast: { source: host.ipv6!, peers: [ours.ipv6!], ttl: 64 },
       });
-    await inInterop({ ...options, vrrp: { ...options.vrrp, priority: 100 }, makePeer }, async (interop) => {
+    await inInterop({ ...options, vrrp: { ...options.vrrp, priority: 25 }, makePeer }, async (interop) => {
       const daemon = interop.cluster.startDaemon(interop.ours);
       await interop.peer.start();
       await daemon.logged('what to set', ({ msg }) => msg.includes('unicast_ttl 255'));

@@ -149,7 +149,7 @@ health: {path: healthz, timeout: 2, CAFile: x}
     'peers[2] = "127.0.0.1": expected an IPv4 or IPv6 address of one host, without a prefix length; this is a loopback address (kube-vrrp.yaml line 6)',
     'vrrp.vrid = "51": expected a whole number from 1 to 255 (kube-vrrp.yaml line 10)',
     'vrrp.version = 4: expected 3 or 2 (kube-vrrp.yaml line 11)',
-    'vrrp.priority = 300: expected auto, or a whole number from 1 to 254 (kube-vrrp.yaml line 12)',
+    'vrrp.priority = 300: expected auto, or a whole number from 1 to 63 (kube-vrrp.yaml line 12)',
     'vrrp.preempt = "sometimes": expected never, unhealthy or always (kube-vrrp.yaml line 13)',
     'health.path = "healthz": expected a path that starts with / and has no spaces (kube-vrrp.yaml line 15)',
     'health.timeout = 2: expected a duration from 100ms to 1m, such as 100ms or 1.5s (kube-vrrp.yaml line 15)',
@@ -200,10 +200,10 @@ test('a value of the file that is beaten is not looked at', () => {
   assert.equal(config(text, { env: { KUBE_VRRP_VIP: '192.168.100.10' } }).vips[0]?.text, '192.168.100.10');
 });
 
-test('RFC 9568 5.2.4: priorities 0 and 255 have meanings of their own, and are refused', () => {
-  for (const priority of [0, 255]) {
+test('RFC 9568 5.2.4: priorities 0 and 255, and numbers that no band can tell apart, are refused', () => {
+  for (const priority of [0, 64, 100, 101, 254, 255, 1.5]) {
     const problems = report(`${MINIMAL}vrrp: { priority: ${priority} }`);
-    assert.match(problems.join('\n'), /expected auto, or a whole number from 1 to 254/u);
+    assert.match(problems.join('\n'), /expected auto, or a whole number from 1 to 63/u);
   }
 });
 
@@ -218,7 +218,7 @@ const SAMPLES: Readonly<Record<string, readonly [unknown, string][]>> = {
   'vrrp.vrid': [[1, '1']],
   'vrrp.version': [[2, '2']],
   'vrrp.priority': [
-    [254, '254'],
+    [63, '63'],
     ['auto', 'auto'],
   ],
   'vrrp.advertisementInterval': [['40.95s', '40.95s']],

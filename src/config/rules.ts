@@ -1,5 +1,5 @@
 /** Rules that join two or more fields. Each looks only at values that are valid by themselves. Pure. */
-import { MAX_AUTO_PEERS } from '../vrrp/priority.ts';
+import { MAX_PRIORITIES } from '../vrrp/priority.ts';
 import type { ConfigValues } from './schema.ts';
 
 type Group = 'vrrp' | 'proxy' | 'health' | 'admin' | 'log';
@@ -36,8 +36,8 @@ function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
     const message = 'expected the address of a node; this is the VIP, which belongs to no node';
     yield { path: `peers[${index}]`, message };
   }
-  if (vrrp.priority === 'auto' && peers.length > MAX_AUTO_PEERS) {
-    const message = `expected at most ${MAX_AUTO_PEERS} addresses, as vrrp.priority is auto; there are ${peers.length}`;
+  if (vrrp.priority === 'auto' && peers.length > MAX_PRIORITIES) {
+    const message = `expected at most ${MAX_PRIORITIES} addresses, as vrrp.priority is auto; there are ${peers.length}`;
     yield { path: 'peers', message };
   }
   for (const { family, text } of vip ?? []) {

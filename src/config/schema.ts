@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 
+import { MAX_PRIORITIES } from '../vrrp/priority.ts';
 import {
   addressList,
   addressPerFamily,
@@ -73,9 +74,9 @@ const vrrp = group('The election.', {
     'VRRP version. 2 is for meeting old IPv4 routers: whole seconds, and no IPv6.',
   ),
   priority: withDefault(
-    wordOrNumber('auto', 1, 254),
+    wordOrNumber('auto', 1, MAX_PRIORITIES),
     'auto',
-    'auto gives every node a priority of its own, by its place in peers. A number is the priority of this node in full health; give each node a different one.',
+    'auto gives every node a priority of its own, by its place in peers, which is therefore the same list on all nodes. A number orders the nodes within each health class: 128 + 2 * number is advertised in class A, 64 + number in class B, and the number itself in class C. Give every node a different one, and leave gaps (60, 40, 20): a higher number takes over sooner.',
   ),
   advertisementInterval: withDefault(
     duration(10, 255_000),

@@ -11,8 +11,8 @@ export const PRIORITY_BANDS: Readonly<Record<HealthClass, { readonly low: number
     C: { low: 1, high: 63 },
   };
 
-/** Peers that `auto` can tell apart: one priority each in the narrowest band. */
-export const MAX_AUTO_PEERS = PRIORITY_BANDS.C.high - PRIORITY_BANDS.C.low + 1;
+/** Nodes that can be told apart in each class: one priority each in the narrowest band. */
+export const MAX_PRIORITIES = PRIORITY_BANDS.C.high - PRIORITY_BANDS.C.low + 1;
 
 /** The class that an advertised priority stands for; 255, an address owner, counts as A and 0 as C. */
 export function classOfPriority(priority: number): HealthClass {
@@ -30,9 +30,12 @@ export function autoPriorities(peerIndex: number, peerCount: number): Record<Hea
   return { A: place(PRIORITY_BANDS.A), B: place(PRIORITY_BANDS.B), C: place(PRIORITY_BANDS.C) };
 }
 
-/** Priorities for a configured number (1-254): its place in 1-254 becomes its place in each band, order kept. */
-export function configuredPriorities(priority: number): Record<HealthClass, number> {
+/**
+ * Priorities for a configured number (1-63): one of its own in each band, so that numbers that differ are advertised as
+ * priorities that differ: 128 + 2 * number in class A, 64 + number in class B, the number itself in class C.
+ */
+export function configuredPriorities(number: number): Record<HealthClass, number> {
   const place = ({ low, high }: { low: number; high: number }): number =>
-    low + Math.round(((priority - 1) * (high - low)) / 253);
+    high - (MAX_PRIORITIES - number) * Math.floor((high - low + 1) / MAX_PRIORITIES);
   return { A: place(PRIORITY_BANDS.A), B: place(PRIORITY_BANDS.B), C: place(PRIORITY_BANDS.C) };
 }

@@ -542,7 +542,7 @@ describe('the answer to a resignation', () => {
     }
   });
 
-  test('RFC 3768: the same in version 2', () => {
+  test('comes as early in version 2', () => {
     const stage = Stage.backup({
       version: 2,
       advertisementIntervalMs: 1000,

@@ -4,7 +4,12 @@ import { type Family, type IpAddress, parseIp } from '../../ip/address.ts';
 import type { Authentication, VrrpVersion } from '../../vrrp/advertisement.ts';
 import type { ChecksumForm } from '../../vrrp/checksum.ts';
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
-import { type HealthClass, autoPriorities, configuredPriorities } from '../../vrrp/priority.ts';
+import {
+  type HealthClass,
+  MAX_PRIORITIES,
+  autoPriorities,
+  configuredPriorities,
+} from '../../vrrp/priority.ts';
 import { RISE } from './health.ts';
 import type { LinkQuality } from './link.ts';
 import type { Random } from './random.ts';
@@ -138,11 +143,12 @@ function drawPriorities(random: Random, count: number, plot: Plot): Record<Healt
   const kind = random.integer(0, plot === 'faults' ? 9 : 7);
   const indices = Array.from({ length: count }, (_, index) => index);
   if (kind < 5) return random.shuffle(indices.map((index) => autoPriorities(index, count)));
-  if (kind < 8) return random.shuffle(indices.map((index) => configuredPriorities(254 - index * 60)));
-  const common = random.integer(1, 254);
+  if (kind < 8)
+    return random.shuffle(indices.map((index) => configuredPriorities(MAX_PRIORITIES - index * 15)));
+  const common = random.integer(1, MAX_PRIORITIES);
   // All equal, or the same for all but one.
   return indices.map((index) =>
-    configuredPriorities(kind === 8 || index > 0 ? common : random.integer(1, 254)),
+    configuredPriorities(kind === 8 || index > 0 ? common : random.integer(1, MAX_PRIORITIES)),
   );
 }
 
