@@ -52,7 +52,7 @@ async function openElection(context: TestContext) {
     },
     config: { vips: [VIP] } as unknown as Config,
     log: (_level, message) => said.push(message),
-    beforeUnbind: () => Promise.resolve(),
+    closeVip: () => Promise.resolve(),
     onChange: () => undefined,
     onLost: () => undefined,
   });

@@ -13,7 +13,8 @@ import {
 import type { RtNetlink } from '../net/rtnetlink.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
 import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
-import { type HealthClass, autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import { autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 import { StrayVips } from './stray-vips.ts';
 
@@ -32,7 +33,7 @@ export type ElectionOptions = {
   readonly config: Config;
   readonly log: Log;
   /** This address is about to leave the kernel; see RouterOptions. */
-  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Anything that /status shows has changed. */
   readonly onChange: () => void;
   /** See RouterOptions. */
@@ -178,7 +179,7 @@ export class Election {
       unicast: vrrp.transport === 'unicast',
       netlink: this.netlink,
       log,
-      beforeUnbind: this.options.beforeUnbind,
+      closeVip: this.options.closeVip,
       onChange: this.options.onChange,
       // A node is drained as a whole: half of it would stay away from elections, and nobody would know.
       onDrainFailed: () => this.undrain(),

@@ -153,7 +153,7 @@ class Daemon {
       openNetlink: (onChange, onError) => RtNetlink.open(onChange, onError),
       config,
       log,
-      beforeUnbind: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
+      closeVip: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
       onChange: () => this.publish(),
       onLost: (active) => this.passOver(active),
     });

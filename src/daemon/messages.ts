@@ -1,7 +1,7 @@
 /** What the election thread (main) and the services thread tell each other. */
 import type { MessagePort } from 'node:worker_threads';
 import type { Config } from '../config/config.ts';
-import type { HealthClass } from '../health/backend.ts';
+import type { HealthClass } from '../node/health-class.ts';
 import type { Credentials } from '../health/credentials.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';

@@ -81,7 +81,7 @@ export class ProxyThreads {
           worker.on('message', onMessage);
         }),
     );
-    this.command({ type: 'vipRemoved', address, handedOver });
+    this.command({ type: 'closeVip', address, handedOver });
     await Promise.all(closed);
   }
 

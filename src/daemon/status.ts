@@ -1,6 +1,7 @@
 /** What GET /status answers, put together from what the threads report. */
 import { hostname } from 'node:os';
-import type { BackendHealth, BackendState, HealthClass } from '../health/backend.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import type { BackendHealth, BackendState } from '../health/backend.ts';
 import type { CredentialExpiry } from '../health/driver/credential-watch.ts';
 import type { ThreadVitals } from '../runtime/thread-vitals.ts';
 import type { ProxyCounts } from '../proxy/counters.ts';

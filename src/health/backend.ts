@@ -1,8 +1,5 @@
-/** What the rest of the daemon sees of health: the class of the node and the state of each backend. Pure types. */
+/** What the rest of the daemon sees of health: the state of each backend. Pure types. */
 import type { IpAddress } from '../ip/address.ts';
-
-/** A: the proxy listens and the local API server is healthy; B: only peers' are; C: nothing to serve. */
-export type HealthClass = 'A' | 'B' | 'C';
 
 /** formatHostPort(address, port). */
 export type BackendId = string;

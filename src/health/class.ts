@@ -1,5 +1,6 @@
 /** The health class of the node, and since when it is known to hold. Pure. */
-import type { BackendHealth, HealthClass } from './backend.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import type { BackendHealth } from './backend.ts';
 import { type CheckTimes, outageGraceMs } from './schedule.ts';
 import type { TrackedBackend } from './tracker.ts';
 

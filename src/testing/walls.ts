@@ -32,9 +32,10 @@ const PURE_PACKAGES = new Set(['ipaddr.js', 'yaml', 'zod']);
 export const WALLS: Readonly<Record<string, Row>> = {
   'src/ip': { imports: 'ipaddr.js', pure: 'all' },
   'src/log': { imports: '', pure: 'all' },
+  'src/node': { imports: '', pure: 'all' },
   'src/wire': { imports: 'src/ip', pure: 'all' },
-  'src/vrrp': { imports: 'src/ip src/wire', pure: 'all' },
-  'src/health': { imports: 'src/ip', pure: 'all' },
+  'src/vrrp': { imports: 'src/ip src/node src/wire', pure: 'all' },
+  'src/health': { imports: 'src/ip src/node', pure: 'all' },
   'src/proxy': { imports: 'src/ip', pure: 'all' },
   'src/takeover': { imports: 'src/ip src/wire', pure: 'all' },
   'src/config': { imports: 'src/ip src/vrrp yaml zod', pure: 'all' },
@@ -52,8 +53,9 @@ export const WALLS: Readonly<Record<string, Row>> = {
   },
   'src/health/driver': { imports: 'src/ip src/log src/health src/net src/runtime node undici', pure: '' },
   'src/proxy/driver': {
-    imports: 'src/ip src/log src/proxy src/net src/runtime node koffi',
+    imports: 'src/ip src/log src/proxy src/net src/runtime node',
     pure: 'connect-attempts.ts gate.ts handed-over-vips.ts messages.ts',
+    testImports: 'koffi',
   },
   'src/takeover/driver': {
     imports: 'src/ip src/log src/wire src/takeover src/net src/runtime node',
@@ -62,8 +64,8 @@ export const WALLS: Readonly<Record<string, Row>> = {
 
   'src/daemon': {
     imports:
-      'src/ip src/log src/vrrp src/health src/proxy src/takeover src/config src/net src/runtime src/vrrp/driver ' +
-      'src/health/driver src/proxy/driver src/takeover/driver src/daemon/metrics node pino prom-client',
+      'src/ip src/log src/node src/vrrp src/health src/proxy src/takeover src/config src/net src/runtime ' +
+      'src/vrrp/driver src/health/driver src/proxy/driver src/takeover/driver src/daemon/metrics node pino prom-client',
     pure: 'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts',
   },
   'src/daemon/metrics': {
@@ -90,7 +92,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'node oxc-parser',
     pure: 'heard.ts imported.ts',
   },
-  'src/testing/simulator': { imports: 'src/ip src/vrrp src/health src/vrrp/driver', pure: 'all' },
+  'src/testing/simulator': { imports: 'src/ip src/node src/vrrp src/health src/vrrp/driver', pure: 'all' },
   'src/testing/simulator/main.ts': { imports: 'src/testing/simulator node', pure: '' },
 
   'e2e/kit': {

@@ -1,7 +1,7 @@
 /** What the virtual router takes and what it gives: options, events, actions and causes. */
 import type { IpAddress } from '../ip/address.ts';
 import type { Advertisement, VrrpVersion } from './advertisement.ts';
-import type { HealthClass } from './priority.ts';
+import type { HealthClass } from '../node/health-class.ts';
 
 export type StateName = 'Initialize' | 'Backup' | 'Active';
 

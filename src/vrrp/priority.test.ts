@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type HealthClass,
-  MAX_PRIORITIES,
-  autoPriorities,
-  classOfPriority,
-  configuredPriorities,
-} from './priority.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import { MAX_PRIORITIES, autoPriorities, classOfPriority, configuredPriorities } from './priority.ts';
 
 const CLASSES: readonly HealthClass[] = ['A', 'B', 'C'];
 

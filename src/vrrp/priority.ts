@@ -1,7 +1,5 @@
 /** Health classes as bands of the VRRP priority, so that any VRRP peer understands them. Pure. */
-
-/** A: the local API server is healthy; B: only peers' are; C: nothing to serve. */
-export type HealthClass = 'A' | 'B' | 'C';
+import type { HealthClass } from '../node/health-class.ts';
 
 /** The bands (inclusive). Everything a VRRP router may advertise besides 0 (gives up) and 255 (owner) is in one. */
 export const PRIORITY_BANDS: Readonly<Record<HealthClass, { readonly low: number; readonly high: number }>> =

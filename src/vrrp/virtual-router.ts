@@ -18,7 +18,7 @@ import type { Action, Cause, HeardActive, RouterEvent, StateName, VirtualRouterO
 import { ActiveDownTimer, CALM_MS, Pace, activeDownIntervalMs } from './intervals.ts';
 import { HOLD_OFF_MS, LEASE_RENEWAL_MS, Lease, MAX_REPAIRS, RENEWALS } from './lease.ts';
 import { Preemption } from './preemption.ts';
-import type { HealthClass } from './priority.ts';
+import type { HealthClass } from '../node/health-class.ts';
 import { Rivalry } from './rivalry.ts';
 
 /** A stopping Active waits this long beyond two intervals for its successor. */

@@ -75,7 +75,7 @@ test('all clients reconnect at once, and all are served', async (t) => {
   await until(() => counts().backends[0]?.connectionsTotal === count, 'all are connected', WAIT_MS);
   // Or those whom it has not accepted yet would fill the backend's queue, beside those who come again.
   await until(() => backend.sockets.length === count, 'the backend has accepted all', WAIT_MS);
-  assert.equal(proxy.vipRemoved('127.0.0.1'), count);
+  assert.equal(proxy.closeVip('127.0.0.1'), count);
   assert.ok((await Promise.all(ends)).every((end) => end === 'ECONNRESET'));
   const again = await Promise.all(Array.from({ length: count }, () => client()));
   await Promise.all(again.map((socket) => roundTrip(socket)));

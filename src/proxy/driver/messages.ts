@@ -27,7 +27,7 @@ export type ProxyWorkerData = {
 export type ProxyCommand =
   | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
   /** `handedOver`: what clients have under way is finished first; see TcpProxy. */
-  | { readonly type: 'vipRemoved'; readonly address: string; readonly handedOver: boolean }
+  | { readonly type: 'closeVip'; readonly address: string; readonly handedOver: boolean }
   | { readonly type: 'stop'; readonly graceMs: number }
   /** Asks for what `connectionList` answers, in pieces. */
   | { readonly type: 'listConnections'; readonly request: number }
@@ -35,7 +35,7 @@ export type ProxyCommand =
   | { readonly type: 'connectionsRead' }
   | { readonly type: 'servicesPort'; readonly port: MessagePort };
 
-/** From the worker; `vipClosed` answers `vipRemoved`; `log` goes to the services port once there is one. */
+/** From the worker; `vipClosed` answers `closeVip`; `log` goes to the services port once there is one. */
 export type ProxyEvent =
   | { readonly type: 'listening' }
   | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }

@@ -234,7 +234,7 @@ describe('RST', () => {
       await roundTrip(socket);
       const accepted = backend.sockets.at(-1);
       // the FIN is read and passed on in the same turn of the loop in which the VIP goes
-      accepted?.prependOnceListener('end', () => proxy.vipRemoved('127.0.0.1'));
+      accepted?.prependOnceListener('end', () => proxy.closeVip('127.0.0.1'));
       socket.end();
       await until(() => counts().clients === 0, 'closed');
       socket.destroy();

@@ -305,11 +305,11 @@ describe('VIP', () => {
       const onOther = await client(other);
       for (const socket of [...onVip, onOther]) await roundTrip(socket);
       const ends = onVip.map((socket) => ending(socket));
-      assert.equal(proxy.vipRemoved(vip), 2);
+      assert.equal(proxy.closeVip(vip), 2);
       assert.deepEqual(await Promise.all(ends), ['ECONNRESET', 'ECONNRESET']);
       await roundTrip(onOther);
       assert.equal(counts().closedVipRemoved, 2);
-      assert.equal(proxy.vipRemoved('192.0.2.77'), 0);
+      assert.equal(proxy.closeVip('192.0.2.77'), 0);
     });
   }
 });
@@ -331,7 +331,7 @@ describe('a client that the kernel has accepted and the proxy has not', () => {
     const backend = await startBackend(t, echo);
     const { proxy, port } = await startProxy(t, [backend.backend()]);
     const socket = connectInKernel(port);
-    assert.equal(proxy.vipRemoved('127.0.0.1'), 1);
+    assert.equal(proxy.closeVip('127.0.0.1'), 1);
     assert.equal(await ending(socket), 'ECONNRESET');
   });
 
@@ -364,7 +364,7 @@ describe('a VIP that a successor has taken', () => {
     await roundTrip(talking);
     talking.on('data', () => talking.write('and on'));
     talking.write('go');
-    const handedOver = proxy.vipHandedOver('127.0.0.2');
+    const handedOver = proxy.closeHandedOverVip('127.0.0.2');
     const late = await client('127.0.0.2');
     await roundTrip(late);
     late.end();
@@ -385,7 +385,7 @@ describe('a VIP that a successor has taken', () => {
     await until(() => monotonicMs() - bornAtMs > GROWN_UP_MS, 'it is grown up');
     asking.write('question');
     const answering = await asked.promise;
-    const handedOver = proxy.vipHandedOver('127.0.0.2');
+    const handedOver = proxy.closeHandedOverVip('127.0.0.2');
     const end = ending(asking);
     const answer = once(asking, 'data');
     const askedAtMs = monotonicMs();

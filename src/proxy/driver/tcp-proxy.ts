@@ -152,7 +152,7 @@ export class TcpProxy {
   }
 
   /** Resets the connections whose local address is `address`, and returns how many. */
-  vipRemoved(address: string): number {
+  closeVip(address: string): number {
     return this.#resetOnVip(address, this.#connectionsOn(address));
   }
 
@@ -160,7 +160,7 @@ export class TcpProxy {
    * A successor has taken `address`: resets the connections on it that are not being used, and the others as soon as
    * they have their answers, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
    */
-  vipHandedOver(address: string): Promise<number> {
+  closeHandedOverVip(address: string): Promise<number> {
     return this.#handedOver.finish(address);
   }
 

@@ -74,7 +74,7 @@ function counting(
   return { backends, counters, limits, admission, read: () => view.read(backends.length) };
 }
 
-test('listens, passes traffic, follows backends and vipRemoved, stops and exits', async (t) => {
+test('listens, passes traffic, follows backends and closeVip, stops and exits', async (t) => {
   const [first, second] = [await startNamed(t, 'first'), await startNamed(t, 'second')];
   const port = await freePort();
   const { read, ...shared } = counting([first, second]);
@@ -92,7 +92,7 @@ test('listens, passes traffic, follows backends and vipRemoved, stops and exits'
   const onVip = await dial(t, port, '127.0.0.2');
   await once(onVip, 'data');
   const lost = new Promise((resolve) => void onVip.once('close', resolve));
-  thread.send({ type: 'vipRemoved', address: '127.0.0.2', handedOver: false });
+  thread.send({ type: 'closeVip', address: '127.0.0.2', handedOver: false });
   await lost;
   assert.equal(read().closedVipRemoved, 1);
   assert.equal(read().clients, 3);

@@ -59,8 +59,8 @@ class ProxyWorker {
       case 'backends':
         this.#proxy.setBackends(command.backends);
         break;
-      case 'vipRemoved':
-        void this.#vipRemoved(command.address, command.handedOver);
+      case 'closeVip':
+        void this.#closeVip(command.address, command.handedOver);
         break;
       case 'listConnections':
         this.#list(command.request);
@@ -78,9 +78,9 @@ class ProxyWorker {
     }
   }
 
-  async #vipRemoved(address: string, handedOver: boolean): Promise<void> {
-    if (handedOver) await this.#proxy.vipHandedOver(address);
-    else this.#proxy.vipRemoved(address);
+  async #closeVip(address: string, handedOver: boolean): Promise<void> {
+    if (handedOver) await this.#proxy.closeHandedOverVip(address);
+    else this.#proxy.closeVip(address);
     this.#send({ type: 'vipClosed', address });
   }
 

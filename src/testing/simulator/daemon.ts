@@ -4,7 +4,7 @@
  */
 import { parseIp } from '../../ip/address.ts';
 import {
-  type AddressLease,
+  type RouterLease,
   Performer,
   type RouterClock,
   type RouterSockets,
@@ -27,7 +27,7 @@ const VRRP_GROUP = { IPv4: parseIp('224.0.0.18')!, IPv6: parseIp('ff02::12')! };
 const MAX_QUEUED_PACKETS = 600;
 /** Between the sweep and the startup event: the proxy is made to listen. */
 const STARTUP_MS = { low: 5, high: 60 };
-/** The proxy finishes or resets its clients' connections before the address goes (driver: beforeUnbind). */
+/** The proxy finishes or resets its clients' connections before the address goes (driver: closeVip). */
 export const UNBIND_MS = { low: 0.2, high: 260 };
 /** Where nobody else has been heard to have the address, nothing is waited for. */
 const RESET_MS = 5;
@@ -331,7 +331,7 @@ export class Daemon {
     };
   }
 
-  private createLease(): AddressLease {
+  private createLease(): RouterLease {
     const { schedule, random } = this.surroundings;
     const { kernel } = this.machine;
     return {

@@ -6,7 +6,7 @@ import { parseIp } from '../../ip/address.ts';
 import { assess } from '../../health/class.ts';
 import { type CheckTimes, JITTER_RATIO, nextCheckMs } from '../../health/schedule.ts';
 import { type TrackedBackend, recordCheck, untriedBackend } from '../../health/tracker.ts';
-import type { HealthClass } from '../../vrrp/priority.ts';
+import type { HealthClass } from '../../node/health-class.ts';
 import type { HostClock } from './clock.ts';
 import type { Random } from './random.ts';
 import type { Schedule, Task } from './schedule.ts';

@@ -13,7 +13,8 @@ import type {
   VirtualRouterOptions,
 } from '../../vrrp/events.ts';
 import { HOLD_OFF_MS, LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
-import { type HealthClass, PRIORITY_BANDS } from '../../vrrp/priority.ts';
+import type { HealthClass } from '../../node/health-class.ts';
+import { PRIORITY_BANDS } from '../../vrrp/priority.ts';
 import type { Fail } from './failure.ts';
 
 /** After these an address is left alone for HOLD_OFF_MS. */

@@ -4,12 +4,8 @@ import { type Family, type IpAddress, parseIp } from '../../ip/address.ts';
 import type { Authentication, VrrpVersion } from '../../vrrp/advertisement.ts';
 import type { ChecksumForm } from '../../vrrp/checksum.ts';
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
-import {
-  type HealthClass,
-  MAX_PRIORITIES,
-  autoPriorities,
-  configuredPriorities,
-} from '../../vrrp/priority.ts';
+import type { HealthClass } from '../../node/health-class.ts';
+import { MAX_PRIORITIES, autoPriorities, configuredPriorities } from '../../vrrp/priority.ts';
 import { RISE } from './health.ts';
 import type { LinkQuality } from './link.ts';
 import type { Random } from './random.ts';

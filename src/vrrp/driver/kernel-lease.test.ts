@@ -23,7 +23,7 @@ async function release(handedOver: boolean, refusal: Error | null = null): Promi
     },
     counters: createRouterCounters(),
     log: (level, text) => done.push(`${level}: ${text}`),
-    beforeUnbind: async () => {
+    closeVip: async () => {
       done.push('clients finished');
     },
     link: () => ({ index: 2, name: 'eth0' }),
@@ -63,7 +63,7 @@ async function removalAfter(...atMs: readonly number[]): Promise<string> {
     netlink: { leaseAddress: async () => undefined, removeAddress: async () => true },
     counters: createRouterCounters(),
     log: () => assert.fail('nothing fails'),
-    beforeUnbind: async () => undefined,
+    closeVip: async () => undefined,
     link: () => ({ index: 2, name: 'eth0' }),
     nowMs: () => nowMs,
   });

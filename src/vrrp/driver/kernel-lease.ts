@@ -6,7 +6,7 @@ import type { RtNetlink } from '../../net/rtnetlink.ts';
 import { HANDED_OVER_LEASE_SECONDS, LEASE_SECONDS } from '../lease.ts';
 import type { RouterCounters } from './counters.ts';
 import { OwnRemovals } from './own-removals.ts';
-import type { AddressLease } from './performer.ts';
+import type { RouterLease } from './performer.ts';
 
 export type KernelLeaseOptions = {
   readonly vip: IpAddress;
@@ -14,7 +14,7 @@ export type KernelLeaseOptions = {
   readonly counters: RouterCounters;
   readonly log: Log;
   /** See RouterOptions. */
-  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** The interface that can be used at the moment. */
   readonly link: () => { readonly index: number; readonly name: string } | null;
   /** CLOCK_MONOTONIC. */
@@ -23,7 +23,7 @@ export type KernelLeaseOptions = {
 
 const LEASE_MS = LEASE_SECONDS * 1000;
 
-export class KernelLease implements AddressLease {
+export class KernelLease implements RouterLease {
   private readonly options: KernelLeaseOptions;
   private readonly ownRemovals = new OwnRemovals();
   private latestRelease: Promise<void> = Promise.resolve();
@@ -95,12 +95,12 @@ export class KernelLease implements AddressLease {
   }
 
   private async unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
-    const { vip, netlink, log, beforeUnbind } = this.options;
+    const { vip, netlink, log, closeVip } = this.options;
     const link = this.options.link();
     if (link === null) return;
     try {
       if (handedOver) await this.keepForClients(link);
-      await beforeUnbind(vip, handedOver);
+      await closeVip(vip, handedOver);
       if (isOver()) await this.ownRemovals.during(() => netlink.removeAddress(link.index, vip));
     } catch (error) {
       // Not fatal: nobody renews the address, so the kernel takes it away.

@@ -23,7 +23,7 @@ export type RouterSockets = {
   discardQueued(): void;
 };
 
-export type AddressLease = {
+export type RouterLease = {
   /** Adds the address, or starts its lifetime anew. `onFailure` is not called before this has returned. */
   take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void;
   /**
@@ -44,7 +44,7 @@ export type PerformerOptions = {
   readonly core: VirtualRouter;
   readonly clock: RouterClock;
   readonly sockets: RouterSockets;
-  readonly lease: AddressLease;
+  readonly lease: RouterLease;
   readonly observer: StepObserver;
 };
 

@@ -40,7 +40,7 @@ export type RouterOptions = {
    * to reset its connections; with `handedOver` to finish first those that are being used. Must end soon: until then
    * two nodes may have the address.
    */
-  readonly beforeUnbind: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Called after every change of state, and of who is heard as Active. */
   readonly onChange: () => void;
   /** Nobody took the address from this router, so that it keeps it and is no longer drained. */
@@ -135,7 +135,7 @@ export class Router {
       netlink: options.netlink,
       counters: this.counters,
       log: this.log,
-      beforeUnbind: options.beforeUnbind,
+      closeVip: options.closeVip,
       link: () => this.attachment?.link ?? null,
     });
     this.performer = this.createPerformer();
