@@ -18,3 +18,13 @@ test('a flood of different keys shares one budget beyond the table', () => {
   for (let key = 0; key < 10_000; key += 1) if (limit.take(`key ${key}`, 0) !== null) lines += 1;
   assert.ok(lines <= 65, `${lines} lines`);
 });
+
+test('a key whose line is older than the period gives its place to a new one', () => {
+  const limit = new LogLimit(60_000, 64);
+  for (let stranger = 0; stranger < 64; stranger += 1) limit.take(`stranger ${stranger}`, stranger);
+  assert.equal(limit.take('stranger 64', 100), 0, 'the budget of the others');
+  assert.equal(limit.take('peer', 200), null);
+  assert.equal(limit.take('peer', 60_000), 0);
+  assert.equal(limit.take('peer', 60_001), null);
+  assert.equal(limit.take('peer', 120_000), 1);
+});
