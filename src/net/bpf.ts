@@ -1,6 +1,6 @@
 /** Classic BPF programs for SO_ATTACH_FILTER (linux/filter.h), so that what is not wanted never wakes this process. */
 import type { IpAddress } from '../ip/address.ts';
-import { addressOf } from './libc.ts';
+import { FixedMemory } from './libc.ts';
 
 /** One struct sock_filter: operation, jumps over how many instructions when true and when false, operand. */
 export type Instruction = readonly [code: number, whenTrue: number, whenFalse: number, operand: number];
@@ -75,15 +75,20 @@ export function allOf(checks: readonly Instruction[]): SocketFilter {
   return [...checked(checks, 1), ACCEPT, DROP];
 }
 
+/** struct sock_fprog in its 64-bit layout: length, pointer at 8. */
+const PROGRAM_BYTES = 16;
+
 /**
- * Hands `attach` the struct sock_fprog of a filter (64-bit layout: length, pointer at 8). It holds a pointer, which
- * is good only inside the call; the kernel copies the program (Documentation/networking/filter.rst).
+ * Hands `attach` the struct sock_fprog of a filter. It holds a pointer to the instructions, which is good only inside the
+ * call; the kernel copies them (Documentation/networking/filter.rst). Both lie in one piece of memory: nothing else
+ * refers to the instructions, so that memory of their own could be reused before the kernel has read it.
  */
 export function withFilterProgram(filter: SocketFilter, attach: (program: Buffer) => void): void {
-  const instructions = encodeFilter(filter);
-  const program = Buffer.alloc(16);
+  const { bytes, address } = new FixedMemory(PROGRAM_BYTES + 8 * filter.length);
+  bytes.set(encodeFilter(filter), PROGRAM_BYTES);
+  const program = Buffer.from(bytes.buffer, 0, PROGRAM_BYTES);
   program.writeUInt16LE(filter.length, 0);
-  program.writeBigUInt64LE(addressOf(instructions), 8);
+  program.writeBigUInt64LE(BigInt(address + PROGRAM_BYTES), 8);
   attach(program);
 }
 
