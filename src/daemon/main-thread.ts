@@ -9,6 +9,7 @@ import type { Credentials } from '../health/credentials.ts';
 import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
 import { formatHostPort, type IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
+import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import { type Capability, hasCapability, raisePriority } from '../runtime/process.ts';
@@ -43,6 +44,8 @@ const MAX_SEED = 2 ** 31;
 const START_MS = 3000;
 /** Clients of the node's own address may finish what they carry; the rest of kubelet's 30 s is for the handover. */
 const PROXY_GRACE_MS = 5000;
+/** Exceptions during the stop are a line each minute. */
+const LOG_PERIOD_MS = 60_000;
 const SCHEDULING_TEXT = {
   raised: 'raised priority (nice -10)',
   normal: 'normal priority: CAP_SYS_NICE is missing, so a fully loaded node may delay advertisements',
@@ -85,6 +88,8 @@ class Daemon {
   private readonly stopping = new AbortController();
   private onServicesReady: (error: Error | null) => void = () => undefined;
   private stopBeat: () => void = () => undefined;
+  private hasException = false;
+  private readonly exceptionLimit = new LogLimit(LOG_PERIOD_MS, 1);
 
   constructor(config: Config) {
     this.config = config;
@@ -112,9 +117,7 @@ class Daemon {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => this.finish({ code: 0, text: signal }));
     }
-    process.once('uncaughtException', (error) =>
-      this.fail(`internal error: ${error.stack ?? error.message}`),
-    );
+    process.on('uncaughtException', (error) => this.onException(error));
     await Promise.race([this.servicesReady, this.end]);
     const scheduling = raisePriority();
     this.stopBeat = beat(this.vitals, THREAD_ELECTION, () => this.election?.works() ?? true);
@@ -307,6 +310,19 @@ class Daemon {
     this.onServicesReady(new StartError(reason));
     this.log('error', `${reason}: giving up the VIP and stopping`, { event: 'failed' });
     this.finish({ code: 1, text: reason });
+  }
+
+  /** The first one ends the daemon; one of the stop itself must not keep the VIP from being given up. */
+  private onException(error: Error): void {
+    const text = `internal error: ${error.stack ?? error.message}`;
+    if (!this.hasException) {
+      this.hasException = true;
+      this.fail(text);
+      return;
+    }
+    const suppressed = this.exceptionLimit.take('exception', monotonicMs());
+    if (suppressed === null) return;
+    this.log('error', `${text}: the stop goes on`, { event: 'failed', suppressed });
   }
 
   /** The successor first, then the clients, then the rest. */
