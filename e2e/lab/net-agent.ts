@@ -186,7 +186,7 @@ const actions: Record<string, (...given: never[]) => unknown> = {
   openVrrp: async (linkName: string, opening: Omit<VrrpOpening, 'link'>) =>
     openVrrp({ ...opening, link: await linkNamed(linkName) }),
   openVrrpOn: (index: number, opening: Omit<VrrpOpening, 'link'>) =>
-    openVrrp({ ...opening, link: { index, name: `nolink${index}`, mac: null, up: true } }),
+    openVrrp({ ...opening, link: { index, name: `nolink${index}`, altNames: [], mac: null, up: true } }),
   send: (name: string, payload: string, destination: string) =>
     socketNamed(name).send(bytes(payload), ip(destination)),
   sendMany: (name: string, count: number, payload: string, destination: string) => {

@@ -126,4 +126,10 @@ suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
     assert.equal(named.code, 0, named.stdout);
     assert.equal(found.code, 1, found.stdout);
   });
+
+  test('an interface is found by its altname', async () => {
+    const setUp = [...SUBNET.setUp, 'ip link property add dev eth0 altname enp1s0f0np0-of-the-first-card'];
+    const outcome = await check({ setUp }, '10.77.0.1', '--interface', 'enp1s0f0np0-of-the-first-card');
+    assert.match(outcome.stdout, /^ok +interface +eth0 is there and up$/m, outcome.stderr);
+  });
 });

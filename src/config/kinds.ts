@@ -149,6 +149,33 @@ export function addressList(max: number) {
   return { schema, accepts, fromText: asList } satisfies Kind<typeof schema>;
 }
 
+/** ALTIFNAMSIZ of linux/if.h, less the zero at the end; a link's first name has at most 15. */
+const LINK_NAME_MAX_CHARACTERS = 127;
+
+/** The name of a network link, or another one that the kernel knows it by. */
+export function linkName() {
+  const accepts = 'the name of a network interface';
+  const schema = z
+    .string({ error: accepts })
+    .regex(/^[^\s/:]+$/, { error: accepts })
+    .max(LINK_NAME_MAX_CHARACTERS, { error: accepts })
+    .transform((name, context) => {
+      const why = notUsable(name);
+      if (why === null) return name;
+      context.addIssue({ code: 'custom', message: `${accepts}; ${why}` });
+      return z.NEVER;
+    });
+  return { schema, accepts, fromText: asIs } satisfies Kind<typeof schema>;
+}
+
+function notUsable(name: string): string | null {
+  if (name === 'lo') return 'no other node is reached by lo';
+  const [own = '', ...parents] = name.split('@');
+  return parents.length === 0
+    ? null
+    : `"ip address" shows it behind an @ with the link below it: give ${own}`;
+}
+
 const LINK_LOCAL_ADDRESS = 'an IPv6 link-local address such as fe80::1, without an interface behind a %';
 
 function parseLinkLocalAddress(value: string): IpAddress | string {

@@ -333,6 +333,16 @@ test('no port is one that something else has on every control-plane node', () =>
   assert.match(report(`${MINIMAL}proxy: { backendPort: 10250 }`).join('\n'), /^proxy\.backendPort = 10250: /);
 });
 
+test('an interface is a name, one of 127 characters too, and not what ip prints behind it', () => {
+  config(`${MINIMAL}interface: enx${'0'.repeat(100)}`);
+  const [vlan = ''] = report(`${MINIMAL}interface: eth0.100@bond0`);
+  assert.match(
+    vlan,
+    /^interface = "eth0\.100@bond0": expected the name of a network interface; .*: give eth0\.100 \(/,
+  );
+  assert.match(report(`${MINIMAL}interface: lo`)[0] ?? '', /no other node is reached by lo/);
+});
+
 test('an IPv4 VIP needs IPv4 peers, and an IPv6 one does not', () => {
   assert.deepEqual(report('vip: 10.0.0.10\npeers: [fd00::1, fd00::2]\n'), [
     'peers = ["fd00::1","fd00::2"]: expected IPv4 addresses too, as vip has 10.0.0.10 (kube-vrrp.yaml line 2)',

@@ -11,6 +11,7 @@ import {
   choice,
   duration,
   linkLocalList,
+  linkName,
   listenAddress,
   networkList,
   numberChoice,
@@ -220,7 +221,7 @@ export const configSchema = z
       'The virtual IP address: an IPv4, an IPv6, or one of each. It lies in a subnet of the interface and belongs to no host.',
     ),
     interface: optional(
-      textLike(/^[^\s/:]{1,15}$/, 'a network interface name of at most 15 characters'),
+      linkName(),
       "found from the VIP's subnet, else from the default route",
       'Network interface that the VIP is bound on and VRRP is spoken on.',
     ),

@@ -9,7 +9,7 @@ import { Election } from './election.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
 const VIP = ip('10.0.0.100');
-const ETH0: Link = { index: 2, name: 'eth0', mac: null, up: true };
+const ETH0: Link = { index: 2, name: 'eth0', altNames: [], mac: null, up: true };
 const onEth0 = (address: IpAddress, prefixLength: number): InterfaceAddress => ({
   linkIndex: ETH0.index,
   address,

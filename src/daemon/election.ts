@@ -16,6 +16,7 @@ import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/rou
 import type { HealthClass } from '../node/health-class.ts';
 import { autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
+import type { ResolvedNode } from './node.ts';
 import { StrayVips } from './stray-vips.ts';
 
 /** What the election needs of rtnetlink. */
@@ -41,7 +42,11 @@ export type ElectionOptions = {
 };
 
 /** Where this node stands, once that is known. */
-export type Place = { readonly interfaceName: string; readonly self: IpAddress };
+export type Place = {
+  readonly interfaceName: string;
+  readonly self: IpAddress;
+  readonly sourceByFamily: ResolvedNode['sourceByFamily'];
+};
 
 /** After the kernel dropped notifications, everything is read again, but not more often than this. */
 const REREAD_MS = 1000;
@@ -241,9 +246,10 @@ export class Election {
   /** Brings a router together with the interface as it is now, or apart from it. */
   private attachOne(router: Router): void {
     if (this.place === null) return;
-    const { interfaceName } = this.place;
+    const { interfaceName, sourceByFamily } = this.place;
     const { family } = router.options.vip;
-    const verdict = findRouterLink(this.interfaces, interfaceName, family, this.options.config);
+    const { config } = this.options;
+    const verdict = findRouterLink(this.interfaces, interfaceName, family, config, sourceByFamily[family]);
     if (!verdict.usable) {
       this.onUnusable(router, verdict.reason);
       return;

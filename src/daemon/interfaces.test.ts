@@ -13,7 +13,7 @@ const config = (transport: 'multicast' | 'unicast' = 'multicast'): Config =>
     peers: [SELF, ip('fd00::1')],
     vrrp: { transport, linkLocalPeers: [] },
   }) as unknown as Config;
-const eth0: Link = { index: 2, name: 'eth0', mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
+const eth0: Link = { index: 2, name: 'eth0', altNames: [], mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
 const on = (text: string, prefixLength: number, tentative = false): InterfaceAddress => ({
   linkIndex: 2,
   address: ip(text),
@@ -41,12 +41,11 @@ test("IPv4 sends from this node's own address, else from the first that no peer 
   assert.equal(reason(tableOf(eth0, on('10.0.0.100', 32), on('10.9.0.7', 24)), 'IPv4'), 'from 10.9.0.7');
   assert.equal(
     reason(tableOf(eth0, on('10.0.0.100', 32)), 'IPv4'),
-    'eth0 has no IPv4 address to send VRRP from',
+    'eth0 has no IPv4 address to send VRRP from: give it one',
   );
-  assert.equal(
+  assert.match(
     reason(tableOf(eth0, on('10.0.0.7', 24)), 'IPv4'),
-    'eth0 has no IPv4 address to send VRRP from',
-    'peers of this subnet would drop what comes from it',
+    /^eth0 has 10\.0\.0\.7 and no IPv4 address of peers, so the other nodes would drop its advertisements: /,
   );
 });
 
@@ -58,14 +57,29 @@ test('IPv6 sends from the link-local address, once duplicate address detection i
   );
   assert.equal(
     reason(tableOf(eth0, on('fd00::100', 128, true)), 'IPv6'),
-    'eth0 has no IPv6 address to send VRRP from',
+    'eth0 has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.eth0.disable_ipv6=0)',
   );
 });
 
 test('unicast sends from an address that the others know from peers, over IPv6 too', () => {
   const table = tableOf(eth0, on('fe80::1', 64), on('fd00::1', 64), on('10.0.0.7', 24));
   assert.equal(reason(table, 'IPv6', 'unicast'), 'from fd00::1');
-  assert.equal(reason(table, 'IPv4', 'unicast'), 'eth0 has no IPv4 address to send VRRP from');
+  assert.match(reason(table, 'IPv4', 'unicast'), /^eth0 has 10\.0\.0\.7 and no IPv4 address of peers, /);
+});
+
+test('a node that is renumbered leaves the election, and names the address that is not in peers', () => {
+  const elsewhere = tableOf(eth0, on('10.9.0.7', 24));
+  const verdict = findRouterLink(elsewhere, 'eth0', 'IPv4', config(), ip('10.0.0.1'));
+  assert.ok(!verdict.usable);
+  assert.match(verdict.reason, /^eth0 has 10\.9\.0\.7 and no IPv4 address of peers, /);
+  const apart = findRouterLink(elsewhere, 'eth0', 'IPv4', config(), ip('10.9.0.1'));
+  assert.ok(apart.usable, 'VRRP had a network of its own from the beginning');
+});
+
+test('a configured interface may be given by a further name of it', () => {
+  const table = tableOf({ ...eth0, altNames: ['enp1s0'] }, on('10.0.0.1', 24));
+  assert.equal(findInterface(table, withInterface('enp1s0'), 'eth0'), 'eth0');
+  assert.equal(findInterface(table, withInterface('gone'), 'eth0'), 'gone');
 });
 
 test('a link that is down, or gone, is not used', () => {

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink-messages.ts';
 import type { RouterLink } from '../vrrp/driver/router.ts';
-import { findSource, fitLink } from './node.ts';
+import { describeNoSource, findSource, fitLink, linkNamed } from './node.ts';
 
 /** The links and addresses of this host, kept up to date by notifications. */
 export class InterfaceTable {
@@ -48,9 +48,9 @@ export class InterfaceTable {
     }
   }
 
+  /** By its name or by a further one that the kernel knows it by. */
   linkByName(name: string): Link | null {
-    for (const link of this.links.values()) if (link.name === name) return link;
-    return null;
+    return linkNamed(name, this.links.values()) ?? null;
   }
 
   allLinks(): Link[] {
@@ -75,7 +75,7 @@ export class InterfaceTable {
  * the one that has it. A network card that comes back, or a container's network, may have another name than before.
  */
 export function findInterface(table: InterfaceTable, config: Config, current: string): string {
-  if (config.interface !== null) return config.interface;
+  if (config.interface !== null) return table.linkByName(config.interface)?.name ?? config.interface;
   return fitLink(config, table.allLinks(), table.allAddresses(), current)?.name ?? current;
 }
 
@@ -84,12 +84,17 @@ export type LinkVerdict =
   /** `reason` completes a sentence: "eth0 has no carrier". */
   | { readonly usable: false; readonly reason: string };
 
-/** Whether a router of `family` can use the interface `name` now, and what it sends from; see findSource. */
+/**
+ * Whether a router of `family` can use the interface `name` now, and what it sends from; see findSource. A node that
+ * began with an address of peers there (`startedFrom`) does not go on with another one: its peers would drop what it
+ * sends, and there would be two Actives.
+ */
 export function findRouterLink(
   table: InterfaceTable,
   name: string,
   family: Family,
   config: Config,
+  startedFrom: IpAddress | null = null,
 ): LinkVerdict {
   const link = table.linkByName(name);
   if (link === null) return { usable: false, reason: `there is no interface ${name}` };
@@ -99,11 +104,14 @@ export function findRouterLink(
     .filter(({ address }) => config.vips.every((vip) => vip.text !== address.text));
   const settled = own.filter(({ tentative }) => !tentative);
   const source = findSource(family, config, settled);
+  const isPeer = (address: IpAddress): boolean => config.peers.some(({ text }) => text === address.text);
+  if (source !== null && startedFrom !== null && isPeer(startedFrom) && !isPeer(source))
+    return { usable: false, reason: describeNoSource(family, config, link, settled) };
   if (source !== null) return { usable: true, link: { index: link.index, name, mac: link.mac, source } };
   const unsettled = findSource(family, config, own);
   const reason =
     unsettled === null
-      ? `${name} has no ${family} address to send VRRP from`
+      ? describeNoSource(family, config, link, own)
       : `${name} cannot send from ${unsettled.text} until duplicate address detection has passed it; "dadfailed" in "ip address show ${name}" means that another host had it too: then take it away and add it again, or set the link down and up`;
   return { usable: false, reason };
 }

@@ -176,7 +176,8 @@ class Daemon {
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
     signal.throwIfAborted();
     for (const text of node.warnings) this.log('warn', text, { event: 'network' });
-    const place: Place = { interfaceName: node.link.name, self: node.self };
+    const { link, self, sourceByFamily } = node;
+    const place: Place = { interfaceName: link.name, self, sourceByFamily };
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
     this.waitingFor = null;
     election.start(place);

@@ -8,9 +8,9 @@ import { parseIp } from '../ip/address.ts';
 import type { InterfaceAddress, Link, Route } from '../net/rtnetlink-messages.ts';
 import { fitLink, resolveNode, type ResolvedNode } from './node.ts';
 
-const LO: Link = { index: 1, name: 'lo', mac: null, up: true };
-const ETH0: Link = { index: 2, name: 'eth0', mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
-const ETH1: Link = { index: 3, name: 'eth1', mac: Uint8Array.of(2, 0, 0, 0, 0, 2), up: true };
+const LO: Link = { index: 1, name: 'lo', altNames: [], mac: null, up: true };
+const ETH0: Link = { index: 2, name: 'eth0', altNames: [], mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
+const ETH1: Link = { index: 3, name: 'eth1', altNames: [], mac: Uint8Array.of(2, 0, 0, 0, 0, 2), up: true };
 const LINKS = [LO, ETH0, ETH1];
 const LOOPBACKS = [on(LO, '127.0.0.1/8'), on(LO, '::1/128')];
 
@@ -158,7 +158,7 @@ test('IPv6 unicast is sent from the address that peers know, not from the link-l
   assert.equal(resolved(from, addresses).sourceByFamily.IPv6?.text, 'fd00::1');
   const elsewhere = [on(ETH0, 'fe80::1/64'), on(ETH0, 'fd00::7/64'), on(ETH1, 'fd00::1/128')];
   assert.deepEqual(problems(from, elsewhere), [
-    'no-source: eth0 has no IPv6 address of peers, which unicast VRRP is sent from: add its address to peers',
+    "no-source: eth0 has fd00::7 and no IPv6 address of peers, so the other nodes would drop its advertisements: add its address to peers on every node, or set interface to the one that has this node's address of peers",
   ]);
 });
 
@@ -219,7 +219,7 @@ test('an address in one subnet with peers that is none of them is no source: the
   const both = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.0.0.29/24')];
   const peers = '10.0.0.1,10.0.0.2';
   assert.deepEqual(problems(config('10.0.0.10', peers, { interface: 'eth1' }), both), [
-    "no-source: eth1 has 10.0.0.29/24, in one subnet with peers but not in peers, so they would drop its advertisements: set interface to the one that has this node's address of peers",
+    "no-source: eth1 has 10.0.0.29 and no IPv4 address of peers, so the other nodes would drop its advertisements: add its address to peers on every node, or set interface to the one that has this node's address of peers",
   ]);
   assert.equal(resolved(config('10.0.0.10', peers), both).link.name, 'eth0');
   const apart = resolved(config('10.1.0.10', peers, { interface: 'eth1' }), [
@@ -235,6 +235,37 @@ test('everything in the way is told at once', () => {
     'not-a-peer: peers [10.0.0.1] does not include any address of this node (10.0.0.4): add it, in the same place on every node',
     'no-source: eth1 has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.eth1.disable_ipv6=0)',
   ]);
+});
+
+test('a link is found by a further name of it, but the first names come first', () => {
+  const renamed = { ...ETH1, altNames: ['enp1s0', 'eth0'] };
+  const resolution = (name: string) =>
+    resolveNode(
+      config('10.0.0.10', '10.0.0.1', { interface: name }),
+      [LO, ETH0, renamed],
+      [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.0.0.2/24')],
+      [],
+    );
+  const nameOf = (name: string): string | undefined => {
+    const result = resolution(name);
+    return (result.ok ? result.node.link : result.link)?.name;
+  };
+  assert.deepEqual([nameOf('enp1s0'), nameOf('eth0')], ['eth1', 'eth0']);
+});
+
+test('a link without an Ethernet address is a warning, as nothing announces the VIP there', () => {
+  const wireguard = { ...ETH0, mac: null };
+  const resolution = resolveNode(
+    config('10.0.0.10', '10.0.0.1'),
+    [LO, wireguard],
+    [on(ETH0, '10.0.0.1/24')],
+    [],
+  );
+  assert.ok(resolution.ok);
+  assert.match(
+    resolution.node.warnings.join('\n'),
+    /^eth0 has no Ethernet address, so that 10\.0\.0\.10 cannot/,
+  );
 });
 
 test('an interface that is missing is told apart from one that is wrong', () => {

@@ -59,10 +59,6 @@ function listTexts(texts: readonly string[]): string {
   return texts.length === 0 ? 'none' : texts.slice(0, LISTED_MAX).join(', ') + more;
 }
 
-function withPrefix({ address, prefixLength }: InterfaceAddress): string {
-  return `${address.text}/${prefixLength}`;
-}
-
 /**
  * Those of this host's addresses, and behind them those of on-link routes: an address of DHCPv6 is a /128, whose network
  * the router's advertisement tells. Addresses of VIPs themselves have been taken out.
@@ -91,6 +87,12 @@ function linkIndexBySubnet(config: Config, subnets: readonly Subnet[]): number |
   return null;
 }
 
+/** By its name, or by one of its further ones. */
+export function linkNamed(name: string, links: Iterable<Link>): Link | undefined {
+  const all = [...links];
+  return all.find((link) => link.name === name) ?? all.find(({ altNames }) => altNames.includes(name));
+}
+
 function findLink(
   config: Config,
   links: readonly Link[],
@@ -98,7 +100,7 @@ function findLink(
   routes: readonly Route[],
 ): Link | NodeProblem {
   if (config.interface !== null) {
-    const named = links.find(({ name }) => name === config.interface);
+    const named = linkNamed(config.interface, links);
     if (named !== undefined) return named;
     const text = `interface ${config.interface} does not exist: this node has ${listTexts(links.map(({ name }) => name))}`;
     return { reason: 'no-link', text };
@@ -179,6 +181,13 @@ function vipWarnings(config: Config, link: Link, subnets: readonly Subnet[]): st
   );
 }
 
+function linkWarnings({ vips }: Config, { name, mac }: Link): string[] {
+  if (mac !== null) return [];
+  const list = vips.map(({ text }) => text).join(' and ');
+  const text = `${name} has no Ethernet address, so that ${list} cannot be announced there when it moves: set interface to an Ethernet link, or see that the network finds the holder by itself`;
+  return [text];
+}
+
 function vipProblems(config: Config, link: Link, subnets: readonly Subnet[]): NodeProblem[] {
   if (config.interface !== null) return [];
   return describeOffLink(config, link, subnets).map((what) => ({
@@ -217,20 +226,21 @@ function familiesWithoutSource(config: Config, sources: ResolvedNode['sourceByFa
   return vipFamilies(config).filter((family) => sources[family] === null);
 }
 
-function sourceMessage(
+/** Why `link` has nothing to send advertisements of the family from; `onLink` are its addresses, without the VIPs. */
+export function describeNoSource(
   family: Family,
   config: Config,
-  { name }: Link,
+  { name }: Pick<Link, 'name'>,
   onLink: readonly InterfaceAddress[],
 ): string {
-  if (config.vrrp.transport === 'unicast') {
-    return `${name} has no ${family} address of peers, which unicast VRRP is sent from: add its address to peers`;
+  const ofFamily = onLink.filter(({ address }) => address.family === family);
+  const global = ofFamily.filter(({ address }) => !isLinkLocal(address));
+  if (config.vrrp.transport === 'unicast' || (family === 'IPv4' && global.length > 0)) {
+    if (global.length === 0) return `${name} has no ${family} address: give it the one that is in peers`;
+    const mine = listTexts(global.map(({ address }) => address.text));
+    return `${name} has ${mine} and no ${family} address of peers, so the other nodes would drop its advertisements: add its address to peers on every node, or set interface to the one that has this node's address of peers`;
   }
-  if (family === 'IPv4') {
-    const [stranger] = onLink.filter(({ address }) => address.family === 'IPv4').map(withPrefix);
-    if (stranger === undefined) return `${name} has no IPv4 address to send VRRP from: give it one`;
-    return `${name} has ${stranger}, in one subnet with peers but not in peers, so they would drop its advertisements: set interface to the one that has this node's address of peers`;
-  }
+  if (family === 'IPv4') return `${name} has no IPv4 address to send VRRP from: give it one`;
   const linkLocal = onLink.find(({ address }) => isLinkLocal(address));
   if (linkLocal !== undefined) {
     return `${name} has ${linkLocal.address.text}, which is not in vrrp.linkLocalPeers, so the others would drop its advertisements: add it there on every node`;
@@ -316,7 +326,7 @@ export function resolveNode(
     ...notAPeer,
     ...lacking.map((family) => ({
       reason: 'no-source' as const,
-      text: sourceMessage(family, config, link, onLink),
+      text: describeNoSource(family, config, link, onLink),
     })),
   ];
   if (self === null || problems.length > 0) return { ok: false, link, sourceByFamily, problems };
@@ -326,6 +336,6 @@ export function resolveNode(
     const subnet = subnetOf(vip, subnetsOnLink);
     if (subnet !== null) subnetByVip.set(vip.text, subnet);
   }
-  const warnings = vipWarnings(config, link, subnetsOnLink);
+  const warnings = [...vipWarnings(config, link, subnetsOnLink), ...linkWarnings(config, link)];
   return { ok: true, node: { link, self, peerIndex, sourceByFamily, subnetByVip, warnings } };
 }

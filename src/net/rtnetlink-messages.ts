@@ -7,6 +7,8 @@ export type Link = {
   /** 1 and up; a link that is deleted and made again has another. */
   readonly index: number;
   readonly name: string;
+  /** Further names that the kernel knows it by ("altname" in `ip link`). */
+  readonly altNames: readonly string[];
   /** 6 octets; null for a link that is not Ethernet. */
   readonly mac: Uint8Array | null;
   /** Administratively up, with carrier, and operational. */
@@ -65,6 +67,10 @@ const IFINFOMSG_BYTES = 16;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_EXT_MASK = 29;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
+/** Without the mark of an attribute that holds others (linux/netlink.h). */
+const NLA_TYPE_MASK = 0x3fff;
 const RTEXT_FILTER_SKIP_STATS = 8;
 const ARPHRD_ETHER = 1;
 const IFF_UP = 0x1;
@@ -163,12 +169,27 @@ export function parseLink(data: Buffer): Link | null {
   const isEthernet = readU16.call(data, 2) === ARPHRD_ETHER;
   const flags = u32At(data, 8);
   let name = '';
+  let altNames: string[] = [];
   let mac: Uint8Array | null = null;
   parseAttributes(data.subarray(IFINFOMSG_BYTES), (attribute) => {
-    if (attribute.type === IFLA_IFNAME) name = attribute.data.toString('utf8', 0, attribute.data.length - 1);
+    if (attribute.type === IFLA_IFNAME) name = textOf(attribute.data);
+    if ((attribute.type & NLA_TYPE_MASK) === IFLA_PROP_LIST) altNames = altNamesIn(attribute.data);
     if (attribute.type === IFLA_ADDRESS && isEthernet) mac = Uint8Array.from(attribute.data);
   });
-  return { index: u32At(data, 4), name, mac, up: (flags & UP_FLAGS) === UP_FLAGS };
+  return { index: u32At(data, 4), name, altNames, mac, up: (flags & UP_FLAGS) === UP_FLAGS };
+}
+
+function altNamesIn(properties: Buffer): string[] {
+  const names: string[] = [];
+  parseAttributes(properties, ({ type, data }) => {
+    if (type === IFLA_ALT_IFNAME) names.push(textOf(data));
+  });
+  return names;
+}
+
+/** Without the zero at its end. */
+function textOf(data: Buffer): string {
+  return data.toString('utf8', 0, data.length - 1);
 }
 
 /** struct ifaddrmsg; null when it is of another family than IPv4 and IPv6. */
