@@ -1,4 +1,4 @@
-/** The error of everything in this folder that asks the kernel for something. */
+/** The error of everything that asks the kernel for something. */
 
 /** A refused or failed operation. The message is one sentence for people; `code` is what programs compare. */
 export class NetError extends Error {
