@@ -2,7 +2,7 @@
 # manager. Builds for linux/amd64 and linux/arm64.
 #   bash images/build.sh
 # labels it with the version and the commit too, and makes a NODE_IMAGE where none can be pulled. That is a Debian with
-# Node 24, its headers and its licence under /usr/local. For the same layers at any time, name one by digest that has
+# Node 24, its headers and its license under /usr/local. For the same layers at any time, name one by digest that has
 # python3, make and g++ (node:24.21.0-bookworm): others get the compiler that Debian has on the day of the build.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
 

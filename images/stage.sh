@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lays out the root file system of the image in DIR: Node with the shared libraries it needs, and /app. Runs in the build
-# stage of the Dockerfile.
+# Lays out the root file system of the image in DIR: Node with the shared libraries it needs, and /app. Runs in the
+# build stage of the Dockerfile.
 set -eu
 dir=$1
 
@@ -11,7 +11,7 @@ copy_file() {
   cp -L "$1" "$target"
 }
 
-# The licence with the texts it refers to, and the record by which scanners know the package and its version (as in
+# The license with the texts it refers to, and the record by which scanners know the package and its version (as in
 # distroless images).
 copy_package_record() {
   mkdir -p "$dir/var/lib/dpkg/status.d"
@@ -45,8 +45,8 @@ copy_app() {
   ln -s /app/dist/cli/main.js "$dir/usr/local/bin/kube-vrrp"
 }
 
-# A package without a licence file has its licence in its README, as raw-socket does.
-name_licences() {
+# A package without a license file has its license in its README, as raw-socket does.
+name_licenses() {
   find "$1" -name package.json | while read -r manifest; do
     package=$(dirname "$manifest")
     if [ -e "$package/README.md" ] && ! ls "$package" | grep -qiE '^(licen[cs]e|copying)'; then
@@ -55,17 +55,17 @@ name_licences() {
   done
 }
 
-# Deletes what find selects by the arguments, and no licence.
+# Deletes what find selects by the arguments, and no license.
 delete_files() { find "$@" ! -type d ! -iname 'licen[cs]e*' ! -iname 'notice*' ! -iname 'copying*' -delete; }
 
-# What only a build or a reader needs. Licences stay, also of what is compiled into an addon (nan, koffi/vendor), and
+# What only a build or a reader needs. Licenses stay, also of what is compiled into an addon (nan, koffi/vendor), and
 # each package.json of what is loaded.
 trim() {
   case "$(uname -m)" in x86_64) architecture=x64 ;; aarch64) architecture=arm64 ;; esac
   find "$1"/netlink/prebuilds -mindepth 1 -maxdepth 1 ! -name "linux-$architecture" -exec rm -rf {} +
   find "$1" -type d \( -name obj.target -o -name .deps \) -prune -exec rm -rf {} +
   delete_files "$1"/nan "$1"/koffi/vendor
-  name_licences "$1"
+  name_licenses "$1"
   delete_files "$1" \( -name '*.ts' -o -name '*.map' -o -name '*.md' -o -name '*.c' -o -name '*.cc' -o -name '*.h' \
     -o -name '*.hh' -o -name '*.inc' -o -name CMakeLists.txt -o -name '*.o' -o -name '*.mk' -o -name Makefile \
     -o -name binding.gyp -o -name config.gypi \)

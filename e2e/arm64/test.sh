@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs on an arm64 machine, which qemu emulates, with Debian's kernel for it: the tests of what depends on the processor
-# and its kernel, with Node, the native packages and the emitted JavaScript of the arm64 image. Needs a Docker engine, and
-# half an hour at most for the image the first time; what is fetched and made stays in ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp.
+# and its kernel, with Node, the native packages and the emitted JavaScript of the arm64 image. Needs a Docker engine,
+# and half an hour at most for the image the first time; what is fetched and made stays in
+# ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp.
 #   npm run test:arm64 [-- FILE...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,7 +13,8 @@ readonly image=kube-vrrp-arm64:test
 readonly memory=4096
 # An emulated processor needs 10 to 20 times as long; what counts how much is done in a time is left out.
 readonly deadline=90m
-readonly default_files=('src/*/driver/!(endurance).test.ts' 'src/net/*.test.ts' 'src/runtime/*.test.ts' 'src/wire/*.test.ts' e2e/lab/net.test.ts e2e/arm64/node.test.ts)
+readonly default_files=('src/*/driver/!(endurance).test.ts' 'src/{net,runtime,wire}/*.test.ts' e2e/lab/net.test.ts
+  e2e/arm64/node.test.ts)
 
 say() { echo "arm64: $*" >&2; }
 

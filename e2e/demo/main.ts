@@ -1,4 +1,6 @@
-/** `npm run demo`: three control-plane hosts and a client on this machine, and the holder of the VIP lost in three ways. */
+/**
+ * `npm run demo`: three control-plane hosts and a client on this machine, and the holder of the VIP lost in three ways.
+ */
 import { describeDisruption, type Disruption } from '../kit/client.ts';
 import { Cluster, PROXY_PORT, type StartApiServers } from '../kit/cluster.ts';
 import { COST_TARGET, formatCost, measureCost, type Cost } from '../kit/cost.ts';

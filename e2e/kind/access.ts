@@ -9,7 +9,9 @@ import { Kubectl } from './kubectl.ts';
 import type { Node } from './node.ts';
 import { KubectlWatch } from './watch.ts';
 
-/** A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure. */
+/**
+ * A TLS handshake with a real API server each, on a machine that runs three control planes: often enough for a figure.
+ */
 const CLIENT_RHYTHM = { intervalMs: 50, timeoutMs: 1000 };
 
 export class Access {

@@ -17,7 +17,9 @@ export const VIP_IPV4 = `${IPV4_PREFIX}10`;
 export const VIP_IPV6 = `${IPV6_PREFIX}10`;
 export const PORT = 36_443;
 
-/** kind's names for three control planes, a worker, and the load balancer that it insists on; nothing goes through that. */
+/**
+ * kind's names for three control planes, a worker, and the load balancer that it insists on; nothing goes through that.
+ */
 export const CONTROL_PLANES = ['control-plane', 'control-plane2', 'control-plane3'].map(
   (role) => `${CLUSTER}-${role}`,
 );

@@ -16,8 +16,8 @@ import { SETTLED_MS } from './settled.ts';
 import type { KubectlWatch } from './watch.ts';
 
 /**
- * Five times the default: while nodes that share two cores start, each may get no processor for a second. What the default
- * makes of a loss is measured in the lab.
+ * Five times the default: while nodes that share two cores start, each may get no processor for a second. What the
+ * default makes of a loss is measured in the lab.
  */
 const ADVERTISEMENT_INTERVAL = '500ms';
 /** Prints what kube-vrrp of the node it runs on reports. */
@@ -49,8 +49,8 @@ export class KindCluster {
   }
 
   /**
-   * Has kind make the cluster: `kubeadm init` on the first node, `kubeadm join` on the others, all through the VIP, with
-   * nothing but the static pod of kube-vrrp in the manifests folders.
+   * Has kind make the cluster: `kubeadm init` on the first node, `kubeadm join` on the others, all through the VIP,
+   * with nothing but the static pod of kube-vrrp in the manifests folders.
    */
   async create(): Promise<void> {
     await removeCluster();
@@ -135,7 +135,9 @@ export class KindCluster {
     return exitCode === 0 ? (JSON.parse(stdout) as Status) : null;
   }
 
-  /** What kube-vrrp on this node has said, by kubectl. While kubelet replaces a pod, there is none to ask for a moment. */
+  /**
+   * What kube-vrrp on this node has said, by kubectl. While kubelet replaces a pod, there is none to ask for a moment.
+   */
   async log(node: Node, ...flags: readonly string[]): Promise<string> {
     const command = ['logs', '--namespace=kube-system', ...flags, `${POD_NAME}-${node.name}`];
     return eventually(() => this.kubectl.run(...command), {

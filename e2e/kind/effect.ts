@@ -42,9 +42,9 @@ export function describeSince(cluster: KindCluster, fromMs: number): string {
 }
 
 /**
- * Throws unless a VIP has come to another node since `since` (wall-clock time) for this cause, or for none if that is null.
- * Besides, an Active that fell silent may be followed by another at any time: where three control planes share a machine
- * it may get no processor for a while.
+ * Throws unless a VIP has come to another node since `since` (wall-clock time) for this cause, or for none if that is
+ * null. Besides, an Active that fell silent may be followed by another at any time: where three control planes share a
+ * machine it may get no processor for a while.
  */
 export async function expectMoves(cluster: KindCluster, since: Date, cause: MoveCause | null): Promise<void> {
   const promotions: string[] = [];

@@ -30,8 +30,8 @@ function hasSysResource(): boolean {
 }
 
 /**
- * `--bridge=none`, no iptables, no forwarding: the engine makes the bridge of the suite's own network and changes nothing
- * else on the machine, so nothing is left behind when it ends.
+ * `--bridge=none`, no iptables, no forwarding: the engine makes the bridge of the suite's own network and changes
+ * nothing else on the machine, so nothing is left behind when it ends.
  */
 function engineCommand(): string[] {
   const runtime = join(import.meta.dirname, RUNTIME);
@@ -101,8 +101,8 @@ export class Engine {
   }
 
   /**
-   * Removes what builds of yesterday and before have left in the suite's own engine: after each change of the source it is
-   * another gigabyte. The images of another engine are not the suite's to remove.
+   * Removes what builds of yesterday and before have left in the suite's own engine: after each change of the source it
+   * is another gigabyte. The images of another engine are not the suite's to remove.
    */
   async removeOldBuilds(say: (text: string) => void): Promise<void> {
     if (this.#pid === null) return;

@@ -20,7 +20,9 @@ export class Holders {
     this.#vips = vips;
   }
 
-  /** Looks into the nodes that run now. To be called again when one has been started: its kernel's tables are new ones. */
+  /**
+   * Looks into the nodes that run now. To be called again when one has been started: its kernel's tables are new ones.
+   */
   async watch(nodes: readonly Node[]): Promise<void> {
     const pids = await Promise.all(nodes.map(async (node) => ({ name: node.name, pid: await node.pid() })));
     const hosts = pids.filter(({ pid }) => pid > 0);

@@ -120,7 +120,9 @@ async function upgradeOf(product: string): Promise<string> {
   return name;
 }
 
-/** Builds or finds everything, for a new cluster or the one that was kept; minutes on a new machine, seconds after that. */
+/**
+ * Builds or finds everything, for a new cluster or the one that was kept; minutes on a new machine, seconds after that.
+ */
 export async function prepareImages(say: Say, reuse: boolean): Promise<Images> {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
   const product = `kube-vrrp:${version}`;

@@ -60,7 +60,9 @@ export class Machine {
     return run(['docker', 'start', this.name]);
   }
 
-  /** As when a hypervisor stops a virtual machine. cgroup v1 may fail to, and undoes it, where processes come and go. */
+  /**
+   * As when a hypervisor stops a virtual machine. cgroup v1 may fail to, and undoes it, where processes come and go.
+   */
   pause(): Promise<string> {
     return eventually(() => run(['docker', 'pause', this.name]), { what: `${this.name} to be paused` });
   }

@@ -15,9 +15,9 @@ import { Node, POD_NAME } from './node.ts';
 /** The one cluster's files, among them the nodes' manifests folders, which outlive a run with --keep. */
 export const FOLDER = join(tmpdir(), CLUSTER);
 /**
- * For etcd, in memory: what four nodes write when they start keeps a disk busy for a while, and kubeadm gives up on etcd's
- * answer after 2 s when it adds a member. The member counts nevertheless, and until kubernetes/kubernetes pull request
- * 127491 (1.32) was never started: the quorum is lost.
+ * For etcd, in memory: what four nodes write when they start keeps a disk busy for a while, and kubeadm gives up on
+ * etcd's answer after 2 s when it adds a member. The member counts nevertheless, and until kubernetes/kubernetes pull
+ * request 127491 (1.32) was never started: the quorum is lost.
  */
 const ETCD_FOLDER = join('/dev/shm', CLUSTER);
 const CREATE_MS = 600_000;

@@ -37,8 +37,8 @@ export async function createNetwork(): Promise<void> {
 }
 
 /**
- * With whatever is on it: kind's nodes, or machines without kind, which have the same names. Does nothing where there is
- * none.
+ * With whatever is on it: kind's nodes, or machines without kind, which have the same names. Does nothing where there
+ * is none.
  */
 export async function removeNetwork(): Promise<void> {
   await attempt(['docker', 'rm', '--force', '--volumes', ...CONTAINERS]);

@@ -8,14 +8,16 @@ import { settled } from './readiness.ts';
 import type { Images } from './images.ts';
 
 /**
- * Several control planes share a machine, which a pod that is replaced, or a node that starts, keeps busy for seconds. So
- * this only tells what kube-vrrp does from clients that wait for something slower (kubelet, leases: 10 s and more). The
- * figures are the lab's.
+ * Several control planes share a machine, which a pod that is replaced, or a node that starts, keeps busy for seconds.
+ * So this only tells what kube-vrrp does from clients that wait for something slower (kubelet, leases: 10 s and more).
+ * The figures are the lab's.
  */
 export const OUTAGE_LIMIT_MS = 4000;
 /** The same where something has to be missed, or to be found again, before anybody can answer. */
 export const LOSS_OUTAGE_LIMIT_MS = 6000;
-/** How long a holder that is killed or frozen may keep the address, and the longest lease of a handover with its end. */
+/**
+ * How long a holder that is killed or frozen may keep the address, and the longest lease of a handover with its end.
+ */
 const OVERLAP_LIMIT_MS = 2500;
 
 /** From the beginning of a scenario until everything is as it was. */
@@ -35,8 +37,8 @@ export type Scenario = {
   readonly what: string;
   readonly limits: Limits;
   /**
-   * Does it, checks what has to be true meanwhile, and puts everything back. Returns what was found besides, for the table,
-   * or nothing.
+   * Does it, checks what has to be true meanwhile, and puts everything back. Returns what was found besides, for the
+   * table, or nothing.
    */
   readonly run: (cluster: KindCluster) => Promise<string>;
 };
@@ -46,7 +48,9 @@ export type MachineScenario = Pick<Scenario, 'name' | 'what'> & {
   readonly run: (group: MachinesByHand, images: Images) => Promise<string>;
 };
 
-/** Plays a scenario on a cluster that is settled, until it is again, and judges what everybody saw. Returns one line. */
+/**
+ * Plays a scenario on a cluster that is settled, until it is again, and judges what everybody saw. Returns one line.
+ */
 export async function play(cluster: KindCluster, { limits, run }: Scenario): Promise<string> {
   const since = new Date();
   const fromMs = monotonicMs();

@@ -12,7 +12,9 @@ const NAMESPACE = 'kube-system';
 const NAME = 'kube-vrrp-e2e';
 const OBJECT = ['--namespace', NAMESPACE, 'configmap', NAME];
 const RESTART_MS = 100;
-/** HTTP/2's own check, which finds a connection that nobody resets, takes 45 s: that long nobody should have to wait. */
+/**
+ * HTTP/2's own check, which finds a connection that nobody resets, takes 45 s: that long nobody should have to wait.
+ */
 const HEARD_MS = 30_000;
 
 /** Of the object, in whatever version the API server's watch cache has it. */

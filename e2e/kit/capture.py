@@ -1,4 +1,4 @@
-"""Prints what hosts send, seen on their bridge ports: VRRP, ARP and neighbour advertisements, a line of JSON each.
+"""Prints what hosts send, seen on their bridge ports: VRRP, ARP and neighbor advertisements, a line of JSON each.
 
 Arguments: names of ports. Times are CLOCK_MONOTONIC milliseconds. Runs in the bridge's namespace.
 """
@@ -12,7 +12,7 @@ import sys
 import time
 
 ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_IPV6 = 0x0003, 0x0800, 0x0806, 0x86DD
-PROTOCOL_VRRP, PROTOCOL_ICMPV6, NEIGHBOUR_ADVERTISEMENT = 112, 58, 136
+PROTOCOL_VRRP, PROTOCOL_ICMPV6, NEIGHBOR_ADVERTISEMENT = 112, 58, 136
 SO_ATTACH_FILTER = 26
 PACKET_OUTGOING = 4
 SNAP_LENGTH = 256
@@ -68,7 +68,7 @@ def describe(frame):
     source, destination = ipaddress.IPv6Address(body[8:24]), ipaddress.IPv6Address(body[24:40])
     if body[6] == PROTOCOL_VRRP:
         return vrrp(source, destination, body[40:])
-    if body[40] != NEIGHBOUR_ADVERTISEMENT:
+    if body[40] != NEIGHBOR_ADVERTISEMENT:
         return None
     target = ipaddress.IPv6Address(body[48:64])
     return {"kind": "na", "target": str(target), "unsolicited": destination.is_multicast}

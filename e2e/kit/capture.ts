@@ -74,7 +74,9 @@ export function isAdvertisement(frame: Frame): boolean {
   return frame.kind === 'vrrp';
 }
 
-/** True for what tells neighbours where an address is now: gratuitous ARP, or an unsolicited neighbour advertisement. */
+/**
+ * True for what tells neighbors where an address is now: gratuitous ARP, or an unsolicited neighbor advertisement.
+ */
 export function isAnnouncement(frame: Frame, address: string): boolean {
   if (frame.kind === 'arp') return frame.gratuitous && frame.target === address;
   return frame.kind === 'na' && frame.unsolicited && frame.target === address;

@@ -14,7 +14,7 @@ import { Watcher } from './watcher.ts';
 
 export const PROXY_PORT = 36_443;
 
-/** A DESIGN.md configuration, as far as it differs from the lab's; a group given here replaces only the keys it has. */
+/** What differs from the lab's configuration file; a group given here replaces only the keys it has. */
 export type ConfigChanges = {
   readonly [key: string]: unknown;
 };

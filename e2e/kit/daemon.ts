@@ -13,7 +13,7 @@ import type { LabProcess, ProcessExit } from './lab-process.ts';
 /** The emitted JavaScript, as in the image: `npm run build` makes it, and so do the scripts that run the lab. */
 const PROGRAM = join(import.meta.dirname, '../../dist/cli/main.js');
 
-/** A configuration file before it is text: DESIGN.md's keys. */
+/** A configuration file before it is text, with the keys of src/config/schema.ts. */
 export type ConfigDocument = { readonly [key: string]: unknown };
 
 export type LogEntry = {

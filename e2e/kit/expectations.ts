@@ -7,7 +7,7 @@ import { eventually } from './eventually.ts';
 import type { Host } from './host.ts';
 import { VIP_IPV4 } from './lab.ts';
 
-/** DESIGN.md: the kernel takes the VIP from a daemon that is dead or stopped within 2.5 s. */
+/** The kernel takes the VIP from a daemon that is dead or stopped within 2.5 s. */
 export const FENCE_MS = 2500;
 
 /** For as long as it takes an Active to hear of another one, and to act. */

@@ -26,8 +26,8 @@ export function sampledAddress(text: string, virtualLink: string | null): Sample
 type Holders = Readonly<Record<string, readonly string[]>>;
 
 /**
- * One line of the sampler: `holders` only where something changed, with the time of the look before, the last one that saw
- * what was until then (its own time where it is the first look). Times are CLOCK_MONOTONIC.
+ * One line of the sampler: `holders` only where something changed, with the time of the look before, the last one that
+ * saw what was until then (its own time where it is the first look). Times are CLOCK_MONOTONIC.
  */
 export type Sample =
   | { readonly atMs: number; readonly holders?: undefined }
@@ -78,8 +78,8 @@ export class HolderTimeline {
   }
 
   /**
-   * The longest time in one piece with two holders or more, one of them `name` if that is given, ms. One look sees it as at
-   * least its own instant.
+   * The longest time in one piece with two holders or more, one of them `name` if that is given, ms. One look sees it
+   * as at least its own instant.
    */
   longestOverlapMs(vip: string, fromMs = 0, name?: string): number {
     const counts = (holders: readonly string[]): boolean => name === undefined || holders.includes(name);

@@ -1,6 +1,7 @@
 /**
  * Lives in a host's namespace for as long as the host does. It keeps the namespace's /proc/PID/net reachable for the
- * sampler, and joins a unix socket (argument 1), which the lab can reach, to a TCP port of the host's loopback (argument 2).
+ * sampler, and joins a unix socket (argument 1), which the lab can reach, to a TCP port of the host's loopback
+ * (argument 2).
  */
 import { createConnection, createServer } from 'node:net';
 

@@ -118,7 +118,9 @@ export class Lab {
     await eventually(() => this.timeline.lastAtMs > nowMs, { what: 'the sampler to look' });
   }
 
-  /** Cuts the segment into groups that do not hear each other; who is in no group stays with the first. Carriers stay. */
+  /**
+   * Cuts the segment into groups that do not hear each other; who is in no group stays with the first. Carriers stay.
+   */
   async partition(...groups: readonly (readonly Host[])[]): Promise<void> {
     for (const [index, group] of groups.entries()) {
       if (index >= this.#bridges) await this.#createBridge();

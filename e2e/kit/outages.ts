@@ -49,7 +49,9 @@ export function longestOutageMs(attempts: readonly Attempt[]): number {
   return Math.max(0, ...findOutages(attempts).map(outageMs));
 }
 
-/** The longest time between two answers that follow one another, ms: also counts requests that were slow but succeeded. */
+/**
+ * The longest time between two answers that follow one another, ms: also counts requests that were slow but succeeded.
+ */
 export function longestGapMs(attempts: readonly Attempt[]): number {
   const ends = attempts
     .filter(({ ok }) => ok)

@@ -4,7 +4,9 @@ import { existsSync, mkdirSync } from 'node:fs';
 
 import { newLabName } from './ownership.ts';
 
-/** In the environment: `entered` in a new user namespace, `ready` once its /run/netns is there; children inherit that. */
+/**
+ * In the environment: `entered` in a new user namespace, `ready` once its /run/netns is there; children inherit that.
+ */
 const USER_NAMESPACE = 'LAB_USER_NAMESPACE';
 const UNSHARE = ['--user', '--net', '--mount', '--map-root-user', '--'];
 
@@ -24,7 +26,9 @@ function namespaceObstacle(): string | null {
   return run('ip', 'netns', 'add', name) ?? run('ip', 'netns', 'del', name);
 }
 
-/** A place for the names of namespaces that only this user namespace sees. /run itself where /run/netns is not there. */
+/**
+ * A place for the names of namespaces that only this user namespace sees. /run itself where /run/netns is not there.
+ */
 function mountNamespaceNames(): string | null {
   const obstacle = run('mount', '-t', 'tmpfs', 'tmpfs', existsSync('/run/netns') ? '/run/netns' : '/run');
   if (obstacle !== null) return obstacle;

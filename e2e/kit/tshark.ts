@@ -1,6 +1,7 @@
 /**
- * Debian's tshark as a neutral reader of VRRP packets: what it makes of each packet that a host sends. tcpdump captures:
- * tshark leaves that to a child, which lives on after a tshark that is killed, until there is one more packet.
+ * Debian's tshark as a neutral reader of VRRP packets: what it makes of each packet that a host sends. tcpdump
+ * captures: tshark leaves that to a child, which lives on after a tshark that is killed, until there is one more
+ * packet.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';

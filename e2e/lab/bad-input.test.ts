@@ -1,4 +1,6 @@
-/** What a user gets wrong: one clear sentence, never a stack trace; and no restart when what was wrong is right again. */
+/**
+ * What a user gets wrong: one clear sentence, never a stack trace; and no restart when what was wrong is right again.
+ */
 import assert from 'node:assert/strict';
 import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

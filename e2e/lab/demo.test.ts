@@ -32,7 +32,7 @@ describe('the demo', () => {
     assert.deepEqual(namespaces(), []);
     assert.ok(
       lines.every((line) => !line.includes('\x1b')),
-      'colours in a pipe',
+      'colors in a pipe',
     );
     assert.equal(demo.stderr, '');
   });

@@ -25,7 +25,8 @@ describe('API servers come and go', () => {
 
   before(async () => {
     lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
-    // Half a second: the VIP has to stay for what happens to API servers, also where the machine stands still for a moment.
+    // Half a second: the VIP has to stay for what happens to API servers, also where the machine stands still for a
+    // moment.
     cluster = await Cluster.start(lab, { config: { vrrp: { advertisementInterval: '500ms' } } });
   });
   beforeEach(async () => cluster.repair());

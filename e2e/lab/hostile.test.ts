@@ -16,7 +16,9 @@ await enterLab();
 
 const TIMES = 20;
 
-/** What the receive ladder of RFC 9568 7.1 must turn away, each of another kind. All would win if they were believed. */
+/**
+ * What the receive ladder of RFC 9568 7.1 must turn away, each of another kind. All would win if they were believed.
+ */
 const FORGERIES: readonly { readonly what: string; readonly forgery: Forgery }[] = [
   { what: 'a TTL other than 255', forgery: { ttl: 254 } },
   { what: 'an unknown version', forgery: { version: 7 } },

@@ -175,8 +175,8 @@ describe('keepalived, who wins', () => {
 });
 
 /**
- * Stops kube-vrrp for as long as a busy machine may, and lets it go on. False when it took `limitMs` or more, from which
- * nothing follows.
+ * Stops kube-vrrp for as long as a busy machine may, and lets it go on. False when it took `limitMs` or more, from
+ * which nothing follows.
  */
 async function stall({ cluster, ours }: Interop, durationMs: number, limitMs: number): Promise<boolean> {
   const fromMs = monotonicMs();

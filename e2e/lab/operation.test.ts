@@ -15,8 +15,8 @@ import { enterLab } from '../kit/privileges.ts';
 await enterLab();
 
 /**
- * What a machine's speed has no part in: twice as many wakeups as advertisements, probes and timers bring, and a share of
- * the processor that only a loop without a rest takes. The demo shows the cost beside its targets.
+ * What a machine's speed has no part in: twice as many wakeups as advertisements, probes and timers bring, and a share
+ * of the processor that only a loop without a rest takes. The demo shows the cost beside its targets.
  */
 const WAKEUPS_PER_SECOND_LIMIT = 150;
 const CPU_LIMIT_PERCENT = 20;
@@ -52,10 +52,10 @@ describe('operation', () => {
     for (let afterMs = 100; afterMs <= 1500; afterMs += 100) {
       const daemon = cluster.startDaemon(host);
       await sleep(afterMs);
-      const signalledAtMs = monotonicMs();
+      const signaledAtMs = monotonicMs();
       daemon.signal('SIGTERM');
       const { code, signal } = await daemon.ended();
-      const outcome = `${afterMs} ms after the start: ${code ?? signal} after ${Math.round(monotonicMs() - signalledAtMs)} ms`;
+      const outcome = `${afterMs} ms after the start: ${code ?? signal} after ${Math.round(monotonicMs() - signaledAtMs)} ms`;
       t.diagnostic(outcome);
       // Before Node has come to the program it ends in its own way.
       assert.ok(code === 0 || signal === 'SIGTERM', `${outcome}\n${daemon.describe()}`);

@@ -1,6 +1,6 @@
 /**
- * A segment that falls apart and heals: as a whole, in one direction, or for VRRP alone; and one that is slow. VRRP allows
- * a holder on each side meanwhile, and nothing beyond that.
+ * A segment that falls apart and heals: as a whole, in one direction, or for VRRP alone; and one that is slow. VRRP
+ * allows a holder on each side meanwhile, and nothing beyond that.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -187,7 +187,9 @@ async function nft(namespace: string, ...rules: readonly string[]): Promise<void
   await run('ip', ['netns', 'exec', namespace, 'nft', rules.join('; ')]);
 }
 
-/** What one host sends does not reach these others, by the bridge; the other way is open, and so is the way to clients. */
+/**
+ * What one host sends does not reach these others, by the bridge; the other way is open, and so is the way to clients.
+ */
 async function dropFrames(lab: Lab, from: Host, to: readonly Host[]): Promise<void> {
   await nft(
     lab.bridgeNamespace,
@@ -201,7 +203,7 @@ async function passAllFrames(lab: Lab): Promise<void> {
   await nft(lab.bridgeNamespace, 'flush ruleset');
 }
 
-/** Two megabits a second towards this host, and what waits longer than a fifth of a second is dropped. */
+/** Two megabits a second toward this host, and what waits longer than a fifth of a second is dropped. */
 async function slowDown(lab: Lab, { name }: Host): Promise<void> {
   const bucket = ['tbf', 'rate', '2mbit', 'burst', '4kb', 'latency', '200ms'];
   await run('tc', ['-n', lab.bridgeNamespace, 'qdisc', 'replace', 'dev', name, 'root', ...bucket]);

@@ -19,7 +19,9 @@ type Variant = {
   readonly options: ClusterOptions;
   /** Three intervals, the skew, and room for a busy machine. */
   readonly outageMs: number;
-  /** The VIP moves again only when something happens: 10 ms are too short for a machine that stands still for a moment. */
+  /**
+   * The VIP moves again only when something happens: 10 ms are too short for a machine that stands still for a moment.
+   */
   readonly staysPut: boolean;
   readonly destination: RegExp;
   readonly version: 2 | 3;

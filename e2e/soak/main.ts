@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- [--minutes 30]`: three hosts at 100 ms advertisements, every core busy with something else and the
- * proxy at full throughput. Prints each minute what was seen, beside how long the machine itself stood still; fails when
- * the VIP moved.
+ * proxy at full throughput. Prints each minute what was seen, beside how long the machine itself stood still; fails
+ * when the VIP moved.
  */
 import { parseArgs } from 'node:util';
 

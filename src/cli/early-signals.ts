@@ -3,8 +3,9 @@
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 /**
- * Ends the process with code 0 at a signal: nothing is open yet that would have to be given up. Without this, a container
- * whose first process this is would ignore the signal and be killed half a minute later. Returns what ends it.
+ * Ends the process with code 0 at a signal: nothing is open yet that would have to be given up. Without this, a
+ * container whose first process this is would ignore the signal and be killed half a minute later. Returns what ends
+ * it.
  */
 export function endAtSignals(): () => void {
   const end = (): never => process.exit(0);

@@ -1,4 +1,6 @@
-/** `manifest` and `kubeadm` as people use them: real processes, their output, exit codes and the examples in manifests/. */
+/**
+ * `manifest` and `kubeadm` as people use them: real processes, their output, exit codes and the examples in manifests/.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

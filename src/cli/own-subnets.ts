@@ -18,8 +18,8 @@ export function ownSubnets(): Subnet[] {
 }
 
 /**
- * The VIPs that no host of the nodes' subnets can have. Nothing where this host is none of `peers`: its subnets are then
- * those of other networks.
+ * The VIPs that no host of the nodes' subnets can have. Nothing where this host is none of `peers`: its subnets are
+ * then those of other networks.
  */
 export function findReservedVips({ vips, peers }: Config, subnets: readonly Subnet[]): ConfigProblem[] {
   if (!peers.some((peer) => subnets.some(({ address }) => address.text === peer.text))) return [];

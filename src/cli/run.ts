@@ -17,8 +17,8 @@ function endSoon(code: number): void {
 }
 
 /**
- * Runs the daemon until it is stopped, and returns the exit code. `leaveSignals` is called as soon as the daemon has its
- * own handlers of signals.
+ * Runs the daemon until it is stopped, and returns the exit code. `leaveSignals` is called as soon as the daemon has
+ * its own handlers of signals.
  */
 export async function runUntilStopped(config: Config, leaveSignals: () => void): Promise<number> {
   try {

@@ -6,7 +6,10 @@ import { DURATION_PATTERN, formatDuration, parseDuration } from './duration.ts';
 
 export type Kind<Schema extends z.ZodType> = {
   readonly schema: Schema;
-  /** What is accepted, as the end of the sentence "expected ...". Every error of the schema says this or something closer. */
+  /**
+   * What is accepted, as the end of the sentence "expected ...". Every error of the schema says this or something
+   * closer.
+   */
   readonly accepts: string;
   /** Turns the text of a flag or variable into the value that a file would have. */
   readonly fromText: (text: string) => unknown;
@@ -94,7 +97,10 @@ function parseHostAddress(value: string): IpAddress | string {
   return why === null ? address : `${ADDRESS}; this is ${why}`;
 }
 
-/** Parses every item, so that one bad item hides no other; `refuse` looks at each good one beside the good ones before it. */
+/**
+ * Parses every item, so that one bad item hides no other; `refuse` looks at each good one beside the good ones before
+ * it.
+ */
 function parseEach(
   values: readonly string[],
   context: z.core.$RefinementCtx<readonly string[]>,

@@ -276,7 +276,10 @@ export function parseConfig(sources: ConfigSources): Parsed<Config> {
   return problems.length > 0 ? { ok: false, problems } : { ok: true, value: toConfig(draft as ConfigValues) };
 }
 
-/** Parses the `admin` group alone, for commands that only talk to a running daemon. Problems elsewhere do not matter to them. */
+/**
+ * Parses the `admin` group alone, for commands that only talk to a running daemon. Problems elsewhere do not matter to
+ * them.
+ */
 export function parseAdminConfig(sources: ConfigSources): Parsed<Config['admin']> {
   const { given, problems: early } = gather(sources);
   const fields = CONFIG_FIELDS.filter(({ path }) => path.startsWith('admin.'));

@@ -7,7 +7,10 @@ export type ConfigProblem = {
   readonly value: string | null;
   /** What was expected or is wrong, without a full stop. */
   readonly message: string;
-  /** Where the value came from: `/etc/kube-vrrp.yaml line 3`, `flag --vip`, `env KUBE_VRRP_VIP`; null when that says nothing. */
+  /**
+   * Where the value came from: `/etc/kube-vrrp.yaml line 3`, `flag --vip`, `env KUBE_VRRP_VIP`; null when that says
+   * nothing.
+   */
   readonly where: string | null;
 };
 

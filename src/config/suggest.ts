@@ -5,7 +5,7 @@ function fold(name: string): string {
   return name.toLowerCase().replaceAll(/[-_.]/g, '');
 }
 
-/** Edit distance in which a swap of neighbours counts as one edit (optimal string alignment). */
+/** Edit distance in which a swap of neighbors counts as one edit (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);

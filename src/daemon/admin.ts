@@ -57,8 +57,8 @@ export class Admin {
   }
 
   /**
-   * Rejects with one sentence when an endpoint cannot be opened; with an Obstacle while another program has the address,
-   * and may then be called again.
+   * Rejects with one sentence when an endpoint cannot be opened; with an Obstacle while another program has the
+   * address, and may then be called again.
    */
   async listen(): Promise<void> {
     const { listen, socket } = this.options;

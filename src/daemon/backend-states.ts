@@ -7,7 +7,9 @@ export class BackendStates {
   readonly #abandonment = new Abandonment();
   #sent = '';
 
-  /** To be called after each check. Returns all backends, in the same order, or null when the proxy knows their states. */
+  /**
+   * To be called after each check. Returns all backends, in the same order, or null when the proxy knows their states.
+   */
   after(backends: readonly BackendHealth[]): readonly ProxyBackend[] | null {
     const abandoned = this.#abandonment.after(backends);
     const states = backends.map((backend) => proxyState(backend, abandoned.has(backend.id)));

@@ -71,8 +71,9 @@ export class InterfaceTable {
 }
 
 /**
- * The name of the interface that VIPs belong on now: the configured one, else `current` while it has a VIP's subnet, else
- * the one that has it. A network card that comes back, or a container's network, may have another name than before.
+ * The name of the interface that VIPs belong on now: the configured one, else `current` while it has a VIP's subnet,
+ * else the one that has it. A network card that comes back, or a container's network, may have another name than
+ * before.
  */
 export function findInterface(table: InterfaceTable, config: Config, current: string): string {
   if (config.interface !== null) return table.linkByName(config.interface)?.name ?? config.interface;

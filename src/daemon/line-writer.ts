@@ -1,7 +1,7 @@
 /**
- * Lines to a file descriptor that may take them slowly, or not at all, such as standard output with nobody to read it or
- * on a full disk. Not pino's destination: that ends the thread at a full disk, writes nothing after a closed pipe, counts
- * nothing, and does not return from its flush while the descriptor refuses.
+ * Lines to a file descriptor that may take them slowly, or not at all, such as standard output with nobody to read it
+ * or on a full disk. Not pino's destination: that ends the thread at a full disk, writes nothing after a closed pipe,
+ * counts nothing, and does not return from its flush while the descriptor refuses.
  */
 import { write } from 'node:fs';
 

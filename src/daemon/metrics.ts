@@ -2,14 +2,14 @@
 import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
 import { BACKEND_METRICS } from './metrics/backends.ts';
 import { ELECTION_METRICS, LATENESS, latenessSamples } from './metrics/election.ts';
-import { labelled, type Metric, type Sample } from './metrics/metric.ts';
+import { labeled, type Metric, type Sample } from './metrics/metric.ts';
 import { PROCESS_METRICS } from './metrics/process.ts';
 import { PROXY_METRICS } from './metrics/proxy.ts';
 import { TAKEOVER_METRICS } from './metrics/takeover.ts';
 import type { Observation } from './status.ts';
 
 const METRICS: readonly Metric[] = [
-  labelled('version', 'kube_vrrp_info', 'Always 1; the version is a label', ({ version }) => [[version, 1]]),
+  labeled('version', 'kube_vrrp_info', 'Always 1; the version is a label', ({ version }) => [[version, 1]]),
   ...ELECTION_METRICS,
   ...BACKEND_METRICS,
   ...PROXY_METRICS,

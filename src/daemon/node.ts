@@ -20,7 +20,10 @@ export type ResolvedNode = {
   readonly self: IpAddress;
   /** Place of `self` in `peers`. */
   readonly peerIndex: number;
-  /** What advertisements are sent from; null where the link has no fit address, which is no problem without a VIP of that family. */
+  /**
+   * What advertisements are sent from; null where the link has no fit address, which is no problem without a VIP of
+   * that family.
+   */
   readonly sourceByFamily: Readonly<Record<Family, IpAddress | null>>;
   /** By VIP text: the subnet of the link that the VIP is in. A VIP without one has a warning. */
   readonly subnetByVip: ReadonlyMap<string, Subnet>;
@@ -34,8 +37,8 @@ type Subnet = Pick<InterfaceAddress, 'linkIndex' | 'address' | 'prefixLength'>;
 export type NodeProblem = {
   /**
    * `no-link`: the interface is not there (yet). `vip-off-link`: a VIP is in no subnet of the link. `vip-reserved`: no
-   * host can have the VIP. `not-a-peer`: no peer is an address of this host. `no-source`: the link has no address to send
-   * advertisements of a VIP's family from.
+   * host can have the VIP. `not-a-peer`: no peer is an address of this host. `no-source`: the link has no address to
+   * send advertisements of a VIP's family from.
    */
   readonly reason: 'no-link' | 'vip-off-link' | 'vip-reserved' | 'not-a-peer' | 'no-source';
   /** One sentence: what is wrong, where, and what to do. */
@@ -60,8 +63,8 @@ function listTexts(texts: readonly string[]): string {
 }
 
 /**
- * Those of this host's addresses, and behind them those of on-link routes: an address of DHCPv6 is a /128, whose network
- * the router's advertisement tells. Addresses of VIPs themselves have been taken out.
+ * Those of this host's addresses, and behind them those of on-link routes: an address of DHCPv6 is a /128, whose
+ * network the router's advertisement tells. Addresses of VIPs themselves have been taken out.
  */
 function subnetsOf(addresses: readonly InterfaceAddress[], routes: readonly Route[]): Subnet[] {
   return [...addresses, ...routes.filter(({ prefixLength }) => prefixLength > 0)];
@@ -196,7 +199,9 @@ function vipProblems(config: Config, link: Link, subnets: readonly Subnet[]): No
   }));
 }
 
-/** What is wrong with a VIP that is no host's in one of these subnets, without what to do; null where it is a host's. */
+/**
+ * What is wrong with a VIP that is no host's in one of these subnets, without what to do; null where it is a host's.
+ */
 export function describeReserved(
   vip: IpAddress,
   subnets: readonly Omit<Subnet, 'linkIndex'>[],

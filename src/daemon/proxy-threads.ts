@@ -85,7 +85,9 @@ export class ProxyThreads {
     await Promise.all(closed);
   }
 
-  /** Stops accepting, lets connections finish for `graceMs`, then resets them. A thread that hangs is ended by force. */
+  /**
+   * Stops accepting, lets connections finish for `graceMs`, then resets them. A thread that hangs is ended by force.
+   */
   async stop(graceMs: number): Promise<void> {
     this.isStopping = true;
     this.command({ type: 'stop', graceMs });

@@ -1,4 +1,6 @@
-/** Entry of the services thread: connects its work with the port to the main thread. Nothing here is on a packet's way. */
+/**
+ * Entry of the services thread: connects its work with the port to the main thread. Nothing here is on a packet's way.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { HealthChecker } from '../health/driver/checker.ts';
 import { CredentialWatch } from '../health/driver/credential-watch.ts';

@@ -37,8 +37,8 @@ export class StrayVips {
   }
 
   /**
-   * Removes VIPs that no router here has bound, and says so: nobody may hold one without an election. An earlier run may
-   * have left them, or another program or a hand have put them there. Rejects with NetlinkError.
+   * Removes VIPs that no router here has bound, and says so: nobody may hold one without an election. An earlier run
+   * may have left them, or another program or a hand have put them there. Rejects with NetlinkError.
    */
   async sweep(): Promise<void> {
     const { interfaces, removeExactly, log } = this.options;
@@ -67,8 +67,8 @@ export class StrayVips {
   }
 
   /**
-   * This address has appeared; if it is a stray one there is a sweep soon. Not at once: word of the last renewal may come
-   * after the lease has ended, and another program may try again.
+   * This address has appeared; if it is a stray one there is a sweep soon. Not at once: word of the last renewal may
+   * come after the lease has ended, and another program may try again.
    */
   look(address: InterfaceAddress): void {
     if (!this.isStray(address)) return;

@@ -3,12 +3,12 @@ import type { BackendHealth, BackendId } from './backend.ts';
 
 /**
  * A backend is abandoned when it is down while another one is demonstrably better off: after it fell the other passed a
- * check, and after that one began it failed another. Only this order tells one dead API server from an etcd election, in
- * which all fall and rise again within moments of each other, each at its own next check; then established connections
- * should stay where they are.
+ * check, and after that one began it failed another. Only this order tells one dead API server from an etcd election,
+ * in which all fall and rise again within moments of each other, each at its own next check; then established
+ * connections should stay where they are.
  *
- * The checks of a backend that is silent take as long as they may, and others pass several meanwhile. So it is remembered
- * which one of theirs came first, as long as one of them goes on passing.
+ * The checks of a backend that is silent take as long as they may, and others pass several meanwhile. So it is
+ * remembered which one of theirs came first, as long as one of them goes on passing.
  */
 export class Abandonment {
   /** By backend that is down: the start of the first good check of another one since it fell. */

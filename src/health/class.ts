@@ -22,7 +22,7 @@ export function assess(backends: readonly TrackedBackend[], times: CheckTimes): 
   return { settled, class: current, confirmedAtMs: confirmedAtMs(backends, current, outageGraceMs(times)) };
 }
 
-/** The class: what a client that reaches this node's proxy can be served (DESIGN.md, who holds the VIP). */
+/** The class: what a client that reaches this node's proxy can be served (README.md, who holds the VIP). */
 export function healthClass(backends: readonly BackendHealth[], proxyListening: boolean): HealthClass {
   const up = backends.filter(({ state }) => state === 'up');
   if (!proxyListening || up.length === 0) return 'C';
@@ -33,9 +33,9 @@ export function healthClass(backends: readonly BackendHealth[], proxyListening: 
  * Start (monotonicMs) of the latest good check that shows this node to be better off than one of class C: the local
  * backend's for A, any healthy backend's for B; 0 when there is none, and for C.
  *
- * In an etcd election every node's checks fail within a moment of each other, and succeed again likewise; only some nodes
- * see as many failures in a row as it takes to fall. So a backend says nothing until it has been good for `graceMs`
- * without a failed check: by then those that shared its outage have recovered too.
+ * In an etcd election every node's checks fail within a moment of each other, and succeed again likewise; only some
+ * nodes see as many failures in a row as it takes to fall. So a backend says nothing until it has been good for
+ * `graceMs` without a failed check: by then those that shared its outage have recovered too.
  */
 export function confirmedAtMs(
   backends: readonly TrackedBackend[],

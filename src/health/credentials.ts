@@ -74,7 +74,9 @@ export function expiryMs({ periods }: Credential): number {
 /** A month: whoever renews by hand has a maintenance window in it. */
 const EXPIRES_SOON_MS = 30 * 24 * 3600 * 1000;
 
-/** When it ends, as the beginning of a sentence: from 30 days before the end of the last certificate on; null earlier. */
+/**
+ * When it ends, as the beginning of a sentence: from 30 days before the end of the last certificate on; null earlier.
+ */
 export function describeEnd(file: CredentialFile, credential: Credential, nowMs: number): string | null {
   const endMs = expiryMs(credential);
   if (endMs - nowMs > EXPIRES_SOON_MS) return null;

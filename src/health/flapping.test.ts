@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { countFalls, isFlapping, MEMORY_MS, withFall } from './flapping.ts';
 
-/** For how long after its return, at 1000 s, a backend that fell so often just before it is held back; whole seconds. */
+/**
+ * For how long after its return, at 1000 s, a backend that fell so often just before it is held back; whole seconds.
+ */
 function heldBackSeconds(count: number): number {
   const upSinceMs = 1_000_000;
   const falls = Array.from({ length: count }, (_, index) => upSinceMs - 1 - index).toReversed();

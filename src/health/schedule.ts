@@ -24,8 +24,8 @@ export type CheckTimes = {
 };
 
 /**
- * How long nodes that recover from the same outage may differ in noticing (ms): one may have a check under way that runs
- * into its timeout, and then needs `rise` more, each up to a tenth later than the interval says.
+ * How long nodes that recover from the same outage may differ in noticing (ms): one may have a check under way that
+ * runs into its timeout, and then needs `rise` more, each up to a tenth later than the interval says.
  */
 export function outageGraceMs({ timeoutMs, intervalMs, rise }: CheckTimes): number {
   return timeoutMs + (rise + 1) * intervalMs * (1 + JITTER_RATIO);

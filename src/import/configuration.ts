@@ -16,7 +16,10 @@ export type ImportedConfiguration = {
 
 type Values = ReadonlyMap<string, ImportedValue>;
 
-/** Flags and variables beat the files, and a later file an earlier one. Each value of the YAML text has its origin beside it. */
+/**
+ * Flags and variables beat the files, and a later file an earlier one. Each value of the YAML text has its origin
+ * beside it.
+ */
 export function importedConfiguration(
   sources: readonly Imported[],
   given: Omit<ConfigSources, 'file'>,

@@ -110,7 +110,9 @@ function defaultsOf(section: Section, sections: readonly Section[]): readonly Li
   return before.at(-1)?.lines ?? [];
 }
 
-/** The address and port at the end of `bind` and `server`: `*:8443`, `192.0.2.1:6443`, `[2001:db8::1]:6443`, `:::6443`. */
+/**
+ * The address and port at the end of `bind` and `server`: `*:8443`, `192.0.2.1:6443`, `[2001:db8::1]:6443`, `:::6443`.
+ */
 function splitHostPort(text: string): { readonly host: string; readonly port: number } {
   const [, host = text, port = ''] = /^(.*):(\d+)$/.exec(text) ?? [];
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? Number.NaN : Number(port) };

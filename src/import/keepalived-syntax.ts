@@ -31,8 +31,8 @@ function* tokens(line: string): Generator<{ readonly text: string; readonly isBr
 }
 
 /**
- * Reads what it can and never throws: a block that nothing closes ends with the file, and a brace that closes nothing is
- * passed over.
+ * Reads what it can and never throws: a block that nothing closes ends with the file, and a brace that closes nothing
+ * is passed over.
  */
 export function readStatements(text: string): readonly Statement[] {
   const top: Open[] = [];

@@ -113,7 +113,10 @@ function isPair(instances: readonly Statement[]): boolean {
   return same && sameTransport && families.has('IPv4') && families.has('IPv6');
 }
 
-/** The last one of a keyword counts; the entries of several blocks are one list. What is said by a definition does not count. */
+/**
+ * The last one of a keyword counts; the entries of several blocks are one list. What is said by a definition does not
+ * count.
+ */
 function find({ block }: Statement, keyword: string): Statement | undefined {
   const found = (block ?? []).filter(
     (statement) => statement.keyword === keyword && !(statement.words[0] ?? '').startsWith('$'),

@@ -1,4 +1,6 @@
-/** Keeps what strangers can cause from filling the log: one line per key and period, with a count of what was left out. */
+/**
+ * Keeps what strangers can cause from filling the log: one line per key and period, with a count of what was left out.
+ */
 
 const OVERFLOW_KEY = '(others)';
 
@@ -11,8 +13,8 @@ export class LogLimit {
   private readonly entries = new Map<string, Entry>();
 
   /**
-   * Beyond `maxKeys` keys within a period the rest share one budget, so that table and log are bounded whatever arrives.
-   * A key whose latest line is older than the period gives its place to a new one.
+   * Beyond `maxKeys` keys within a period the rest share one budget, so that table and log are bounded whatever
+   * arrives. A key whose latest line is older than the period gives its place to a new one.
    */
   constructor(periodMs: number, maxKeys: number) {
     this.periodMs = periodMs;

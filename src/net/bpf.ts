@@ -25,10 +25,10 @@ export const RETURN_ACCUMULATOR = 0x16; // BPF_RET | BPF_A
 const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
 
 /**
- * Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). Only for what the
- * kernel has already looked at, such as the IP header before a socket of IP: before Linux 6.15 (and fixes of 2025 for
- * older ones) such a load sees the first piece of a packet alone, and the rest of it may lie in others, as with drivers
- * that leave even headers in pages. A load that fails drops the packet. Offsets from 0 have no such limit.
+ * Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). Only for what
+ * the kernel has already looked at, such as the IP header before a socket of IP: before Linux 6.15 (and fixes of 2025
+ * for older ones) such a load sees the first piece of a packet alone, and the rest of it may lie in others, as with
+ * drivers that leave even headers in pages. A load that fails drops the packet. Offsets from 0 have no such limit.
  */
 export const NETWORK_HEADER = 0xfff00000;
 export const ACCEPT: Instruction = [RETURN, 0, 0, 0xffff];
@@ -79,8 +79,8 @@ export function allOf(checks: readonly Instruction[]): SocketFilter {
 const PROGRAM_BYTES = 16;
 
 /**
- * Hands `attach` the struct sock_fprog of a filter. It holds a pointer to the instructions, which is good only inside the
- * call; the kernel copies them (Documentation/networking/filter.rst). Both lie in one piece of memory: nothing else
+ * Hands `attach` the struct sock_fprog of a filter. It holds a pointer to the instructions, which is good only inside
+ * the call; the kernel copies them (Documentation/networking/filter.rst). Both lie in one piece of memory: nothing else
  * refers to the instructions, so that memory of their own could be reused before the kernel has read it.
  */
 export function withFilterProgram(filter: SocketFilter, attach: (program: Buffer) => void): void {

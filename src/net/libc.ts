@@ -1,10 +1,10 @@
 /**
- * The C library's functions that Node does not offer, each declared once, through FFI; and the names of its errors. Works
- * in any thread.
+ * The C library's functions that Node does not offer, each declared once, through FFI; and the names of its errors.
+ * Works in any thread.
  *
- * A function that fails returns minus its errno, as the kernel's system calls do: it is read where the call is made, before
- * anything else in the thread can change it. No call allocates when its memory is given as an address (FixedMemory): the
- * proxy makes hundreds of thousands of calls a second.
+ * A function that fails returns minus its errno, as the kernel's system calls do: it is read where the call is made,
+ * before anything else in the thread can change it. No call allocates when its memory is given as an address
+ * (FixedMemory): the proxy makes hundreds of thousands of calls a second.
  */
 import { getSystemErrorName } from 'node:util';
 

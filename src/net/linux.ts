@@ -1,6 +1,6 @@
 /**
- * The numbers of the kernel's socket interface, each in one place: the same on x86-64 and arm64. What one protocol of the
- * kernel has for itself (rtnetlink, sock_diag, epoll, BPF) is where that is encoded.
+ * The numbers of the kernel's socket interface, each in one place: the same on x86-64 and arm64. What one protocol of
+ * the kernel has for itself (rtnetlink, sock_diag, epoll, BPF) is where that is encoded.
  */
 
 // bits/socket.h: families and types

@@ -77,8 +77,8 @@ export class RtNetlink {
    * Opens the sockets. Needs no privilege. Throws NetlinkError.
    *
    * `onChange` hears of every change, also of those that this object makes: each renewal is an `addressAdded`. (The
-   * kernel says who caused a change of an IPv4 address, but not of an IPv6 one. It reports a new IPv6 address later, from
-   * a work queue: of one that is removed before, it reports the removal alone.)
+   * kernel says who caused a change of an IPv4 address, but not of an IPv6 one. It reports a new IPv6 address later,
+   * from a work queue: of one that is removed before, it reports the removal alone.)
    * `onError` hears that notifications were lost (NetlinkError ENOBUFS): read links and addresses again.
    */
   static open(onChange: (change: NetlinkChange) => void, onError: (error: Error) => void): RtNetlink {

@@ -12,8 +12,8 @@ export function newSocket({ domain, type, protocol = 0 }: SocketKind): number {
 }
 
 /**
- * A new socket that `prepare` has made ready: when that throws, it is closed. `what` is the sentence up to the reason why
- * there is none. Throws NetError, and what `prepare` throws.
+ * A new socket that `prepare` has made ready: when that throws, it is closed. `what` is the sentence up to the reason
+ * why there is none. Throws NetError, and what `prepare` throws.
  */
 export function openSocket(kind: SocketKind, what: string, prepare: (fd: number) => void): number {
   const fd = required(newSocket(kind), what);

@@ -9,8 +9,8 @@ const LINGER_MIN_MS = 20;
 /** An answer without a byte more for so long is whole; the client is better off at the successor. */
 const QUIET_MS = 30;
 /**
- * Before that, who spoke last tells nothing: a client may be computing its part of a TLS handshake, and a TLS 1.3 server
- * sends its session tickets after the first request has come (RFC 8446 4.6.1).
+ * Before that, who spoke last tells nothing: a client may be computing its part of a TLS handshake, and a TLS 1.3
+ * server sends its session tickets after the first request has come (RFC 8446 4.6.1).
  */
 export const YOUNG_MS = 1000;
 

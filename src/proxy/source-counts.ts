@@ -22,7 +22,9 @@ export class SourceCounts {
   /** The number of slots, a power of two, less one. */
   readonly #mask: number;
 
-  /** Memory for at most `maxSources` addresses at a time. `seed` keeps strangers from choosing addresses that collide. */
+  /**
+   * Memory for at most `maxSources` addresses at a time. `seed` keeps strangers from choosing addresses that collide.
+   */
   static createMemory(maxSources: number, seed: number): SharedArrayBuffer {
     const slots = 2 ** Math.ceil(Math.log2(2 * maxSources + 2));
     const memory = new SharedArrayBuffer((HEAD_WORDS + slots * SLOT_WORDS) * Int32Array.BYTES_PER_ELEMENT);

@@ -34,7 +34,9 @@ export type BackendLoad = {
 const SLOW_START_MS = 30_000;
 const FIRST_SHARE = 0.05;
 
-/** The share of a backend that has been up again for `upMs`: a thirtieth of the rest each second, from a twentieth on. */
+/**
+ * The share of a backend that has been up again for `upMs`: a thirtieth of the rest each second, from a twentieth on.
+ */
 export function slowStartShare(upMs: number): number {
   return Math.min(1, Math.max(FIRST_SHARE, upMs / SLOW_START_MS));
 }

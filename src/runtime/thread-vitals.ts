@@ -54,8 +54,9 @@ export function beat(
 }
 
 /**
- * The signs of life of a thread that waits outside Node's loop, in which no timer of Node's is on time. It calls `turned`
- * after each turn with how long that took (ms), for that is how late others were; and `beat` each HEARTBEAT_MS.
+ * The signs of life of a thread that waits outside Node's loop, in which no timer of Node's is on time. It calls
+ * `turned` after each turn with how long that took (ms), for that is how late others were; and `beat` each
+ * HEARTBEAT_MS.
  */
 export class LoopVitals {
   static readonly intervalMs = HEARTBEAT_MS;

@@ -1,4 +1,7 @@
-/** What this node tells its peers about the clients that it serves through one VIP: changes at once, all again and again. Pure. */
+/**
+ * What this node tells its peers about the clients that it serves through one VIP: changes at once, all again and
+ * again. Pure.
+ */
 import type { Family } from '../ip/address.ts';
 import { encodeMessage, messageCapacity } from './message.ts';
 import type { ClientKey } from './tuple.ts';
@@ -10,8 +13,8 @@ const SWEEP_STEP = 40;
 /** Few clients are not repeated more often than this. */
 const SWEEP_MIN_MS = 10_000;
 /**
- * Who has no client any more, or has just started, says so again and again for a while: the word of the last ends may be
- * lost with the link, and an earlier run of this node had no time for it. Three sweeps void what a peer believes.
+ * Who has no client any more, or has just started, says so again and again for a while: the word of the last ends may
+ * be lost with the link, and an earlier run of this node had no time for it. Three sweeps void what a peer believes.
  */
 const EMPTY_SWEEP_MS = 1000;
 const EMPTY_SWEEPS = 20;
@@ -74,7 +77,9 @@ export class ClientShare {
     return hasMore ? SHARE_INTERVAL_MS : Math.max(SHARE_INTERVAL_MS, this.nextSweepMs - nowMs);
   }
 
-  /** The messages that are due, as octets; empty while there is nothing to say. To be called when `dueInMs` has passed. */
+  /**
+   * The messages that are due, as octets; empty while there is nothing to say. To be called when `dueInMs` has passed.
+   */
   take(nowMs: number): Uint8Array[] {
     const isEmptySweep = this.startEmptySweep(nowMs);
     const repeated = this.sweepStep(nowMs);

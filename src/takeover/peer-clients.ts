@@ -1,4 +1,7 @@
-/** What this node knows of the clients that its peers serve. A lost message costs a client some seconds, never a reset. Pure. */
+/**
+ * What this node knows of the clients that its peers serve. A lost message costs a client some seconds, never a reset.
+ * Pure.
+ */
 import type { Family } from '../ip/address.ts';
 import type { ClientsMessage } from './message.ts';
 import type { ClientKey } from './tuple.ts';

@@ -2,7 +2,7 @@
 import type { ClientKey } from './tuple.ts';
 
 /**
- * When the rounds begin, after the takeover. The first one follows the first announcement; a client whose neighbour
+ * When the rounds begin, after the takeover. The first one follows the first announcement; a client whose neighbor
  * cache ignored that (Linux's locktime is 1 s) sends its answer to the lost node until a later one.
  */
 const ROUNDS_MS: readonly number[] = [10, 250, 1_250];
@@ -12,7 +12,9 @@ const MAX_BURST = 250;
 /** Answers to the last round are looked for this long. */
 const LINGER_MS = 500;
 
-/** `told`: it knows that its connection is lost. `gone`: it had none any more, as when the holder's last act was a RST. */
+/**
+ * `told`: it knows that its connection is lost. `gone`: it had none any more, as when the holder's last act was a RST.
+ */
 export type Fate = 'told' | 'gone';
 
 export type Prompt = { readonly key: ClientKey; readonly round: number };

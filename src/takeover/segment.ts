@@ -1,4 +1,6 @@
-/** The bare TCP segments of a takeover, with their IP headers, as a raw socket sends them (raw(7), IP_HDRINCL). Pure. */
+/**
+ * The bare TCP segments of a takeover, with their IP headers, as a raw socket sends them (raw(7), IP_HDRINCL). Pure.
+ */
 import type { IpAddress } from '../ip/address.ts';
 import { internetChecksum, pseudoHeaderSum } from '../wire/checksum.ts';
 import { ETHERNET_HEADER_BYTES } from '../wire/frames.ts';
@@ -79,7 +81,9 @@ export function readSegment(frame: Uint8Array, { vip, port }: Service): ClientSe
   return { packet, tcpAt, dataAt, client, flags: (tcp[TCP_FLAGS_AT] ?? 0) & FLAGS_FIN_SYN_RST_ACK };
 }
 
-/** The IP packet in a frame, without the padding of short frames; null when it is no TCP, or only a part of a packet. */
+/**
+ * The IP packet in a frame, without the padding of short frames; null when it is no TCP, or only a part of a packet.
+ */
 function tcpPacket(frame: Uint8Array, isIpv4: boolean): Uint8Array | null {
   const ip = frame.subarray(ETHERNET_HEADER_BYTES);
   const { headerBytes, lengthAt, protocolAt } = IP_LAYOUT[isIpv4 ? 'IPv4' : 'IPv6'];

@@ -1,4 +1,6 @@
-/** A client's end of a connection to the VIP: the two parts of the 4-tuple that differ. As a key, and as octets. Pure. */
+/**
+ * A client's end of a connection to the VIP: the two parts of the 4-tuple that differ. As a key, and as octets. Pure.
+ */
 import type { Family, IpAddress } from '../ip/address.ts';
 
 /** The octets of address and port, one per character: 6 for IPv4, 18 for IPv6. Small, comparable, and no object. */

@@ -26,8 +26,8 @@ export type Arrival = {
 };
 
 /**
- * How many octets of the packet, which begins at the network header, the filter keeps. A load past its end drops it, and
- * so does one from NETWORK_HEADER past its first piece, as in kernels before 6.15.
+ * How many octets of the packet, which begins at the network header, the filter keeps. A load past its end drops it,
+ * and so does one from NETWORK_HEADER past its first piece, as in kernels before 6.15.
  */
 export function octetsKept(
   filter: SocketFilter,

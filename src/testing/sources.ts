@@ -1,4 +1,6 @@
-/** The TypeScript of this repository as the tests about its own shape read it: who imports whom, and what comments say. */
+/**
+ * The TypeScript of this repository as the tests about its own shape read it: who imports whom, and what comments say.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 
@@ -7,11 +9,15 @@ import { type Expression, parseSync, Visitor } from 'oxc-parser';
 /** The root of the repository. */
 export const ROOT = join(import.meta.dirname, '../..');
 
-/** One import, in any of its forms: import, export from, import(), a type's import(), or the path of a program to start. */
+/**
+ * One import, in any of its forms: import, export from, import(), a type's import(), or the path of a program to start.
+ */
 export type Import = {
   /** A file of this repository (`src/ip/address.ts`), a package (`zod`), or a module of Node (`node:fs`). */
   readonly target: string;
-  /** `type`: it names types alone, and is gone when the program runs. `start`: the file runs as a thread or a process. */
+  /**
+   * `type`: it names types alone, and is gone when the program runs. `start`: the file runs as a thread or a process.
+   */
   readonly kind: 'code' | 'type' | 'start';
 };
 
@@ -31,6 +37,8 @@ export type Source = {
   readonly text: string;
   readonly imports: readonly Import[];
   readonly comments: readonly Comment[];
+  /** Offsets of its strings, templates and regular expressions. */
+  readonly literals: readonly { readonly start: number; readonly end: number }[];
   /** What it takes from the process it runs in, without an import: a clock, a timer, chance, the environment. */
   readonly ambient: readonly string[];
 };
@@ -66,6 +74,7 @@ export function parseSource(path: string, text: string): Source {
   if (error !== undefined) throw new Error(`${path} cannot be parsed: ${error.message}`);
   const imports: Import[] = [];
   const ambient: string[] = [];
+  const literals: { start: number; end: number }[] = [];
   const add = (request: string, kind: Import['kind']): void => {
     const target = request.startsWith('.') ? normalize(join(dirname(path), request)) : packageOf(request);
     imports.push({ target, kind });
@@ -78,6 +87,11 @@ export function parseSource(path: string, text: string): Source {
     if (moduleRequest !== null) add(moduleRequest.value, isType ? 'type' : 'code');
   }
   new Visitor({
+    Literal(literal) {
+      if (typeof literal.value === 'string' || 'regex' in literal)
+        literals.push({ start: literal.start, end: literal.end });
+    },
+    TemplateLiteral: ({ start, end }) => literals.push({ start, end }),
     ImportExpression: ({ source }) => addLiteral(source, (request) => add(request, 'code')),
     TSImportType: ({ source }) => add(source.value, 'type'),
     NewExpression({ callee, arguments: given }) {
@@ -96,14 +110,21 @@ export function parseSource(path: string, text: string): Source {
       if (AMBIENT_OBJECTS.has(object.name) || AMBIENT_MEMBERS.has(member)) ambient.push(member);
     },
   }).visit(program);
-  return { path, text, imports, comments: comments.map((comment) => placed(text, comment)), ambient };
+  return {
+    path,
+    text,
+    imports,
+    comments: comments.map((comment) => placed(text, comment)),
+    literals,
+    ambient,
+  };
 }
 
 function addLiteral(expression: Expression, add: (request: string) => void): void {
   if (expression.type === 'Literal' && typeof expression.value === 'string') add(expression.value);
 }
 
-/** `new URL('x.ts', import.meta.url)` and `join(import.meta.dirname, 'x.ts')`: a thread or a process that is started. */
+/** A path in `new URL(path, import.meta.url)` or `join(import.meta.dirname, path)`: a thread or a process to start. */
 function addProgram(given: readonly { readonly type: string }[], add: (request: string) => void): void {
   for (const argument of given) {
     const value = 'value' in argument ? argument.value : null;

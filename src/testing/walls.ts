@@ -5,14 +5,15 @@ import type { Import, Source } from './sources.ts';
 
 type Row = {
   /**
-   * Folders and packages, by spaces; `node` is Node's own modules. A folder may import its own files as well. Types count:
-   * a file that needs the type of a driver depends on the driver.
+   * Folders and packages, by spaces; `node` is Node's own modules. A folder may import its own files as well. Types
+   * count: a file that needs the type of a driver depends on the driver.
    */
   readonly imports: string;
   /**
-   * `all`, or the pure files of a folder that has others, by spaces; absent in labs, where it matters to nobody. What a pure file does depends on its arguments alone:
-   * it uses no module of Node, no clock, timer, randomness, environment or console, and no code that does. It may name a
-   * type of such code where `imports` allows that, because the type is gone when the program runs.
+   * `all`, or the pure files of a folder that has others, by spaces; absent in labs, where it matters to nobody. What a
+   * pure file does depends on its arguments alone: it uses no module of Node, no clock, timer, randomness, environment
+   * or console, and no code that does. It may name a type of such code where `imports` allows that, because the type is
+   * gone when the program runs.
    */
   readonly pure?: string;
   /** What its tests import besides that and `TEST_IMPORTS`, by spaces. */

@@ -1,7 +1,7 @@
-/** When an Active announces its addresses (gratuitous ARP, unsolicited neighbour advertisements). Pure. */
+/** When an Active announces its addresses (gratuitous ARP, unsolicited neighbor advertisements). Pure. */
 
 /**
- * After promotion they are announced again and again for a second, because a neighbour that has just updated its entry
+ * After promotion they are announced again and again for a second, because a neighbor that has just updated its entry
  * ignores us inside its locktime (Linux: 1 s) and would send to the old Active until we repeat it. Then once more
  * against loss, then a slow refresh.
  */
@@ -33,7 +33,9 @@ export class Announcements {
     this.nextMs = this.afterMs(nowMs);
   }
 
-  /** Somebody else has announced the addresses, so neighbours have to be told anew who has them: a burst, within limits. */
+  /**
+   * Somebody else has announced the addresses, so neighbors have to be told anew who has them: a burst, within limits.
+   */
   beginAnew(nowMs: number): void {
     if (nowMs - this.sinceMs < MIN_BURST_GAP_MS) return;
     this.sinceMs = nowMs;

@@ -4,8 +4,8 @@ import { internetChecksum, pseudoHeaderSum } from '../wire/checksum.ts';
 import { PROTOCOL_VRRP } from '../wire/ip.ts';
 
 /**
- * Which octets an IPv4 version 3 checksum covers. RFC 9568 5.2.8 says the message alone; everybody who deployed RFC 5798
- * covers a pseudo-header as well. IPv6 always has the pseudo-header (RFC 8200 8.1), version 2 never.
+ * Which octets an IPv4 version 3 checksum covers. RFC 9568 5.2.8 says the message alone; everybody who deployed RFC
+ * 5798 covers a pseudo-header as well. IPv6 always has the pseudo-header (RFC 8200 8.1), version 2 never.
  */
 export type ChecksumForm = 'pseudo-header' | 'message';
 

@@ -5,7 +5,9 @@ import type { HealthClass } from '../node/health-class.ts';
 
 export type StateName = 'Initialize' | 'Backup' | 'Active';
 
-/** When a Backup takes over from a living Active: never, from one of class C only, or whenever its priority is higher. */
+/**
+ * When a Backup takes over from a living Active: never, from one of class C only, or whenever its priority is higher.
+ */
 export type PreemptMode = 'never' | 'unhealthy' | 'always';
 
 export type VirtualRouterOptions = {
@@ -16,7 +18,9 @@ export type VirtualRouterOptions = {
   readonly preempt: PreemptMode;
   /** How long an Active must have been worth preempting before it is. */
   readonly preemptDelayMs: number;
-  /** This router has no peer, so that nobody takes over from it. Another one that is heard all the same disproves it. */
+  /**
+   * This router has no peer, so that nobody takes over from it. Another one that is heard all the same disproves it.
+   */
   readonly isAlone: boolean;
 };
 
@@ -64,13 +68,15 @@ export type RouterEvent =
   | { readonly type: 'linkUp'; readonly primary: IpAddress }
   | { readonly type: 'advertisement'; readonly advertisement: Advertisement; readonly source: IpAddress }
   | { readonly type: 'tick' }
-  /** `confirmedAtMs`: when the latest check began that shows this node better off than one of class C; 0 if none does. */
+  /**
+   * `confirmedAtMs`: when the latest check began that shows this node better off than one of class C; 0 if none does.
+   */
   | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
   /** Somebody else removed an address from the kernel. */
   | { readonly type: 'addressLost'; readonly text: string }
   /** Another host says, without VRRP, that it has an address of the virtual router. */
   | { readonly type: 'addressClaimed' }
-  /** The link has another hardware address; neighbours know the old one. */
+  /** The link has another hardware address; neighbors know the old one. */
   | { readonly type: 'linkAddressChanged' }
   /** The address could not be bound. */
   | { readonly type: 'bindFailed'; readonly text: string }

@@ -1,6 +1,6 @@
 /**
- * Everything about VRRP's intervals: what an Active advertises, what a Backup follows, and when the Active_Down_Timer is
- * due. In milliseconds with fractions: rounding to centiseconds would leave short intervals no skew. Pure.
+ * Everything about VRRP's intervals: what an Active advertises, what a Backup follows, and when the Active_Down_Timer
+ * is due. In milliseconds with fractions: rounding to centiseconds would leave short intervals no skew. Pure.
  */
 import type { Advertisement, VrrpVersion } from './advertisement.ts';
 import { LEASE_RENEWAL_MS, LEASE_SECONDS } from './lease.ts';
@@ -66,9 +66,9 @@ export class ActiveDownTimer {
   }
 
   /**
-   * The Active has advertised priority 0: due after Skew_Time (RFC 9568 6.4.2, priority 0). An Active that waits for its
-   * successor repeats it at each interval. A repetition changes nothing: Skew_Time may be longer than that interval,
-   * and the timer would never fire.
+   * The Active has advertised priority 0: due after Skew_Time (RFC 9568 6.4.2, priority 0). An Active that waits for
+   * its successor repeats it at each interval. A repetition changes nothing: Skew_Time may be longer than that
+   * interval, and the timer would never fire.
    */
   answerResignation(priority: number, nowMs: number): void {
     if (this.answersResignation) return;
@@ -83,8 +83,9 @@ const LATE_INTERVALS = 2;
 export const CALM_MS = 30_000;
 
 /**
- * The interval that an Active advertises while it is late: twice its own, and no more than what lets Backups wait for as
- * long as the kernel keeps the address of one that does not renew it. Version 2 knows one interval for all (RFC 3768 7.1).
+ * The interval that an Active advertises while it is late: twice its own, and no more than what lets Backups wait for
+ * as long as the kernel keeps the address of one that does not renew it. Version 2 knows one interval for all (RFC 3768
+ * 7.1).
  */
 export function patientIntervalMs(version: VrrpVersion, intervalMs: number): number {
   if (version === 2) return intervalMs;
@@ -102,8 +103,8 @@ export function isIntervalOf(
 
 /**
  * The interval that an Active names while its node is too busy to keep it. Backups go by the interval that the Active
- * advertises (RFC 9568 5.2.7, 6.1), so that one which has been late can ask for patience before it is so late that the VIP
- * moves to a node which may be as busy. It goes on to send as often as it can.
+ * advertises (RFC 9568 5.2.7, 6.1), so that one which has been late can ask for patience before it is so late that the
+ * VIP moves to a node which may be as busy. It goes on to send as often as it can.
  */
 export class Pace {
   private readonly intervalMs: number;

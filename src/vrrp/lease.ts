@@ -6,7 +6,9 @@ export const LEASE_SECONDS = 1;
 export const HANDED_OVER_LEASE_SECONDS = 2;
 /** Three tries to renew before the kernel may take the address away. */
 export const LEASE_RENEWAL_MS = 250;
-/** So many failed renewals in a row, and the next one might come too late: the address is given up while it is there. */
+/**
+ * So many failed renewals in a row, and the next one might come too late: the address is given up while it is there.
+ */
 export const RENEWALS = (LEASE_SECONDS * 1000) / LEASE_RENEWAL_MS - 1;
 /** Out of elections for this long after giving up an address that cannot be bound or kept. */
 export const HOLD_OFF_MS = 10_000;
@@ -47,8 +49,8 @@ export class Lease {
   }
 
   /**
-   * An address was removed by somebody else, or ran out. Returns how often that has happened within HOLD_OFF_MS, this time
-   * included.
+   * An address was removed by somebody else, or ran out. Returns how often that has happened within HOLD_OFF_MS, this
+   * time included.
    */
   lose(nowMs: number): number {
     if (nowMs - this.lossesSinceMs > HOLD_OFF_MS) {

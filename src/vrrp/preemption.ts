@@ -25,7 +25,10 @@ export class Preemption {
     this.sinceMs = null;
   }
 
-  /** Why `active`, which was heard just now, should lose the addresses to this router; null when it should not, or not yet. */
+  /**
+   * Why `active`, which was heard just now, should lose the addresses to this router; null when it should not, or not
+   * yet.
+   */
   reasonAgainst(active: HeardActive, own: Challenger): Cause | null {
     const { preempt, preemptDelayMs } = this.options;
     const { heardAtMs, priority, address } = active;

@@ -76,7 +76,9 @@ export class VirtualRouter {
   /** No other router can be Active: there is no peer, and none has been heard. */
   private isAlone: boolean;
   private aloneNoticeDueMs = -Infinity;
-  /** The Active that a Backup heard last; an Active has none, as one that it outranks may be long gone when it leaves. */
+  /**
+   * The Active that a Backup heard last; an Active has none, as one that it outranks may be long gone when it leaves.
+   */
   private heard: HeardActive | null = null;
   private readonly preemption: Preemption;
   private readonly pace: Pace;
@@ -426,8 +428,8 @@ export class VirtualRouter {
   }
 
   /**
-   * An Active other than `source` has been heard within its interval. It goes on when `source` gives up, as one does that
-   * has not yet heard its successor.
+   * An Active other than `source` has been heard within its interval. It goes on when `source` gives up, as one does
+   * that has not yet heard its successor.
    */
   private hearsAnother({ timer }: BackupState, source: IpAddress, nowMs: number): boolean {
     const { heard } = this;
@@ -470,7 +472,7 @@ export class VirtualRouter {
     this.heard = successor;
     const text = `${source.text} advertises priority ${advertisement.priority}, own is ${this.priority}`;
     // A last word, so that the other one learns that there were two and announces the addresses anew: where a network
-    // has healed it may have noticed nothing, while half of the neighbours still send to this node.
+    // has healed it may have noticed nothing, while half of the neighbors still send to this node.
     actions.push(this.advertisement(this.priority, nowMs));
     this.leave('Backup', { kind: 'outranked', text }, nowMs, actions, advertisement.advertisementIntervalMs);
   }
@@ -532,7 +534,7 @@ export class VirtualRouter {
         this.onAddressLost(state, event.text, nowMs, actions);
         break;
       case 'addressClaimed':
-        // Neighbours that believed the other host are told anew; a successor's word is not to be undone.
+        // Neighbors that believed the other host are told anew; a successor's word is not to be undone.
         if (state.resignation === null) actions.push({ type: 'announce' });
         break;
       case 'bindFailed':
@@ -573,7 +575,9 @@ export class VirtualRouter {
     actions.push({ type: 'notice', notice: 'address_restored', text: restored });
   }
 
-  /** Something on the node fights for the address. Another node may be better off; without one, renewals put it back. */
+  /**
+   * Something on the node fights for the address. Another node may be better off; without one, renewals put it back.
+   */
   private onAddressLostOften(lostText: string, times: number, nowMs: number, actions: Action[]): void {
     const text = `${lostText}, ${times} times within ${HOLD_OFF_MS / 1000} s`;
     if (!this.isAlone) {

@@ -2,8 +2,8 @@
 import { readU16 } from './octets.ts';
 
 /**
- * The checksum, 0-65535, of octets in parts, of which all but the last have an even length; 0 when they contain a checksum
- * that is right. `sum` is what else it covers: pseudoHeaderSum, or 0.
+ * The checksum, 0-65535, of octets in parts, of which all but the last have an even length; 0 when they contain a
+ * checksum that is right. `sum` is what else it covers: pseudoHeaderSum, or 0.
  */
 export function internetChecksum(sum: number, ...parts: readonly Uint8Array[]): number {
   let total = sum;

@@ -59,8 +59,8 @@ export type IpHeader = {
 };
 
 /**
- * Writes the header at the start of `packet`, of the family of its addresses. IPv4: identification and header checksum are
- * zero, as the kernel fills in both for IP_HDRINCL (raw(7)).
+ * Writes the header at the start of `packet`, of the family of its addresses. IPv4: identification and header checksum
+ * are zero, as the kernel fills in both for IP_HDRINCL (raw(7)).
  */
 export function writeIpHeader(packet: Uint8Array, header: IpHeader): void {
   const { source, destination, protocol, trafficClass = 0, hopLimit, payloadBytes } = header;

@@ -56,7 +56,10 @@ export class Keepalived implements Contender {
     return this.lab.hosts;
   }
 
-  /** Priorities make the VIP move back by itself, to the first host, after as long as its checks and others' silence take. */
+  /**
+   * Priorities make the VIP move back by itself, to the first host, after as long as its checks and others' silence
+   * take.
+   */
   async settled(): Promise<Host> {
     const [first] = this.hosts as [Host];
     let sinceMs = Number.POSITIVE_INFINITY;

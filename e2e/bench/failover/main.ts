@@ -1,8 +1,8 @@
 /**
  * `npm run bench:failover -- [--rounds 20] [--minutes 60] [--scenarios 'link cut,daemon kill -9'] [--interval 100ms]
  * [--only kube-vrrp] [--out FOLDER]`:
- * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds. Rounds that the
- * folder has already are not run again, so that it can be done in pieces.
+ * kube-vrrp beside keepalived + haproxy, each on three hosts of a lab of its own, in interleaved rounds. Rounds that
+ * the folder has already are not run again, so that it can be done in pieces.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:idle -- [--clients 9700]`: what a whole kube-vrrp has in memory while so many clients are connected and
- * say nothing, on the holder, which carries them, and on a Backup, which knows of them.
+ * `npm run bench:idle -- [--clients 9700]`: what a whole kube-vrrp has in memory while so many clients are connected
+ * and say nothing, on the holder, which carries them, and on a Backup, which knows of them.
  */
 import { parseArgs } from 'node:util';
 

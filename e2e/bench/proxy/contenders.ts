@@ -52,7 +52,10 @@ async function startHaproxy(
   return start(cores, ['haproxy', '-f', file, '-db'], false);
 }
 
-/** `splice` splices both ways whatever the traffic, as `splice-auto` does not; else Debian's defaults, as kubeadm's guide has them. */
+/**
+ * `splice` splices both ways whatever the traffic, as `splice-auto` does not; else Debian's defaults, as kubeadm's
+ * guide has them.
+ */
 function proxyConfig(port: number, backendPort: number, threads: number, splice: boolean): string {
   return `global
   nbthread ${threads}

@@ -1,11 +1,11 @@
 /**
  * `npm run bench:proxy -- [--rounds 5] [--measures down,up,connections,tls,latency,storm,idle] [--out FOLDER] [--add]
  * [--threads 1] [--profile]`:
- * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies run
- * on as many cores as they have threads, and all load and backends on the first core, which is best none of those. A round
- * of everything takes about 2.5 minutes; --add keeps what the folder has of other measures, so that they can be taken one
- * after the other. --profile also writes to the folder where each proxy's time went; it costs some, so figures of such a
- * run are for comparing its own.
+ * kube-vrrp's proxy beside HAProxy, with its defaults and with splice, on loopback in interleaved rounds. The proxies
+ * run on as many cores as they have threads, and all load and backends on the first core, which is best none of those.
+ * A round of everything takes about 2.5 minutes; --add keeps what the folder has of other measures, so that they can be
+ * taken one after the other. --profile also writes to the folder where each proxy's time went; it costs some, so
+ * figures of such a run are for comparing its own.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** What is measured of each proxy. Costs are the CPU time of the proxy's process, so that a busy machine changes little. */
+/**
+ * What is measured of each proxy. Costs are the CPU time of the proxy's process, so that a busy machine changes little.
+ */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,4 +1,7 @@
-/** Where the CPU time of proxies goes while something is measured: perf's samples, by part of the system and by function. */
+/**
+ * Where the CPU time of proxies goes while something is measured: perf's samples, by part of the system and by
+ * function.
+ */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

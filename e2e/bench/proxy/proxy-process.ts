@@ -1,6 +1,6 @@
 /**
- * Proxy threads of kube-vrrp as the daemon starts them, in a process of their own. Arguments: the port to listen on, the
- * port of the backend on 127.0.0.1, the number of threads. Prints a line when all of them listen.
+ * Proxy threads of kube-vrrp as the daemon starts them, in a process of their own. Arguments: the port to listen on,
+ * the port of the backend on 127.0.0.1, the number of threads. Prints a line when all of them listen.
  */
 import { startThread } from '../../../src/daemon/threads.ts';
 import { returnFreedMemory } from '../../../src/runtime/process.ts';

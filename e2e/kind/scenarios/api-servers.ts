@@ -68,8 +68,8 @@ async function readiness(cluster: KindCluster, node: Node): Promise<string> {
 }
 
 /**
- * etcd on both other nodes answers nobody: every API server becomes unhealthy at once, and no node has a better one. The
- * processes are stopped where they are: kubelet 1.20 would need the quorum to get over the loss of etcd's manifest.
+ * etcd on both other nodes answers nobody: every API server becomes unhealthy at once, and no node has a better one.
+ * The processes are stopped where they are: kubelet 1.20 would need the quorum to get over the loss of etcd's manifest.
  */
 async function quorumLost(cluster: KindCluster): Promise<string> {
   const holder = await cluster.oneHolder();
@@ -99,7 +99,10 @@ async function isOfClassC(cluster: KindCluster, node: Node): Promise<void> {
   });
 }
 
-/** Its kernel may take a VIP away from the holder for a moment, when this machine has no time for its daemon for a second. */
+/**
+ * Its kernel may take a VIP away from the holder for a moment, when this machine has no time for its daemon for a
+ * second.
+ */
 function nobodyElseHas(cluster: KindCluster, holder: Node, fromMs: number): void {
   const [vip = ''] = cluster.vips;
   const { timeline } = cluster.holders;

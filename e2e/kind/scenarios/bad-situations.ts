@@ -1,4 +1,7 @@
-/** What an administrator gets wrong on one node: one clear line in its log, nothing moves, and it heals without a restart. */
+/**
+ * What an administrator gets wrong on one node: one clear line in its log, nothing moves, and it heals without a
+ * restart.
+ */
 import { randomUUID } from 'node:crypto';
 
 import { eventually } from '../../kit/eventually.ts';

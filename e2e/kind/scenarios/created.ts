@@ -89,7 +89,9 @@ async function dualStack(cluster: KindCluster): Promise<string> {
   return `kubectl works through [${VIP_IPV6}]:${PORT} too`;
 }
 
-/** Of proc(5) and capabilities(7): CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13, CAP_SYS_NICE 23; seccomp filters are mode 2. */
+/**
+ * Of proc(5) and capabilities(7): CAP_NET_ADMIN is bit 12, CAP_NET_RAW 13, CAP_SYS_NICE 23; seccomp filters are mode 2.
+ */
 const HARDENED = { CapEff: '0000000000803000', CapBnd: '0000000000803000', NoNewPrivs: '1', Seccomp: '2' };
 
 /** What the manifest asks for is what the kernel enforces. */

@@ -1,6 +1,7 @@
 /**
- * The pages under docs, typed as they stand, but for two things: `by-hand.ts` puts in what the page leaves to the reader
- * (the API version of kubeadm, the token, the new image), and `kubeadm-in-container` what kubeadm needs in a container.
+ * The pages under docs, typed as they stand, but for two things: `by-hand.ts` puts in what the page leaves to the
+ * reader (the API version of kubeadm, the token, the new image), and `kubeadm-in-container` what kubeadm needs in a
+ * container.
  */
 import { PORT, VIP_IPV4 } from '../addresses.ts';
 import { hasVip, joinWords, vipIsGone, type MachinesByHand } from '../by-hand.ts';

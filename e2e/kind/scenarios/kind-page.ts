@@ -1,7 +1,7 @@
 /**
- * docs/kind.md, typed by somebody who has docker, kind and the product's image, and no cluster yet. Not on the page: the
- * suite's own node image, --retain, a kubeconfig apart, and what the suite's engine and image lack (the bridge's filter,
- * pod networks).
+ * docs/kind.md, typed by somebody who has docker, kind and the product's image, and no cluster yet. Not on the page:
+ * the suite's own node image, --retain, a kubeconfig apart, and what the suite's engine and image lack (the bridge's
+ * filter, pod networks).
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

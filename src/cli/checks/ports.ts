@@ -39,7 +39,10 @@ const TCP_LISTEN = '0A';
 /** Of an IPv4 address on an IPv6 socket (RFC 4291 2.5.5.2). */
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
 
-/** An address as /proc/net/tcp has it: 32-bit words in the host's byte order (proc_net_tcp in the kernel's documentation). */
+/**
+ * An address as /proc/net/tcp has it: 32-bit words in the host's byte order (proc_net_tcp in the kernel's
+ * documentation).
+ */
 function procAddress(text: string): string {
   const [words = '', port = ''] = text.split(':');
   const octets = Buffer.from(words, 'hex').swap32();

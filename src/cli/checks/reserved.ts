@@ -1,6 +1,6 @@
 /**
- * The proxy's port is one that the kernel may also give to a connection of this node, such as one of an API server to its
- * etcd. Whoever has it then, and for as long, keeps kube-vrrp from listening.
+ * The proxy's port is one that the kernel may also give to a connection of this node, such as one of an API server to
+ * its etcd. Whoever has it then, and for as long, keeps kube-vrrp from listening.
  */
 import { readFileSync } from 'node:fs';
 

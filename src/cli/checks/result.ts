@@ -3,8 +3,8 @@
 export type CheckResult = {
   readonly name: string;
   /**
-   * `ok` is said only of what was looked at, `skip` of what was not. `warn`: it may be right at this stage, such as before
-   * kubeadm init. `fail`: kube-vrrp would not work.
+   * `ok` is said only of what was looked at, `skip` of what was not. `warn`: it may be right at this stage, such as
+   * before kubeadm init. `fail`: kube-vrrp would not work.
    */
   readonly level: 'ok' | 'skip' | 'warn' | 'fail';
   readonly message: string;

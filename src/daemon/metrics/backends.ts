@@ -1,7 +1,7 @@
 /** What /metrics says of the API servers: the class that they make of the node, and each of them. */
 import type { BackendHealth } from '../../health/backend.ts';
 import type { ProxyCounts } from '../../proxy/counters.ts';
-import { labelled, type Metric } from './metric.ts';
+import { labeled, type Metric } from './metric.ts';
 
 /** One sample per API server. `counts` is what the proxy has counted of it, if it knows it. */
 function perBackend(
@@ -22,7 +22,7 @@ function perBackend(
 }
 
 export const BACKEND_METRICS: readonly Metric[] = [
-  labelled(
+  labeled(
     'class',
     'kube_vrrp_health_class',
     '1 for the class that the node is in (A: local API server healthy, B: only peers, C: none)',
@@ -71,7 +71,7 @@ export const BACKEND_METRICS: readonly Metric[] = [
     'Bytes from the API server to clients',
     (_, counts) => counts?.bytesToClient ?? 0,
   ),
-  labelled(
+  labeled(
     'certificate',
     'kube_vrrp_certificate_expiry_timestamp_seconds',
     'When the certificate that the checks use ends, in seconds since 1970 (ca: the last one in health.caFile; client: health.clientCertFile)',

@@ -92,7 +92,7 @@ export const ELECTION_METRICS: readonly Metric[] = [
   perRouterAnd(
     'kind',
     'kube_vrrp_conflicts_total',
-    'Advertisements of a second Active, and claims of the VIP by other hosts in ARP or neighbour discovery',
+    'Advertisements of a second Active, and claims of the VIP by other hosts in ARP or neighbor discovery',
     ({ counters }) => CONFLICTS.map((kind) => [kind, counters.conflicts[kind]]),
   ),
   perRouter(
@@ -112,7 +112,7 @@ export const ELECTION_METRICS: readonly Metric[] = [
   ),
   perRouter(
     'kube_vrrp_announcements_total',
-    'Gratuitous ARPs or unsolicited neighbour advertisements sent',
+    'Gratuitous ARPs or unsolicited neighbor advertisements sent',
     ({ counters }) => counters.announcements,
   ),
 ];

@@ -17,7 +17,7 @@ export function single(name: string, help: string, read: (observation: Observati
 }
 
 /** A number for each value of one label. */
-export function labelled(
+export function labeled(
   label: string,
   name: string,
   help: string,

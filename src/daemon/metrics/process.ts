@@ -1,8 +1,8 @@
 /** What /metrics says of the process and its threads. */
-import { labelled, type Metric, single } from './metric.ts';
+import { labeled, type Metric, single } from './metric.ts';
 
 export const PROCESS_METRICS: readonly Metric[] = [
-  labelled(
+  labeled(
     'thread',
     'kube_vrrp_thread_heartbeat_age_seconds',
     'How long ago the thread last moved',

@@ -1,10 +1,10 @@
 /** What /metrics says of the proxy's clients. */
-import { labelled, type Metric, single } from './metric.ts';
+import { labeled, type Metric, single } from './metric.ts';
 
 export const PROXY_METRICS: readonly Metric[] = [
   single('kube_vrrp_proxy_clients', 'Client connections now', ({ proxy }) => proxy.clients),
   single('kube_vrrp_proxy_accepted_total', 'Client connections accepted', ({ proxy }) => proxy.accepted),
-  labelled(
+  labeled(
     'reason',
     'kube_vrrp_proxy_closed_total',
     'Client connections that the proxy closed by itself, by reason',

@@ -1,7 +1,7 @@
 /** What /metrics says of the clients of old holders; nothing until the node is known. */
 import type { TakeoverCounts } from '../../takeover/driver/takeover.ts';
 import { MESSAGE_REJECTS } from '../../takeover/message.ts';
-import { labelled, type Metric } from './metric.ts';
+import { labeled, type Metric } from './metric.ts';
 
 function count(name: string, help: string, read: (counts: TakeoverCounts) => number): Metric {
   return {
@@ -48,7 +48,7 @@ export const TAKEOVER_METRICS: readonly Metric[] = [
     'Messages about clients that did not arrive, seen from gaps in their sequence',
     ({ messagesLost }) => messagesLost,
   ),
-  labelled(
+  labeled(
     'reason',
     'kube_vrrp_takeover_messages_rejected_total',
     'Messages about clients dropped, by reason',
@@ -60,7 +60,7 @@ export const TAKEOVER_METRICS: readonly Metric[] = [
     'Segments sent to clients of old holders, so that they notice',
     ({ prompts }) => prompts,
   ),
-  labelled(
+  labeled(
     'fate',
     'kube_vrrp_takeover_clients_total',
     'Clients of old holders: told of the move, gone (without a connection any more), or silent',

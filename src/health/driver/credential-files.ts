@@ -54,7 +54,9 @@ export function readCaInForce(path: string, nowMs: number = Date.now()): CaCerti
   return ca;
 }
 
-/** The certificates of the file, whatever the time; there may be several, as in a rotation. Throws CredentialFileError. */
+/**
+ * The certificates of the file, whatever the time; there may be several, as in a rotation. Throws CredentialFileError.
+ */
 export function readCa(path: string): CaCertificates {
   const file = caFile(path);
   const pem = readText(file, path);

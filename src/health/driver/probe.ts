@@ -44,7 +44,7 @@ export function trustOnly(ca: string, client: Pick<ClientPair, 'cert' | 'key'> |
  */
 export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<CheckOutcome> {
   const startedMs = monotonicMs();
-  const connection: Connection = { stage: 'connect', socket: null, judgement: null };
+  const connection: Connection = { stage: 'connect', socket: null, judgment: null };
   const client = openClient(target, connection);
   const ending = Promise.withResolvers<'timeout' | 'stopped'>();
   const timer = setTimeout(() => ending.resolve('timeout'), target.timeoutMs);
@@ -61,18 +61,18 @@ export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<C
   return { ...judge(result, target, connection), startedMs, durationMs };
 }
 
-type Judgement = Pick<CheckOutcome, 'ok' | 'ready' | 'refused' | 'detail'>;
+type Judgment = Pick<CheckOutcome, 'ok' | 'ready' | 'refused' | 'detail'>;
 
-/** `judgement`: of the check, when only the question for readiness is open. */
-type Connection = { stage: CheckStage; socket: TLSSocket | null; judgement: Judgement | null };
+/** `judgment`: of the check, when only the question for readiness is open. */
+type Connection = { stage: CheckStage; socket: TLSSocket | null; judgment: Judgment | null };
 
 function judge(
-  result: Judgement | 'timeout' | 'stopped',
+  result: Judgment | 'timeout' | 'stopped',
   target: ProbeTarget,
-  { stage, judgement }: Connection,
-): Judgement {
+  { stage, judgment }: Connection,
+): Judgment {
   if (typeof result !== 'string') return result;
-  if (judgement !== null) return judgement;
+  if (judgment !== null) return judgment;
   return failure(result === 'timeout' ? describeTimeout(target.timeoutMs, stage) : result);
 }
 
@@ -109,21 +109,19 @@ function openClient({ address, port, trust }: ProbeTarget, connection: Connectio
   });
 }
 
-async function exchange(client: Client, target: ProbeTarget, connection: Connection): Promise<Judgement> {
+async function exchange(client: Client, target: ProbeTarget, connection: Connection): Promise<Judgment> {
   try {
     const asksReady = target.path !== READY_PATH;
     const { status, isWhole } = await get(client, connection, target.path, !asksReady);
-    const judgement = { ...judgeStatus(status), ready: true };
-    if (!judgement.ok || judgement.refused || !isWhole || !asksReady) return judgement;
-    connection.judgement = judgement;
+    const judgment = { ...judgeStatus(status), ready: true };
+    if (!judgment.ok || judgment.refused || !isWhole || !asksReady) return judgment;
+    connection.judgment = judgment;
     const answer = await get(client, connection, READY_PATH, true);
     const ready = answer.status < 400 || NO_ANSWER.has(answer.status);
-    return ready
-      ? judgement
-      : { ...judgement, ready, detail: `${status}, but ${READY_PATH} ${answer.status}` };
+    return ready ? judgment : { ...judgment, ready, detail: `${status}, but ${READY_PATH} ${answer.status}` };
   } catch (error) {
     return (
-      connection.judgement ?? failure(describeFailure(codeOf(error), connection.stage, target.address.text))
+      connection.judgment ?? failure(describeFailure(codeOf(error), connection.stage, target.address.text))
     );
   }
 }
@@ -145,7 +143,7 @@ async function get(
   return { status: statusCode, isWhole: true };
 }
 
-function failure(detail: string): Judgement {
+function failure(detail: string): Judgment {
   return { ok: false, ready: true, refused: false, detail };
 }
 

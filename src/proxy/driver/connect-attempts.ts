@@ -1,4 +1,6 @@
-/** The attempts to connect to backends that are under way: a slow one makes its backend suspect, then it is given up. */
+/**
+ * The attempts to connect to backends that are under way: a slow one makes its backend suspect, then it is given up.
+ */
 import type { ProxyCounters } from '../counters.ts';
 import type { Deadline, EventLoop } from './event-loop.ts';
 import type { Relay } from './relay.ts';

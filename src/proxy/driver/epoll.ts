@@ -55,7 +55,9 @@ export class Epoll {
     libc.epollCtl(this.#fd, EPOLL_CTL_DEL, fd, this.#event.address);
   }
 
-  /** How many descriptors are ready, after `timeoutMs` (whole; -1: for ever) at the latest. A signal may end it early. */
+  /**
+   * How many descriptors are ready, after `timeoutMs` (whole; -1: for ever) at the latest. A signal may end it early.
+   */
   wait(timeoutMs: number): number {
     const count = libc.epollWait(this.#fd, this.#events.address, this.#maxEvents, timeoutMs);
     if (count >= 0) return count;

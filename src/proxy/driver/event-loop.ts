@@ -2,8 +2,9 @@
  * The event loop of a proxy thread: sockets that Node does not know, by epoll, and Node's own loop as one of them.
  *
  * The thread waits in `epoll_wait` here rather than in Node's, because a turn through Node for each event costs more
- * than the event. Node's loop is itself a descriptor (its epoll), so a message for the thread, or whatever else Node has
- * to do, ends the wait at once and Node gets its turn. Node's timers alone do not: inside this loop there are deadlines.
+ * than the event. Node's loop is itself a descriptor (its epoll), so a message for the thread, or whatever else Node
+ * has to do, ends the wait at once and Node gets its turn. Node's timers alone do not: inside this loop there are
+ * deadlines.
  */
 import { monotonicMs } from '../../runtime/clock.ts';
 import { Epoll, EPOLLIN } from './epoll.ts';

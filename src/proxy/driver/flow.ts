@@ -3,7 +3,9 @@ import { FixedMemory, libc } from '../../net/libc.ts';
 import { EAGAIN, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SPLICE_MOVE_NONBLOCK } from '../../net/linux.ts';
 import { type Pipe, PIPE_BYTES, PipePool } from './pipe-pool.ts';
 
-/** What a flow is after it has done what it could: waiting for a socket, not through with its turn, ended, or broken. */
+/**
+ * What a flow is after it has done what it could: waiting for a socket, not through with its turn, ended, or broken.
+ */
 export type FlowState = 'waiting' | 'busy' | 'ended' | 'broken';
 
 /** So many pipefuls at most, and then others have their turn: 256 KiB, a tenth of a millisecond or so. */
@@ -20,8 +22,8 @@ export function createFlowMemory(maxPipes: number): FlowMemory {
 
 /**
  * Small messages are copied through the thread's one buffer, which takes the fewest system libc. A sender who fills it
- * is spliced through a pipe, where bytes are not copied at all. Nothing is read while `to` takes nothing, so what a slow
- * receiver holds is in the kernel's socket buffers, and in at most one pipe.
+ * is spliced through a pipe, where bytes are not copied at all. Nothing is read while `to` takes nothing, so what a
+ * slow receiver holds is in the kernel's socket buffers, and in at most one pipe.
  *
  * When all pipes are lent, to flows whose receivers are slow, bytes are looked at, sent, and only then taken: slower,
  * but nothing need be held, and nobody waits for a stranger.
@@ -127,7 +129,9 @@ export class Flow {
     return true;
   }
 
-  /** Socket to socket through the thread's buffer; what the receiver does not take goes into `pipe`, if there is one. */
+  /**
+   * Socket to socket through the thread's buffer; what the receiver does not take goes into `pipe`, if there is one.
+   */
   #copy(pipe: Pipe | null): boolean {
     const { address } = this.#memory.buffer;
     const flags = pipe === null ? MSG_PEEK : 0;

@@ -10,7 +10,8 @@ import { setImmediate as turn } from 'node:timers/promises';
  * Node offers no way to it). It is readable when the loop has something to do, timers aside. It must not be changed or
  * closed.
  *
- * Found by what it watches: the loop is given a socket, and /proc/self/fdinfo tells who watches that one (proc(5), tfd).
+ * Found by what it watches: the loop is given a socket, and /proc/self/fdinfo tells who watches that one (proc(5),
+ * tfd).
  */
 export async function nodeLoopDescriptor(): Promise<number> {
   // A Unix socket without a path: needs no address, no folder and no right to either.

@@ -4,9 +4,10 @@ import { abortConnection } from './tcp-abort.ts';
 import type { Relay } from './relay.ts';
 
 /**
- * Ends the sockets of such clients among those of `relays`, which are closed already, on `vip` and `port`. If the kernel
- * has lost the address, with its interface or for want of a renewal, no RST has reached them, and nothing that they send
- * gets anywhere. Where the RST has come, nothing is left to do. Returns one sentence when it cannot be done, or null.
+ * Ends the sockets of such clients among those of `relays`, which are closed already, on `vip` and `port`. If the
+ * kernel has lost the address, with its interface or for want of a renewal, no RST has reached them, and nothing that
+ * they send gets anywhere. Where the RST has come, nothing is left to do. Returns one sentence when it cannot be done,
+ * or null.
  */
 export function abortOwnClients(vip: string, port: number, relays: readonly Relay[]): string | null {
   const own = relays.filter(({ addresses: { client, local } }) => client === local);

@@ -18,7 +18,9 @@ export class PipePool {
     this.#max = max;
   }
 
-  /** An empty pipe; null when all are lent, or the kernel grants no more (EMFILE, or the user's limit on pipe pages). */
+  /**
+   * An empty pipe; null when all are lent, or the kernel grants no more (EMFILE, or the user's limit on pipe pages).
+   */
   take(): Pipe | null {
     const free = this.#free.pop();
     if (free !== undefined) return free;

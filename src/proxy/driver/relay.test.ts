@@ -31,7 +31,9 @@ watchDescriptors();
 const ANSWER_BYTES = 2 * MIB;
 /** A LIST, scaled. */
 const LIST_BYTES = 192 * MIB;
-/** Two connections' buffers in the kernel: 4 MiB to send and up to 32 MiB to receive (tcp_wmem, tcp_rmem), and no more. */
+/**
+ * Two connections' buffers in the kernel: 4 MiB to send and up to 32 MiB to receive (tcp_wmem, tcp_rmem), and no more.
+ */
 const HELD_BYTES = 80 * MIB;
 
 describe('bytes', () => {

@@ -4,8 +4,8 @@ import { setUserTimeoutMs } from './tcp-socket.ts';
 
 /**
  * TCP_USER_TIMEOUT also ends connections to a live peer that keeps its window closed for that long (Linux 5.11,
- * tcp_probe_timer), such as a pager that waits for a key. While the window is closed and nothing is in flight the timeout
- * is taken off; the kernel's own rule stays, which ends it when probes go unanswered.
+ * tcp_probe_timer), such as a pager that waits for a key. While the window is closed and nothing is in flight the
+ * timeout is taken off; the kernel's own rule stays, which ends it when probes go unanswered.
  */
 export class SocketWatch {
   readonly #fd: number;

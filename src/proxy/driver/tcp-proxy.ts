@@ -158,7 +158,8 @@ export class TcpProxy {
 
   /**
    * A successor has taken `address`: resets the connections on it that are not being used, and the others as soon as
-   * they have their answers, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were reset.
+   * they have their answers, at the latest after LINGER_MAX_MS. Accepts all the while. Resolves with how many were
+   * reset.
    */
   closeHandedOverVip(address: string): Promise<number> {
     return this.#handedOver.finish(address);

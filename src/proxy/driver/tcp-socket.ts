@@ -85,7 +85,8 @@ export function openListener(family: typeof AF_INET | typeof AF_INET6, options: 
     const what = `cannot listen on port ${options.port}`;
     required(libc.bind(fd, any, any.length), what);
     required(libc.listen(fd, options.backlog), what);
-    // So that takeover/driver/stray-listener can stand beside it; until here it made sure that nobody else had the port.
+    // So that takeover/driver/stray-listener can stand beside it; until here it made sure that nobody else had the
+    // port.
     setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   });
 }

@@ -1,5 +1,5 @@
 /**
- * UDP between neighbours: sent with TTL (hop limit) 255, and received only with 255 (RFC 5082), which a socket filter
+ * UDP between neighbors: sent with TTL (hop limit) 255, and received only with 255 (RFC 5082), which a socket filter
  * checks, as Node tells the TTL of no datagram. Works in any thread.
  */
 import { createSocket } from 'node:dgram';
@@ -29,7 +29,7 @@ export type OnLinkUdpOptions = {
 };
 
 export interface OnLinkUdp {
-  /** Sends to the same port of a neighbour. A failure goes to onError. */
+  /** Sends to the same port of a neighbor. A failure goes to onError. */
   send(octets: Uint8Array, to: IpAddress): void;
   close(): void;
 }

@@ -1,4 +1,6 @@
-/** A raw socket that sends whole IP packets of any protocol along the host's routes (raw(7), IPPROTO_RAW). Any thread. */
+/**
+ * A raw socket that sends whole IP packets of any protocol along the host's routes (raw(7), IPPROTO_RAW). Any thread.
+ */
 import { type Family, ipFromOctets } from '../../ip/address.ts';
 import { callError, libc, required } from '../../net/libc.ts';
 import { AF_INET, AF_INET6, IPPROTO_RAW, SOCK_RAW } from '../../net/linux.ts';

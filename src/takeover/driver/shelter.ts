@@ -2,8 +2,8 @@
  * The successor's side of a planned handover. The VIP's announcement turns every client to the new Active at once, also
  * those in the middle of a request to the old holder. For a moment this node therefore does not reset the segments of
  * connections that did not begin here: it passes them on, frame by frame, to the old holder, which keeps the address
- * until its clients have got their answers. Every part may fail or be missing: then requests in progress are reset, as at
- * any move of the VIP.
+ * until its clients have got their answers. Every part may fail or be missing: then requests in progress are reset, as
+ * at any move of the VIP.
  */
 import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';

@@ -41,8 +41,8 @@ const FLAGS_FIN_SYN_RST_ACK = FLAGS_FIN_SYN_RST | FLAG_ACK;
 const BARE_SEGMENT_MAX_BYTES = 60;
 
 /**
- * Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. For any
- * link, with or without a header of its own.
+ * Of all packets, only TCP segments to one address that bear no data and are a SYN, a RST, or nothing but an ACK. For
+ * any link, with or without a header of its own.
  */
 export function bareSegmentsTo(destination: IpAddress): SocketFilter {
   const isIpv4 = destination.family === 'IPv4';

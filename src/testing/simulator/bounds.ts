@@ -32,7 +32,8 @@ export function longestDownMs({ nodes, version }: Scenario, intervalMs: number):
 /**
  * Until there is one Active for each component, from the last disturbance on:
  *
- * - where there is none, every eligible Backup's timer runs, and is due within the largest Active_Down_Interval (a timer
+ * - where there is none, every eligible Backup's timer runs, and is due within the largest Active_Down_Interval (a
+ *   timer
  *   that fires on a Backup that is not eligible is set again for no longer than that); then the tick has to come;
  * - several may promote themselves before they hear each other, and there may have been several before: each hears the
  *   others within one interval (for which a tick may be late too) and a delay, and all but one step down.
@@ -44,10 +45,10 @@ export function oneActiveMs(scenario: Scenario, intervalMs: number): number {
 
 /**
  * From then on until the last move, which is a preemption. A Backup that is better hears the Active within an interval
- * and a delay; waits for the preempt delay, or under `unhealthy` until its own health counts: its checks have recovered,
- * nodes that shared its outage have had the grace to recover too, and a good check has begun after that; hears the
- * Active again; and then its timer, which was last set by what it heard before, has to run out. Several may be better:
- * each lets its timer run whichever of them is Active, so that the best one is there by the same time.
+ * and a delay; waits for the preempt delay, or under `unhealthy` until its own health counts: its checks have
+ * recovered, nodes that shared its outage have had the grace to recover too, and a good check has begun after that;
+ * hears the Active again; and then its timer, which was last set by what it heard before, has to run out. Several may
+ * be better: each lets its timer run whichever of them is Active, so that the best one is there by the same time.
  */
 export function lastMoveMs(scenario: Scenario, intervalMs: number): number {
   const { healthTimes, nodes } = scenario;
@@ -59,8 +60,8 @@ export function lastMoveMs(scenario: Scenario, intervalMs: number): number {
 }
 
 /**
- * Two Actives at a time are right while one takes over from another that still lives (a preemption, a handover): the new
- * one advertises as it binds, and the old one unbinds when it hears that.
+ * Two Actives at a time are right while one takes over from another that still lives (a preemption, a handover): the
+ * new one advertises as it binds, and the old one unbinds when it hears that.
  */
 export function overlapMs(scenario: Scenario): number {
   return delayMs(scenario) + 0.01;

@@ -1,6 +1,6 @@
 /**
- * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it, with
- * the same Performer inside. It is late, it is paused and it dies as a process is and does.
+ * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it,
+ * with the same Performer inside. It is late, it is paused and it dies as a process is and does.
  */
 import { parseIp } from '../../ip/address.ts';
 import {

@@ -286,7 +286,9 @@ export class Faults {
     if (random.chance(0.8)) this.afterwards(() => cluster.start(host, options));
   }
 
-  /** Another node's interval or priorities, or another mode: a change of configuration reaches one node after the other. */
+  /**
+   * Another node's interval or priorities, or another mode: a change of configuration reaches one node after the other.
+   */
   private reconfigured(options: VirtualRouterOptions): VirtualRouterOptions {
     const { random } = this;
     const { advertisementIntervalMs, priorities } = random.pick(this.cluster.scenario.nodes).options;

@@ -14,7 +14,7 @@ import type { Schedule, Task } from './schedule.ts';
 /** What an API server does with a health check: answers it well, answers it badly, or never. */
 export type ApiState = 'up' | 'failing' | 'hung';
 
-/** The daemon's defaults (DESIGN.md, the contract). */
+/** The daemon's defaults (src/config/schema.ts). */
 export const RISE = 2;
 export const FALL = 3;
 /** A check that is answered takes up to this long, 1 ms and more. */

@@ -22,7 +22,7 @@ export class Host implements Machine, LinkEnd {
   endedAtMs = -Infinity;
   private readonly surroundings: Surroundings;
   private hasCarrier = true;
-  private neighbour: number | null = null;
+  private neighbor: number | null = null;
   private learnedAtMs = 0;
 
   constructor(setup: NodeSetup, surroundings: Surroundings, onRemoved: (host: Host, by: RemovedBy) => void) {
@@ -35,7 +35,7 @@ export class Host implements Machine, LinkEnd {
       clock: this.clock,
       random,
       onRemoved: (by) => {
-        this.neighbour = null;
+        this.neighbor = null;
         this.daemon?.notifyRemoved();
         onRemoved(this, by);
       },
@@ -52,15 +52,15 @@ export class Host implements Machine, LinkEnd {
   }
 
   /** Whom a client on this host would send to for the VIP; null: it would have to ask, or has the VIP itself. */
-  get vipNeighbour(): number | null {
-    return this.kernel.bound ? null : this.neighbour;
+  get vipNeighbor(): number | null {
+    return this.kernel.bound ? null : this.neighbor;
   }
 
   setCarrier(carrier: boolean): void {
     if (carrier === this.hasCarrier) return;
     this.hasCarrier = carrier;
-    // The kernel forgets neighbours when the carrier goes.
-    if (!carrier) this.neighbour = null;
+    // The kernel forgets neighbors when the carrier goes.
+    if (!carrier) this.neighbor = null;
     this.daemon?.notifyCarrier(carrier);
   }
 
@@ -82,9 +82,9 @@ export class Host implements Machine, LinkEnd {
   /** As Linux does: an entry that has just changed is not changed again within its locktime. */
   private learn(from: number): void {
     const { nowMs } = this.surroundings.schedule;
-    const isLocked = this.neighbour !== null && nowMs < this.learnedAtMs + LOCKTIME_MS;
-    if (from === this.neighbour || isLocked) return;
-    this.neighbour = from;
+    const isLocked = this.neighbor !== null && nowMs < this.learnedAtMs + LOCKTIME_MS;
+    if (from === this.neighbor || isLocked) return;
+    this.neighbor = from;
     this.learnedAtMs = nowMs;
   }
 }

@@ -6,7 +6,7 @@ import type { Schedule, Task } from './schedule.ts';
 /** What a VRRP socket gets: the IP header's word and the message. */
 export type Packet = Envelope & { readonly kind: 'vrrp'; readonly message: Uint8Array };
 
-/** What a neighbour cache gets: a gratuitous ARP or an unsolicited neighbour advertisement for the VIP. */
+/** What a neighbor cache gets: a gratuitous ARP or an unsolicited neighbor advertisement for the VIP. */
 export type Announcement = { readonly kind: 'announcement'; readonly from: number };
 
 export type Frame = Packet | Announcement;

@@ -1,7 +1,7 @@
 /**
- * Routers with a planted bug, to see that the simulator finds it. Production code has no hooks for this: a mutant changes
- * what goes into a real router or comes out of it, or replaces one of its private methods, which TypeScript keeps
- * private and JavaScript does not.
+ * Routers with a planted bug, to see that the simulator finds it. Production code has no hooks for this: a mutant
+ * changes what goes into a real router or comes out of it, or replaces one of its private methods, which TypeScript
+ * keeps private and JavaScript does not.
  */
 import type { Advertisement } from '../../vrrp/advertisement.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from '../../vrrp/events.ts';
@@ -206,7 +206,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'announces once only',
-    breaks: ['announces-again', 'promotion-announces', 'neighbours-know'],
+    breaks: ['announces-again', 'promotion-announces', 'neighbors-know'],
     createRouter: wrapping((step) => (event, nowMs) => {
       const actions = step(event, nowMs);
       return event.type === 'tick' && !hasCause(actions, 'active_silent')
@@ -231,7 +231,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'no last word when outranked',
-    breaks: ['neighbours-know'],
+    breaks: ['neighbors-know'],
     createRouter: wrapping((step) => (event, nowMs) => {
       const actions = step(event, nowMs);
       return hasCause(actions, 'outranked') ? without(actions, 'send') : actions;

@@ -1,7 +1,7 @@
 /**
- * Rounds that found a defect. Each has what it was, and what the trace still has to show for the round to be about it: a
- * change in the simulator gives every seed another round, and then another seed has to be found for it (take the defect
- * back and play some thousand rounds).
+ * Rounds that found a defect. Each has what it was, and what the trace still has to show for the round to be about it:
+ * a change in the simulator gives every seed another round, and then another seed has to be found for it (take the
+ * defect back and play some thousand rounds).
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -31,7 +31,7 @@ const REGRESSIONS: readonly Regression[] = [
   {
     seed: 12,
     defect:
-      'two Actives met as a split ended; the one that stayed noticed nothing, so neighbours kept the other one',
+      'two Actives met as a split ended; the one that stayed noticed nothing, so neighbors kept the other one',
     shows: /the segment is one again\n[^]*=> send \d+, unbind, Active -> Backup \(outranked/u,
   },
   {

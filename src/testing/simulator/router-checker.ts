@@ -22,7 +22,10 @@ export const GIVEN_UP: ReadonlySet<CauseKind> = new Set(['bind_failed', 'renewal
 
 /** What is left of a millisecond when clocks with a month on them are added and subtracted. */
 const ROUNDING_MS = 0.001;
-/** Answers to other Actives are limited to ten an interval (RouterChecker is told nothing of why); some room for the rest. */
+/**
+ * Answers to other Actives are limited to ten an interval (RouterChecker is told nothing of why); some room for the
+ * rest.
+ */
 const MAX_SENDS_PER_INTERVAL = 14;
 /** A promotion is announced in a burst; another Active may cause a new one, each second. */
 const BURST_ANNOUNCEMENTS = ANNOUNCEMENT_OFFSETS_MS.length;
@@ -130,8 +133,8 @@ export class RouterChecker {
   }
 
   /**
-   * Of a Backup, after each step: when its timer is due. Never later than what it has heard in this term allows, so that
-   * neither an Active that it followed earlier nor one that repeats its resignation can keep it from taking over.
+   * Of a Backup, after each step: when its timer is due. Never later than what it has heard in this term allows, so
+   * that neither an Active that it followed earlier nor one that repeats its resignation can keep it from taking over.
    */
   checkDeadline(dueMs: number): void {
     const { version, priorities } = this.options;
@@ -363,7 +366,10 @@ export class RouterChecker {
     if (to === 'Backup') this.takeBackup(cause, event, nowMs);
   }
 
-  /** Whatever it followed before its term as Active, it begins with its own interval, or that of the Active that it hears. */
+  /**
+   * Whatever it followed before its term as Active, it begins with its own interval, or that of the Active that it
+   * hears.
+   */
   private takeBackup(cause: Cause, event: RouterEvent, nowMs: number): void {
     const ownIntervalMs = this.options.advertisementIntervalMs;
     this.silentSinceMs = nowMs;

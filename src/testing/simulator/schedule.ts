@@ -1,4 +1,6 @@
-/** Simulated time: what is to happen, in order. What falls on one instant happens in the order in which it was asked. */
+/**
+ * Simulated time: what is to happen, in order. What falls on one instant happens in the order in which it was asked.
+ */
 
 export type Task = { run(): void };
 
@@ -14,7 +16,7 @@ export class Schedule {
     return this.currentMs;
   }
 
-  /** Runs `task` at `timeMs`, or now if that has passed. There is no cancelling: a task finds out that it is stale. */
+  /** Runs `task` at `timeMs`, or now if that has passed. There is no canceling: a task finds out that it is stale. */
   at(timeMs: number, task: Task): void {
     const order = this.asked;
     this.asked += 1;

@@ -1,6 +1,6 @@
 /**
- * The liveness half: nothing goes wrong any more, and within a bound that is derived (bounds.ts) each component that has
- * an eligible node has exactly one Active and exactly one kernel with the VIP, and then nothing moves.
+ * The liveness half: nothing goes wrong any more, and within a bound that is derived (bounds.ts) each component that
+ * has an eligible node has exactly one Active and exactly one kernel with the VIP, and then nothing moves.
  *
  * The bound counts from the last disturbance. Disturbances are what comes to the routers from outside: links that come
  * up, programs that start or end, classes that turn when health checks have noticed what is well again, holds after
@@ -80,7 +80,7 @@ class Settling implements ClusterWatcher, Task {
         cluster.fail('settles', `something still changes ${MAX_SETTLING_MS} ms after the faults`);
       }
     }
-    this.checkNeighbours();
+    this.checkNeighbors();
     cluster.unwatch(this);
   }
 
@@ -200,16 +200,16 @@ class Settling implements ClusterWatcher, Task {
 
   /**
    * Everybody who would send to the VIP sends to the Active: by the end of a burst of announcements, which outlasts the
-   * locktime of neighbours; where announcements were lost under faults, by the next refresh.
+   * locktime of neighbors; where announcements were lost under faults, by the next refresh.
    */
-  private checkNeighbours(): void {
+  private checkNeighbors(): void {
     const { cluster } = this;
     const withinMs = cluster.scenario.plot === 'faults' ? ANNOUNCEMENT_REFRESH_MS : BURST_MS;
     const lateMs = PUNCTUAL_TIMERS * timerMs(cluster.scenario) + delayMs(cluster.scenario);
     if (this.misled().length > 0) cluster.schedule.runUntil(cluster.nowMs + driftedMs(withinMs) + lateMs);
     const misled = this.misled();
     if (misled.length === 0) return;
-    cluster.fail('neighbours-know', `${namesOf(misled)} would send to a host that does not hold the VIP`);
+    cluster.fail('neighbors-know', `${namesOf(misled)} would send to a host that does not hold the VIP`);
   }
 
   private misled(): Host[] {
@@ -217,7 +217,7 @@ class Settling implements ClusterWatcher, Task {
     return this.components.flatMap((hosts) => {
       const active = hosts.find((host) => cluster.isActive(host));
       if (active === undefined) return [];
-      return hosts.filter(({ vipNeighbour }) => vipNeighbour !== null && vipNeighbour !== active.setup.index);
+      return hosts.filter(({ vipNeighbor }) => vipNeighbor !== null && vipNeighbor !== active.setup.index);
     });
   }
 

@@ -33,7 +33,9 @@ export type SimulateOptions = {
 
 const createRealRouter: CreateRouter = (options) => new VirtualRouter(options);
 
-/** Plays the round of this seed (0 to 2 ** 32 - 1). The same seed and routers give the same round, to the last event. */
+/**
+ * Plays the round of this seed (0 to 2 ** 32 - 1). The same seed and routers give the same round, to the last event.
+ */
 export function simulate(seed: number, options: SimulateOptions = {}): Round {
   const { createRouter = createRealRouter, writeTrace = null } = options;
   const scenario = drawScenario(new Random(seed, STREAMS.scenario));

@@ -12,19 +12,19 @@ const OTHER_MAC = '02:42:c0:a8:64:07';
 function createStage(holds: () => boolean) {
   const counters = createRouterCounters();
   const lines: string[] = [];
-  const defences: number[] = [];
+  const defenses: number[] = [];
   const conflicts = new Conflicts({
     vip: VIP,
     counters,
     log: (_, message) => lines.push(message),
     holds,
-    defend: () => defences.push(1),
+    defend: () => defenses.push(1),
   });
-  return { conflicts, counters, lines, defences };
+  return { conflicts, counters, lines, defenses };
 }
 
 test('another host that has the VIP is counted each time, said once a minute, and answered (RFC 5227 2.4)', () => {
-  const { conflicts, counters, lines, defences } = createStage(() => true);
+  const { conflicts, counters, lines, defenses } = createStage(() => true);
   conflicts.claimed(OTHER_MAC);
   conflicts.claimed(OTHER_MAC);
   assert.equal(counters.conflicts.address_claimed, 2);
@@ -33,15 +33,15 @@ test('another host that has the VIP is counted each time, said once a minute, an
     lines[0] ?? '',
     new RegExp(`another host, ${OTHER_MAC}, says that it has 192\\.168\\.100\\.10`),
   );
-  assert.equal(defences.length, 1);
+  assert.equal(defenses.length, 1);
 });
 
 test('a holder that was frozen says nothing against the successor whose claim it reads first', () => {
-  const { conflicts, counters, lines, defences } = createStage(() => false);
+  const { conflicts, counters, lines, defenses } = createStage(() => false);
   conflicts.claimed(OTHER_MAC);
   assert.equal(counters.conflicts.address_claimed, 0);
   assert.deepEqual(lines, []);
-  assert.deepEqual(defences, []);
+  assert.deepEqual(defenses, []);
 });
 
 test('an Active that is heard claims the VIP by right', () => {

@@ -55,7 +55,9 @@ test('when it cannot be kept, clients have what is left of its life', async () =
   ]);
 });
 
-/** What is said of a removal at the last of `atMs`, when the address was bound at the first and renewed at the others. */
+/**
+ * What is said of a removal at the last of `atMs`, when the address was bound at the first and renewed at the others.
+ */
 async function removalAfter(...atMs: readonly number[]): Promise<string> {
   let nowMs = 0;
   const lease = new KernelLease({

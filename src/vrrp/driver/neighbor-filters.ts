@@ -1,4 +1,4 @@
-/** Filters of ARP and IPv6 neighbour discovery, for packet sockets of one Ethernet link. */
+/** Filters of ARP and IPv6 neighbor discovery, for packet sockets of one Ethernet link. */
 import type { IpAddress } from '../../ip/address.ts';
 import { addressIs, allOf, octetIs, type SocketFilter } from '../../net/bpf.ts';
 import { ETHERNET_HEADER_BYTES } from '../../wire/frames.ts';

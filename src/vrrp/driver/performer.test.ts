@@ -79,7 +79,7 @@ class Stage {
   }
 }
 
-test('one timer is set, in whole milliseconds, and moved only towards an earlier deadline', () => {
+test('one timer is set, in whole milliseconds, and moved only toward an earlier deadline', () => {
   const stage = new Stage();
   const [first] = stage.timers;
   assert.ok(Number.isInteger(first!.atMs) && first!.atMs >= stage.core.deadlineMs);

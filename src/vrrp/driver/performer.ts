@@ -140,7 +140,7 @@ export class Performer {
     });
   }
 
-  /** Moves the timer only towards an earlier deadline: one that fires early finds nothing due and is set again. */
+  /** Moves the timer only toward an earlier deadline: one that fires early finds nothing due and is set again. */
   private rearm(): void {
     const { core, clock } = this.options;
     const { deadlineMs } = core;

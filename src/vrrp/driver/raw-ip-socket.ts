@@ -63,7 +63,8 @@ export class RawIpSocket {
     this.#incoming = Buffer.alloc(options.packetBytes);
     this.#socket = createRawSocket(options);
     try {
-      // The kernel queues packets of all links from the first moment on: nothing more, and then what is there is dropped.
+      // The kernel queues packets of all links from the first moment on: nothing more, and then what is there is
+      // dropped.
       this.#attach(NOTHING);
       this.set(
         SOL_SOCKET,

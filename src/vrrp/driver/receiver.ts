@@ -1,4 +1,6 @@
-/** From a received datagram to an advertisement to act on: climbs the receive ladder, counts, and tells, within limits. */
+/**
+ * From a received datagram to an advertisement to act on: climbs the receive ladder, counts, and tells, within limits.
+ */
 import { type IpAddress, isLinkLocal } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';

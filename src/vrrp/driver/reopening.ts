@@ -1,4 +1,6 @@
-/** When sockets that failed are opened again: sooner after the first failure than after many. Times are monotonic ms. */
+/**
+ * When sockets that failed are opened again: sooner after the first failure than after many. Times are monotonic ms.
+ */
 
 const FIRST_MS = 1000;
 /** Long enough to cost next to nothing, and short enough for a node that is needed. */

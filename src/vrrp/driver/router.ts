@@ -166,8 +166,8 @@ export class Router {
   }
 
   /**
-   * The interface can be used: opens the sockets, again and again where that fails, and takes part. A router that has been
-   * told to stop does nothing: the removal of its own VIP is a change of the interface, too.
+   * The interface can be used: opens the sockets, again and again where that fails, and takes part. A router that has
+   * been told to stop does nothing: the removal of its own VIP is a change of the interface, too.
    */
   attach(link: RouterLink): void {
     if (this.isStopping) return;
@@ -185,8 +185,8 @@ export class Router {
   }
 
   /**
-   * The same interface under another name or with another hardware address, as bonds have it: what is open stays, and an
-   * Active announces the VIP anew.
+   * The same interface under another name or with another hardware address, as bonds have it: what is open stays, and
+   * an Active announces the VIP anew.
    */
   adopt(link: RouterLink): void {
     const { attachment } = this;

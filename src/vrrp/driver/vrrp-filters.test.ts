@@ -10,7 +10,9 @@ import {
   OFF_LINK_BYTES,
 } from './vrrp-filters.ts';
 
-/** To a raw socket, of a driver that leaves all in pages that the kernel has not had to look at: behind the IP header. */
+/**
+ * To a raw socket, of a driver that leaves all in pages that the kernel has not had to look at: behind the IP header.
+ */
 const IPV4_ARRIVAL: Arrival = { dataAt: 0, linearBytes: 20 };
 const IPV6_ARRIVAL: Arrival = { dataAt: 40, linearBytes: 40 };
 

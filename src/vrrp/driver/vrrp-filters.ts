@@ -41,7 +41,9 @@ export function hopLimit255To(destination: IpAddress): SocketFilter {
   ];
 }
 
-/** Checks that there are the two octets of a message which are looked at: to load what is not there drops the packet. */
+/**
+ * Checks that there are the two octets of a message which are looked at: to load what is not there drops the packet.
+ */
 function isLongEnough(family: Family): Instruction[] {
   return [
     [LOAD_LENGTH, 0, 0, 0],
@@ -60,8 +62,8 @@ export type ExpectedAdvertisements = {
 
 /**
  * Shares VRRP out to two sockets: one that an advertisement which could be accepted comes to, and one for all the rest,
- * so that no amount of that fills the queue of the former. Over IPv6 both want only what hopLimit255To leaves. What comes
- * from `self`, this router's own address, is nobody's advertisement, whoever sent it.
+ * so that no amount of that fills the queue of the former. Over IPv6 both want only what hopLimit255To leaves. What
+ * comes from `self`, this router's own address, is nobody's advertisement, whoever sent it.
  */
 export function advertisementFilters(
   destination: IpAddress,

@@ -100,7 +100,9 @@ const PERIOD_MS = 50;
 /** Peers are few; forged sources are many. */
 const CACHED_ADDRESSES = 64;
 
-/** Opens the sockets and begins to deliver. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone. */
+/**
+ * Opens the sockets and begins to deliver. Throws NetError: EPERM without CAP_NET_RAW, ENODEV when the link is gone.
+ */
 export function openVrrpSocket(options: VrrpSocketOptions): VrrpSocket {
   return new VrrpSocketPair(options);
 }
@@ -208,7 +210,9 @@ class VrrpSocketPair implements VrrpSocket {
     this.#receiveOne(this.#unexpected);
   }
 
-  /** Until the period is over. What comes then and does not fit into the buffer is dropped by the kernel, for little. */
+  /**
+   * Until the period is over. What comes then and does not fit into the buffer is dropped by the kernel, for little.
+   */
   #pauseUnexpected(nowMs: number): void {
     this.#unexpected.pause(true);
     this.#resumption = setTimeout(

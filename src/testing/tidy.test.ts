@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+
+import { parseSource, readSources, ROOT } from './sources.ts';
+import * as tidy from './tidy.ts';
+
+const sources = readSources();
+const documents = tidy.readDocuments();
+const prose = [...documents, ...tidy.commentsOf(sources)];
+const files = tidy.repositoryFiles();
+const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>;
+};
+const scriptNames = new Set(Object.keys(scripts));
+
+function assertNone(found: readonly string[]): void {
+  assert.ok(found.length === 0, `\n${found.join('\n')}`);
+}
+
+const document = (text: string): tidy.Prose => ({ path: 'docs/x.md', line: 1, text });
+const source = (text: string) => parseSource('src/ip/x.ts', text);
+
+describe('documents and comments', () => {
+  test('name only files that exist', () => {
+    assertNone(tidy.deadReferences(prose, files));
+    for (const text of [
+      'see NOWHERE.md',
+      '(`src/ip/no.ts`)',
+      '[a](../docs/no.md)',
+      'e2e/no.sh',
+      'no-*.test.ts',
+    ])
+      assert.equal(tidy.deadReferences([document(text)], files).length, 1, text);
+    for (const text of [
+      'docs/{kind,quick-start}.md',
+      'Next.js',
+      '/etc/x.yaml',
+      'address.ts',
+      'e2e/lab/*.test.ts',
+    ])
+      assertNone(tidy.deadReferences([document(text)], files));
+  });
+
+  test('name only scripts that exist', () => {
+    assertNone(tidy.deadScripts(prose, scriptNames));
+    assert.equal(tidy.deadScripts([document('`npm run nothing`')], scriptNames).length, 1);
+  });
+
+  test('link only to files and headings that exist', () => {
+    assertNone(tidy.deadLinks(documents));
+    for (const text of ['[a](no.md)', '# A b\n[a](#a-c)', '[a](../README.md#nowhere)'])
+      assert.equal(tidy.deadLinks([...documents, document(text)]).length, 1, text);
+    assertNone(tidy.deadLinks([document('# `A` b, c\n[a](#a-b-c) and `[a](no.md)`')]));
+  });
+
+  test('have no line over 120 columns', () => {
+    assertNone([...tidy.longDocumentLines(documents), ...tidy.longSourceLines(sources)]);
+    const long = 'word '.repeat(25);
+    assert.equal(tidy.longDocumentLines([document(long)]).length, 1);
+    assertNone(tidy.longDocumentLines([document(`| ${long} |\n\`\`\`\n${long}\n\`\`\`\n`)]));
+    for (const text of [`// ${long}`, `const x = '${long}'; // ${long}`, `const y = [${'1, '.repeat(40)}];`])
+      assert.equal(tidy.longSourceLines([source(text)]).length, 1, text);
+    assertNone(tidy.longSourceLines([source(`const x = '${long}';\nconst y = \`\${x} ${long}\`;`)]));
+  });
+
+  test('have one docstring each', () => {
+    assertNone(tidy.doubleDocstrings(sources));
+    assert.equal(tidy.doubleDocstrings([source('/** A. */\n/** B. */\nlet x;')]).length, 1);
+    assert.equal(tidy.doubleDocstrings([source('let y;\n/** A. */\n\n/** B. */\nlet x;')]).length, 1);
+    assertNone(tidy.doubleDocstrings([source('/** The file. */\n\n/** B. */\nlet x;')]));
+  });
+
+  test('spell as Americans do', () => {
+    assertNone(tidy.britishWords(tidy.readWritten()));
+    assert.equal(tidy.britishWords([document('the Neighbours know')]).length, 1);
+  });
+});
