@@ -151,7 +151,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
         name: 'api-version',
         placeholder: 'VER',
         description:
-          'v1beta4 for kubeadm 1.31 and later (the default), v1beta3 for 1.22 to 1.35, v1beta2 for 1.15 to 1.26.',
+          'v1beta4 for kubeadm 1.31 and later (the default), v1beta3 for 1.22 to 1.36, v1beta2 for 1.15 to 1.26.',
       },
     ],
     configFields: CONFIG_FIELDS,

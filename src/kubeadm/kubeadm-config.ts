@@ -13,7 +13,7 @@ export const FIRST_MINOR: Readonly<Record<ApiVersion, number>> = { v1beta4: 31, 
 /** From that release to the last one before the version's removal. */
 const READ_BY: Readonly<Record<ApiVersion, string>> = {
   v1beta4: `kubeadm 1.${FIRST_MINOR.v1beta4} and later`,
-  v1beta3: `kubeadm 1.${FIRST_MINOR.v1beta3} to 1.35 (from 1.${FIRST_MINOR.v1beta4} on v1beta4 is better)`,
+  v1beta3: `kubeadm 1.${FIRST_MINOR.v1beta3} to 1.36 (from 1.${FIRST_MINOR.v1beta4} on v1beta4 is better)`,
   v1beta2: `kubeadm 1.${FIRST_MINOR.v1beta2} to 1.26`,
 };
 
@@ -38,28 +38,35 @@ const EXTRA_ARGS: Readonly<Record<ApiVersion, readonly string[]>> = {
 
 const KUBEADM_API_PORT = 6443;
 
-/** An existing manifests folder is what kubeadm join calls by this name. */
+/** What kubeadm calls its check that the manifests folder is empty, until kubernetes/kubernetes 104942 (1.23). */
 const MANIFESTS_CHECK = 'DirAvailable--etc-kubernetes-manifests';
+const WITHOUT_MANIFESTS_CHECK_MINOR = 23;
 
 function endpointOf({ vips: [vip], proxy }: Config): string {
   if (vip === undefined) throw new Error('a Config has at least one VIP');
   return formatHostPort(vip, proxy.port);
 }
 
-function steps(config: Config): string[] {
+function steps(config: Config, apiVersion: ApiVersion): string[] {
   const endpoint = endpointOf(config);
   // A shell may take unquoted brackets for a pattern.
   const target = endpoint.startsWith('[') ? `"${endpoint}"` : endpoint;
   const join = `kubeadm join ${target} --token TOKEN --discovery-token-ca-cert-hash sha256:HASH`;
   const { backendPort } = config.proxy;
   const bindPort = backendPort === KUBEADM_API_PORT ? '' : ` --apiserver-bind-port ${backendPort}`;
+  const hasManifestsCheck = FIRST_MINOR[apiVersion] < WITHOUT_MANIFESTS_CHECK_MINOR;
+  const ignore = hasManifestsCheck ? ` --ignore-preflight-errors=${MANIFESTS_CHECK}` : '';
   return [
     'On every control-plane node first: /etc/kubernetes/manifests/kube-vrrp.yaml, from `kube-vrrp manifest` with the same configuration, and its image.',
     'On the first node, with this file as kubeadm.yaml:',
     '  kubeadm init --config kubeadm.yaml --upload-certs',
     'On each other control-plane node, with the values that kubeadm init printed:',
-    `  ${join} --control-plane --certificate-key KEY${bindPort} --ignore-preflight-errors=${MANIFESTS_CHECK}`,
-    'The last flag, because kubeadm join wants to find /etc/kubernetes/manifests empty, and kube-vrrp.yaml is there. (Or leave it out and put the file there after the join. kubeadm init does not ask.)',
+    `  ${join} --control-plane --certificate-key KEY${bindPort}${ignore}`,
+    ...(hasManifestsCheck
+      ? [
+          `The last flag is for kubeadm before 1.${WITHOUT_MANIFESTS_CHECK_MINOR}, whose join refuses a manifests folder that has a file, such as kube-vrrp.yaml. A later kubeadm does not need it.`,
+        ]
+      : []),
     'On each worker, which needs no kube-vrrp:',
     `  ${join}`,
     'KEY is good for 2 hours and TOKEN for 24. New ones, on a control-plane node:',
@@ -122,7 +129,7 @@ export function kubeadmConfig(config: Config, apiVersion: ApiVersion): string {
   const heading = [
     `For ${READ_BY[apiVersion]}: a control plane behind kube-vrrp.`,
     '',
-    ...steps(config),
+    ...steps(config, apiVersion),
     '',
     ...familyNotes(config),
     DIFFERENCES[apiVersion],
