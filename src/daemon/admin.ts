@@ -47,13 +47,13 @@ const verdict = (problems: readonly string[]): Reply => ({
 
 /** Serves until `close`. */
 export class Admin {
-  private readonly options: AdminOptions;
-  private readonly metrics = new Metrics();
-  private readonly servers: Server[] = [];
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, 2);
+  readonly #options: AdminOptions;
+  readonly #metrics = new Metrics();
+  readonly #servers: Server[] = [];
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, 2);
 
   constructor(options: AdminOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /**
@@ -61,16 +61,16 @@ export class Admin {
    * address, and may then be called again.
    */
   async listen(): Promise<void> {
-    const { listen, socket } = this.options;
+    const { listen, socket } = this.#options;
     if (listen !== null) {
       const where = formatHostPort(listen.address, listen.port);
       const remedy = 'set admin.address to a free one, or to "" to turn it off';
-      await this.open(this.readRoutes(), { host: listen.address.text, port: listen.port }, where, remedy);
+      await this.#open(this.#readRoutes(), { host: listen.address.text, port: listen.port }, where, remedy);
     }
     if (socket === null) return;
     const remedy = 'set admin.socket to a path that can be written, or to "" to turn it off';
-    await this.open(
-      { ...this.readRoutes(), ...this.controlRoutes() },
+    await this.#open(
+      { ...this.#readRoutes(), ...this.#controlRoutes() },
       { path: prepareSocket(socket) },
       socket,
       remedy,
@@ -80,7 +80,7 @@ export class Admin {
 
   async close(): Promise<void> {
     await Promise.all(
-      this.servers.map((server) => {
+      this.#servers.map((server) => {
         server.closeAllConnections();
         return new Promise<void>((resolve) => {
           server.close(() => resolve());
@@ -89,36 +89,36 @@ export class Admin {
     );
   }
 
-  private readRoutes(): Record<string, Route> {
-    const { observe } = this.options;
+  #readRoutes(): Record<string, Route> {
+    const { observe } = this.#options;
     return {
       'GET /livez': () => verdict(livenessProblems(observe())),
       'GET /readyz': () => verdict(readinessProblems(observe())),
       'GET /status': () => json(200, buildStatus(observe())),
       'GET /metrics': async () => ({
         status: 200,
-        contentType: this.metrics.contentType,
-        body: await this.metrics.render(observe()),
+        contentType: this.#metrics.contentType,
+        body: await this.#metrics.render(observe()),
       }),
     };
   }
 
-  private controlRoutes(): Record<string, Route> {
+  #controlRoutes(): Record<string, Route> {
     return {
       // Not for anybody, as it names every client.
-      'GET /connections': async () => json(200, await this.options.connections()),
+      'GET /connections': async () => json(200, await this.#options.connections()),
       'POST /drain': ({ force }) => {
-        const refusal = this.options.drain(force);
+        const refusal = this.#options.drain(force);
         return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });
       },
       'POST /undrain': () => {
-        this.options.undrain();
+        this.#options.undrain();
         return json(200, { draining: false });
       },
     };
   }
 
-  private async open(
+  async #open(
     routes: Readonly<Record<string, Route>>,
     where: { readonly host: string; readonly port: number } | { readonly path: string },
     name: string,
@@ -139,15 +139,15 @@ export class Admin {
       server.listen(where, resolve);
     });
     // Accepting fails when memory is short; without a listener that would end the daemon.
-    server.on('error', (error) => this.warn(name, error));
-    this.servers.push(server);
+    server.on('error', (error) => this.#warn(name, error));
+    this.#servers.push(server);
   }
 
-  private warn(name: string, error: Error): void {
-    const suppressed = this.logLimit.take(name, monotonicMs());
+  #warn(name: string, error: Error): void {
+    const suppressed = this.#logLimit.take(name, monotonicMs());
     if (suppressed === null) return;
     const text = `the admin endpoint on ${name} cannot accept a connection (${errorText(error)}); it goes on`;
-    this.options.log('warn', text, { event: 'admin', suppressed });
+    this.#options.log('warn', text, { event: 'admin', suppressed });
   }
 }
 

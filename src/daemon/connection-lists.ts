@@ -15,14 +15,14 @@ type Request = {
 };
 
 export class ConnectionLists {
-  private readonly open = new Map<number, Request>();
-  private lastRequest = 0;
+  readonly #open = new Map<number, Request>();
+  #lastRequest = 0;
 
   /** All open connections of the threads behind `ports`, oldest first within a thread. */
   async ask(ports: readonly { postMessage(command: ProxyCommand): void }[]): Promise<ConnectionDetail[]> {
-    if (ports.length === 0 || this.open.size >= MAX_OPEN) return [];
-    this.lastRequest += 1;
-    const request = this.lastRequest;
+    if (ports.length === 0 || this.#open.size >= MAX_OPEN) return [];
+    this.#lastRequest += 1;
+    const request = this.#lastRequest;
     const connections: ConnectionDetail[] = [];
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ANSWER_MS);
@@ -30,16 +30,16 @@ export class ConnectionLists {
         clearTimeout(timer);
         resolve();
       };
-      this.open.set(request, { connections, waitingFor: ports.length, done });
+      this.#open.set(request, { connections, waitingFor: ports.length, done });
       for (const port of ports) port.postMessage({ type: 'listConnections', request });
     });
-    this.open.delete(request);
+    this.#open.delete(request);
     return connections;
   }
 
   /** A piece has come; one without connections is a thread's last. */
   take({ request, connections }: Extract<ProxyEvent, { type: 'connectionList' }>): void {
-    const open = this.open.get(request);
+    const open = this.#open.get(request);
     if (open === undefined) return;
     if (connections.length > 0) {
       open.connections.push(...connections);

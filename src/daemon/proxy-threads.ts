@@ -24,21 +24,21 @@ export type ProxyThreadsOptions = {
 };
 
 export class ProxyThreads {
-  private readonly workers: readonly Worker[];
-  private readonly options: ProxyThreadsOptions;
-  private isStopping = false;
+  readonly #workers: readonly Worker[];
+  readonly #options: ProxyThreadsOptions;
+  #isStopping = false;
   /** The services thread's ends of the channels between it and each proxy thread. */
   readonly servicesPorts: readonly MessagePort[];
 
   private constructor(options: ProxyThreadsOptions) {
-    this.options = options;
-    this.workers = Array.from({ length: options.count }, (_, index) =>
+    this.#options = options;
+    this.#workers = Array.from({ length: options.count }, (_, index) =>
       startThread('../proxy/driver/worker', `proxy${index}`, {
         ...options.data,
         vitals: { buffer: options.vitals, thread: THREAD_PROXY + index },
       } satisfies ProxyWorkerData),
     );
-    this.servicesPorts = this.workers.map((worker) => {
+    this.servicesPorts = this.#workers.map((worker) => {
       const { port1, port2 } = new MessageChannel();
       worker.postMessage({ type: 'servicesPort', port: port2 } satisfies ProxyCommand, [port2]);
       return port1;
@@ -49,7 +49,7 @@ export class ProxyThreads {
   static async start(options: ProxyThreadsOptions): Promise<ProxyThreads> {
     const threads = new ProxyThreads(options);
     try {
-      await Promise.all(threads.workers.map((worker, index) => threads.listening(worker, index)));
+      await Promise.all(threads.#workers.map((worker, index) => threads.#listening(worker, index)));
     } catch (error) {
       // The others would go on to listen, beside those of the next try.
       await threads.stop(0);
@@ -66,7 +66,7 @@ export class ProxyThreads {
   async closeVip(vip: IpAddress, handedOver: boolean): Promise<void> {
     const address = vip.text;
     const timeoutMs = handedOver ? HANDED_OVER_TIMEOUT_MS : CLOSE_VIP_TIMEOUT_MS;
-    const closed = this.workers.map(
+    const closed = this.#workers.map(
       (worker) =>
         new Promise<void>((resolve) => {
           const done = (): void => {
@@ -81,7 +81,7 @@ export class ProxyThreads {
           worker.on('message', onMessage);
         }),
     );
-    this.command({ type: 'closeVip', address, handedOver });
+    this.#command({ type: 'closeVip', address, handedOver });
     await Promise.all(closed);
   }
 
@@ -89,35 +89,35 @@ export class ProxyThreads {
    * Stops accepting, lets connections finish for `graceMs`, then resets them. A thread that hangs is ended by force.
    */
   async stop(graceMs: number): Promise<void> {
-    this.isStopping = true;
-    this.command({ type: 'stop', graceMs });
-    await Promise.all(this.workers.map((worker) => ended(worker, graceMs + STOP_TIMEOUT_MS)));
+    this.#isStopping = true;
+    this.#command({ type: 'stop', graceMs });
+    await Promise.all(this.#workers.map((worker) => ended(worker, graceMs + STOP_TIMEOUT_MS)));
   }
 
-  private command(command: ProxyCommand): void {
-    for (const worker of this.workers) worker.postMessage(command);
+  #command(command: ProxyCommand): void {
+    for (const worker of this.#workers) worker.postMessage(command);
   }
 
-  private listening(worker: Worker, index: number): Promise<void> {
+  #listening(worker: Worker, index: number): Promise<void> {
     return new Promise((resolve, reject) => {
       worker.on('message', (event: ProxyEvent) => {
         if (event.type === 'listening') resolve();
         else if (event.type === 'listenFailed') {
-          this.isStopping = true;
+          this.#isStopping = true;
           reject(new Error(event.message));
-        } else if (event.type === 'log') this.options.log(event.level, event.message, event.fields);
+        } else if (event.type === 'log') this.#options.log(event.level, event.message, event.fields);
       });
       worker.on('error', (error: Error) =>
-        this.onDeath(`proxy thread ${index} failed: ${error.message}`, reject),
+        this.#onDeath(`proxy thread ${index} failed: ${error.message}`, reject),
       );
-      worker.on('exit', (code) => this.onDeath(`proxy thread ${index} ended with code ${code}`, reject));
+      worker.on('exit', (code) => this.#onDeath(`proxy thread ${index} ended with code ${code}`, reject));
     });
   }
 
-  private onDeath(reason: string, reject: (error: Error) => void): void {
+  #onDeath(reason: string, reject: (error: Error) => void): void {
     reject(new Error(reason));
-    if (this.isStopping) return;
-    this.isStopping = true;
-    this.options.onExit(reason);
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#options.onExit(reason);
   }
 }

@@ -7,40 +7,40 @@ const OVERFLOW_KEY = '(others)';
 type Entry = { readonly loggedAtMs: number; suppressed: number };
 
 export class LogLimit {
-  private readonly periodMs: number;
-  private readonly maxKeys: number;
+  readonly #periodMs: number;
+  readonly #maxKeys: number;
   /** In the order in which they were logged last, the oldest first. */
-  private readonly entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, Entry>();
 
   /**
    * Beyond `maxKeys` keys within a period the rest share one budget, so that table and log are bounded whatever
    * arrives. A key whose latest line is older than the period gives its place to a new one.
    */
   constructor(periodMs: number, maxKeys: number) {
-    this.periodMs = periodMs;
-    this.maxKeys = maxKeys;
+    this.#periodMs = periodMs;
+    this.#maxKeys = maxKeys;
   }
 
   /** How many lines were left out since the last one for this key, when one may be written now; else null. */
   take(key: string, nowMs: number): number | null {
-    const slot = this.slotOf(key, nowMs);
-    const entry = this.entries.get(slot);
-    if (entry !== undefined && nowMs - entry.loggedAtMs < this.periodMs) {
+    const slot = this.#slotOf(key, nowMs);
+    const entry = this.#entries.get(slot);
+    if (entry !== undefined && nowMs - entry.loggedAtMs < this.#periodMs) {
       entry.suppressed += 1;
       return null;
     }
-    this.entries.delete(slot);
-    this.entries.set(slot, { loggedAtMs: nowMs, suppressed: 0 });
+    this.#entries.delete(slot);
+    this.#entries.set(slot, { loggedAtMs: nowMs, suppressed: 0 });
     return entry?.suppressed ?? 0;
   }
 
-  private slotOf(key: string, nowMs: number): string {
-    if (this.entries.has(key) || this.entries.size < this.maxKeys) return key;
-    for (const [oldest, { loggedAtMs }] of this.entries) {
-      if (nowMs - loggedAtMs < this.periodMs) break;
+  #slotOf(key: string, nowMs: number): string {
+    if (this.#entries.has(key) || this.#entries.size < this.#maxKeys) return key;
+    for (const [oldest, { loggedAtMs }] of this.#entries) {
+      if (nowMs - loggedAtMs < this.#periodMs) break;
       // The budget that others share keeps its count, as it is for as many keys as there are.
       if (oldest === OVERFLOW_KEY) continue;
-      this.entries.delete(oldest);
+      this.#entries.delete(oldest);
       return key;
     }
     return OVERFLOW_KEY;

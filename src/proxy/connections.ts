@@ -44,50 +44,52 @@ const MAX_WAITING = 8192;
  * takes a batch. `Key` is whatever the engine calls a connection.
  */
 export class ConnectionReport<Key> {
-  private readonly open = new Map<Key, OpenedConnection>();
-  private opened: OpenedConnection[] = [];
-  private closedOnes: ClosedConnection[] = [];
-  private overflowed = false;
-  private lastId = 0;
+  readonly #open = new Map<Key, OpenedConnection>();
+  #opened: OpenedConnection[] = [];
+  #closedOnes: ClosedConnection[] = [];
+  #overflowed = false;
+  #lastId = 0;
 
   opens(key: Key, connection: Omit<OpenedConnection, 'id'>): void {
-    this.lastId += 1;
-    const opened = { id: this.lastId, ...connection };
-    this.open.set(key, opened);
-    this.opened.push(opened);
-    this.bound();
+    this.#lastId += 1;
+    const opened = { id: this.#lastId, ...connection };
+    this.#open.set(key, opened);
+    this.#opened.push(opened);
+    this.#bound();
   }
 
   /** Nothing happens for a connection that never opened. */
   closes(key: Key, bytesToBackend: number, bytesToClient: number): void {
-    const connection = this.open.get(key);
+    const connection = this.#open.get(key);
     if (connection === undefined) return;
-    this.open.delete(key);
-    this.closedOnes.push({ id: connection.id, bytesToBackend, bytesToClient });
-    this.bound();
+    this.#open.delete(key);
+    this.#closedOnes.push({ id: connection.id, bytesToBackend, bytesToClient });
+    this.#bound();
   }
 
   /** The open connections, oldest first. May be read bit by bit while connections come and go. */
   entries(): IterableIterator<[Key, OpenedConnection]> {
-    return this.open.entries();
+    return this.#open.entries();
   }
 
   /** What there is to report, which counts as reported from now on; null when nothing changed. */
   take(): ConnectionBatch | null {
-    const { opened, closedOnes: closed, overflowed } = this;
+    const opened = this.#opened;
+    const closed = this.#closedOnes;
+    const overflowed = this.#overflowed;
     if (!overflowed && opened.length === 0 && closed.length === 0) return null;
-    this.opened = [];
-    this.closedOnes = [];
-    this.overflowed = false;
-    if (overflowed) return { complete: true, opened: [...this.open.values()], closed: [] };
+    this.#opened = [];
+    this.#closedOnes = [];
+    this.#overflowed = false;
+    if (overflowed) return { complete: true, opened: [...this.#open.values()], closed: [] };
     return { complete: false, opened, closed };
   }
 
-  private bound(): void {
-    if (!this.overflowed && this.opened.length + this.closedOnes.length <= MAX_WAITING) return;
-    this.overflowed = true;
-    this.opened = [];
-    this.closedOnes = [];
+  #bound(): void {
+    if (!this.#overflowed && this.#opened.length + this.#closedOnes.length <= MAX_WAITING) return;
+    this.#overflowed = true;
+    this.#opened = [];
+    this.#closedOnes = [];
   }
 }
 
@@ -100,46 +102,42 @@ export type ConnectionFollower = {
 
 /** The connections of all workers, kept apart from the threads that carry them. */
 export class ConnectionTable {
-  private readonly byWorker = new Map<number, Map<number, OpenedConnection>>();
-  private readonly follower: ConnectionFollower;
+  readonly #byWorker = new Map<number, Map<number, OpenedConnection>>();
+  readonly #follower: ConnectionFollower;
 
   constructor(follower: ConnectionFollower) {
-    this.follower = follower;
+    this.#follower = follower;
   }
 
   apply(worker: number, batch: ConnectionBatch): void {
-    const known = this.byWorker.get(worker) ?? new Map<number, OpenedConnection>();
-    this.byWorker.set(worker, known);
-    if (batch.complete) this.forgetMissing(known, batch.opened);
+    const known = this.#byWorker.get(worker) ?? new Map<number, OpenedConnection>();
+    this.#byWorker.set(worker, known);
+    if (batch.complete) this.#forgetMissing(known, batch.opened);
     // Ends come before what began later: a client may have used its port again within the batch.
     const ends = new Map(batch.closed.map((closed) => [closed.id, closed]));
-    for (const id of ends.keys()) this.end(known, ends, id);
+    for (const id of ends.keys()) this.#end(known, ends, id);
     for (const connection of batch.opened) {
       if (known.has(connection.id)) continue;
       known.set(connection.id, connection);
-      this.follower.opened(connection);
-      this.end(known, ends, connection.id);
+      this.#follower.opened(connection);
+      this.#end(known, ends, connection.id);
     }
   }
 
-  private end(
-    known: Map<number, OpenedConnection>,
-    ends: ReadonlyMap<number, ClosedConnection>,
-    id: number,
-  ): void {
+  #end(known: Map<number, OpenedConnection>, ends: ReadonlyMap<number, ClosedConnection>, id: number): void {
     const connection = known.get(id);
     const closed = ends.get(id);
     if (connection === undefined || closed === undefined) return;
     known.delete(id);
-    this.follower.closed(connection, closed);
+    this.#follower.closed(connection, closed);
   }
 
-  private forgetMissing(known: Map<number, OpenedConnection>, all: readonly OpenedConnection[]): void {
+  #forgetMissing(known: Map<number, OpenedConnection>, all: readonly OpenedConnection[]): void {
     const present = new Set(all.map(({ id }) => id));
     for (const [id, connection] of known) {
       if (present.has(id)) continue;
       known.delete(id);
-      this.follower.closed(connection, null);
+      this.#follower.closed(connection, null);
     }
   }
 }

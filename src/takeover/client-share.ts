@@ -31,41 +31,41 @@ export type ClientShareOptions = {
 };
 
 export class ClientShare {
-  private readonly options: ClientShareOptions;
-  private readonly clients = new Set<ClientKey>();
-  private readonly newlyOpened = new Set<ClientKey>();
-  private readonly newlyClosed = new Set<ClientKey>();
-  private sequence = 0;
-  private sweep = 0;
-  private sweepStartedMs = -Infinity;
-  private emptySweeps = 0;
+  readonly #options: ClientShareOptions;
+  readonly #clients = new Set<ClientKey>();
+  readonly #newlyOpened = new Set<ClientKey>();
+  readonly #newlyClosed = new Set<ClientKey>();
+  #sequence = 0;
+  #sweep = 0;
+  #sweepStartedMs = -Infinity;
+  #emptySweeps = 0;
   /** What the sweep under way has still to repeat. A set's iterator sees what is added and skips what is removed. */
-  private sweeping: Iterator<ClientKey> | null = null;
+  #sweeping: Iterator<ClientKey> | null = null;
 
   constructor(options: ClientShareOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   get size(): number {
-    return this.clients.size;
+    return this.#clients.size;
   }
 
   has(key: ClientKey): boolean {
-    return this.clients.has(key);
+    return this.#clients.has(key);
   }
 
   opened(key: ClientKey): void {
-    this.clients.add(key);
-    this.emptySweeps = 0;
-    this.newlyClosed.delete(key);
-    this.newlyOpened.add(key);
+    this.#clients.add(key);
+    this.#emptySweeps = 0;
+    this.#newlyClosed.delete(key);
+    this.#newlyOpened.add(key);
   }
 
   closed(key: ClientKey): void {
-    if (!this.clients.delete(key)) return;
+    if (!this.#clients.delete(key)) return;
     // An end that was never preceded by its beginning need not be told.
-    if (this.newlyOpened.delete(key)) return;
-    if (this.newlyClosed.size < MAX_CLOSED) this.newlyClosed.add(key);
+    if (this.#newlyOpened.delete(key)) return;
+    if (this.#newlyClosed.size < MAX_CLOSED) this.#newlyClosed.add(key);
   }
 
   /**
@@ -73,32 +73,32 @@ export class ClientShare {
    * it never has. A node without clients must not wake up for them.
    */
   dueInMs(nowMs: number): number {
-    const hasMore = this.sweeping !== null || this.newlyOpened.size > 0 || this.newlyClosed.size > 0;
-    return hasMore ? SHARE_INTERVAL_MS : Math.max(SHARE_INTERVAL_MS, this.nextSweepMs - nowMs);
+    const hasMore = this.#sweeping !== null || this.#newlyOpened.size > 0 || this.#newlyClosed.size > 0;
+    return hasMore ? SHARE_INTERVAL_MS : Math.max(SHARE_INTERVAL_MS, this.#nextSweepMs - nowMs);
   }
 
   /**
    * The messages that are due, as octets; empty while there is nothing to say. To be called when `dueInMs` has passed.
    */
   take(nowMs: number): Uint8Array[] {
-    const isEmptySweep = this.startEmptySweep(nowMs);
-    const repeated = this.sweepStep(nowMs);
+    const isEmptySweep = this.#startEmptySweep(nowMs);
+    const repeated = this.#sweepStep(nowMs);
     const messages: Uint8Array[] = [];
     while (messages.length < MAX_MESSAGES) {
-      const capacity = messageCapacity(this.options.family);
+      const capacity = messageCapacity(this.#options.family);
       const again = messages.length === 0 ? repeated : [];
-      const opened = [...again, ...takeFrom(this.newlyOpened, capacity - again.length)];
-      const closed = takeFrom(this.newlyClosed, capacity - opened.length);
+      const opened = [...again, ...takeFrom(this.#newlyOpened, capacity - again.length)];
+      const closed = takeFrom(this.#newlyClosed, capacity - opened.length);
       if (opened.length + closed.length === 0 && !(isEmptySweep && messages.length === 0)) break;
-      this.sequence = (this.sequence + 1) >>> 0;
-      const { family, vrid, generation } = this.options;
+      this.#sequence = (this.#sequence + 1) >>> 0;
+      const { family, vrid, generation } = this.#options;
       messages.push(
         encodeMessage({
           family,
           vrid,
           generation,
-          sweep: this.sweep,
-          sequence: this.sequence,
+          sweep: this.#sweep,
+          sequence: this.#sequence,
           opened,
           closed,
         }),
@@ -108,39 +108,39 @@ export class ClientShare {
   }
 
   /** When the next sweep may begin, unless one is under way. */
-  private get nextSweepMs(): number {
-    if (this.clients.size > 0) return this.sweepStartedMs + SWEEP_MIN_MS;
-    return this.emptySweeps === EMPTY_SWEEPS ? Infinity : this.sweepStartedMs + EMPTY_SWEEP_MS;
+  get #nextSweepMs(): number {
+    if (this.#clients.size > 0) return this.#sweepStartedMs + SWEEP_MIN_MS;
+    return this.#emptySweeps === EMPTY_SWEEPS ? Infinity : this.#sweepStartedMs + EMPTY_SWEEP_MS;
   }
 
-  private beginSweep(nowMs: number): void {
-    this.sweepStartedMs = nowMs;
-    this.sweep = (this.sweep + 1) & 0xff;
+  #beginSweep(nowMs: number): void {
+    this.#sweepStartedMs = nowMs;
+    this.#sweep = (this.#sweep + 1) & 0xff;
   }
 
   /** A sweep that repeats nobody; false while one is not due. */
-  private startEmptySweep(nowMs: number): boolean {
-    if (this.clients.size > 0 || nowMs < this.nextSweepMs) return false;
-    this.emptySweeps += 1;
-    this.beginSweep(nowMs);
-    this.sweeping = null;
+  #startEmptySweep(nowMs: number): boolean {
+    if (this.#clients.size > 0 || nowMs < this.#nextSweepMs) return false;
+    this.#emptySweeps += 1;
+    this.#beginSweep(nowMs);
+    this.#sweeping = null;
     return true;
   }
 
-  private sweepStep(nowMs: number): ClientKey[] {
-    if (this.sweeping === null) {
-      if (this.clients.size === 0 || nowMs < this.nextSweepMs) return [];
-      this.beginSweep(nowMs);
-      this.sweeping = this.clients.values();
+  #sweepStep(nowMs: number): ClientKey[] {
+    if (this.#sweeping === null) {
+      if (this.#clients.size === 0 || nowMs < this.#nextSweepMs) return [];
+      this.#beginSweep(nowMs);
+      this.#sweeping = this.#clients.values();
     }
     const repeated: ClientKey[] = [];
     while (repeated.length < SWEEP_STEP) {
-      const next = this.sweeping.next();
+      const next = this.#sweeping.next();
       if (next.done === true) {
-        this.sweeping = null;
+        this.#sweeping = null;
         break;
       }
-      if (!this.newlyOpened.has(next.value)) repeated.push(next.value);
+      if (!this.#newlyOpened.has(next.value)) repeated.push(next.value);
     }
     return repeated;
   }

@@ -20,45 +20,45 @@ type PeerTable = {
 };
 
 export class PeerClients {
-  private readonly tables = new Map<string, PeerTable>();
-  private lostMessages = 0;
+  readonly #tables = new Map<string, PeerTable>();
+  #lostMessages = 0;
 
   /** How many messages of peers did not arrive, seen from gaps in their sequence. */
   get lost(): number {
-    return this.lostMessages;
+    return this.#lostMessages;
   }
 
   get size(): number {
     let size = 0;
-    for (const { sweepByClient } of this.tables.values()) size += sweepByClient.size;
+    for (const { sweepByClient } of this.#tables.values()) size += sweepByClient.size;
     return size;
   }
 
   /** Takes a message in; false when it is older than one that was taken in before. `peer` must be one of few. */
   accept(peer: string, message: ClientsMessage): boolean {
-    const table = this.tableOf(peer, message);
+    const table = this.#tableOf(peer, message);
     const ahead = (message.sequence - table.sequence) | 0;
     if (ahead <= 0) return false;
-    this.lostMessages += ahead - 1;
+    this.#lostMessages += ahead - 1;
     table.sequence = message.sequence;
     for (const key of message.opened) {
       if (table.sweepByClient.size < MAX_CLIENTS_PER_PEER || table.sweepByClient.has(key))
         table.sweepByClient.set(key, message.sweep);
     }
     for (const key of message.closed) table.sweepByClient.delete(key);
-    if (message.sweep !== table.sweep) this.onSweep(table, message.sweep);
+    if (message.sweep !== table.sweep) this.#onSweep(table, message.sweep);
     return true;
   }
 
   /** A client has come to this node: whoever served it before, does not any more. */
   forget(key: ClientKey): void {
-    for (const { sweepByClient } of this.tables.values()) sweepByClient.delete(key);
+    for (const { sweepByClient } of this.#tables.values()) sweepByClient.delete(key);
   }
 
   /** All clients of one family that are wanted, those first that were told of last, and forgets them. */
   take(family: Family, isWanted: (key: ClientKey) => boolean = () => true): ClientKey[] {
     const taken = new Set<ClientKey>();
-    for (const [id, { sweepByClient }] of this.tables) {
+    for (const [id, { sweepByClient }] of this.#tables) {
       if (!id.startsWith(family)) continue;
       for (const key of [...sweepByClient.keys()].toReversed().filter(isWanted)) {
         taken.add(key);
@@ -68,9 +68,9 @@ export class PeerClients {
     return [...taken];
   }
 
-  private tableOf(peer: string, { family, generation, sequence, sweep }: ClientsMessage): PeerTable {
+  #tableOf(peer: string, { family, generation, sequence, sweep }: ClientsMessage): PeerTable {
     const id = `${family} ${peer}`;
-    const known = this.tables.get(id);
+    const known = this.#tables.get(id);
     if (known !== undefined && known.generation === generation) return known;
     const table = {
       generation,
@@ -78,11 +78,11 @@ export class PeerClients {
       sweep,
       sweepByClient: new Map<string, number>(),
     };
-    this.tables.set(id, table);
+    this.#tables.set(id, table);
     return table;
   }
 
-  private onSweep(table: PeerTable, sweep: number): void {
+  #onSweep(table: PeerTable, sweep: number): void {
     table.sweep = sweep;
     for (const [key, told] of table.sweepByClient) {
       if (((sweep - told) & 0xff) > MISSED_SWEEPS) table.sweepByClient.delete(key);

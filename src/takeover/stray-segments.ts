@@ -9,18 +9,18 @@ import type { ClientKey } from './tuple.ts';
 const MAX_OWN = 65_536;
 
 export class StraySegments {
-  private readonly own = new Set<ClientKey>();
-  private handedOnCount = 0;
+  readonly #own = new Set<ClientKey>();
+  #handedOnCount = 0;
 
   get handedOn(): number {
-    return this.handedOnCount;
+    return this.#handedOnCount;
   }
 
   /** Takes note of a segment that has arrived here; true when it is the other one's. */
   isStray(segment: ClientSegment): boolean {
-    if (isFirst(segment) && this.own.size < MAX_OWN) this.own.add(segment.client);
-    if (isFirst(segment) || this.own.has(segment.client)) return false;
-    this.handedOnCount += 1;
+    if (isFirst(segment) && this.#own.size < MAX_OWN) this.#own.add(segment.client);
+    if (isFirst(segment) || this.#own.has(segment.client)) return false;
+    this.#handedOnCount += 1;
     return true;
   }
 }

@@ -13,40 +13,40 @@ const MIN_BURST_GAP_MS = 1000;
 /** The announcements of one term as Active. */
 export class Announcements {
   /** When the present burst began, and how many of it have been made. */
-  private sinceMs: number;
-  private made = 1;
-  private nextMs: number;
+  #sinceMs: number;
+  #made = 1;
+  #nextMs: number;
 
   /** Promoted at `nowMs`; the first announcement belongs to the promotion. */
   constructor(nowMs: number) {
-    this.sinceMs = nowMs;
-    this.nextMs = this.afterMs(nowMs);
+    this.#sinceMs = nowMs;
+    this.#nextMs = this.#afterMs(nowMs);
   }
 
   get dueMs(): number {
-    return this.nextMs;
+    return this.#nextMs;
   }
 
   /** The one that was due has been made, or left out. */
   advance(nowMs: number): void {
-    this.made += 1;
-    this.nextMs = this.afterMs(nowMs);
+    this.#made += 1;
+    this.#nextMs = this.#afterMs(nowMs);
   }
 
   /**
    * Somebody else has announced the addresses, so neighbors have to be told anew who has them: a burst, within limits.
    */
   beginAnew(nowMs: number): void {
-    if (nowMs - this.sinceMs < MIN_BURST_GAP_MS) return;
-    this.sinceMs = nowMs;
-    this.made = 0;
-    this.nextMs = nowMs;
+    if (nowMs - this.#sinceMs < MIN_BURST_GAP_MS) return;
+    this.#sinceMs = nowMs;
+    this.#made = 0;
+    this.#nextMs = nowMs;
   }
 
-  private afterMs(nowMs: number): number {
-    const offsetMs = ANNOUNCEMENT_OFFSETS_MS[this.made];
+  #afterMs(nowMs: number): number {
+    const offsetMs = ANNOUNCEMENT_OFFSETS_MS[this.#made];
     return offsetMs === undefined
       ? nowMs + ANNOUNCEMENT_REFRESH_MS
-      : Math.max(this.sinceMs + offsetMs, nowMs);
+      : Math.max(this.#sinceMs + offsetMs, nowMs);
   }
 }

@@ -27,14 +27,14 @@ export function activeDownIntervalMs(
  * its own, so that nothing of an Active that was followed earlier outlasts a promotion.
  */
 export class ActiveDownTimer {
-  private readonly version: VrrpVersion;
+  readonly #version: VrrpVersion;
   private intervalMs: number;
   private atMs: number;
   private answersResignation = false;
 
   /** Starts at `nowMs`. `intervalMs`: of the Active that is heard, or the router's own where there is none. */
   constructor(version: VrrpVersion, intervalMs: number, priority: number, nowMs: number) {
-    this.version = version;
+    this.#version = version;
     this.intervalMs = intervalMs;
     this.atMs = nowMs + this.activeDownMs(priority);
   }
@@ -50,7 +50,7 @@ export class ActiveDownTimer {
 
   /** Active_Down_Interval, for a Backup of this priority. */
   activeDownMs(priority: number): number {
-    return activeDownIntervalMs(this.version, priority, this.intervalMs);
+    return activeDownIntervalMs(this.#version, priority, this.intervalMs);
   }
 
   /** An Active that stays has advertised this interval (RFC 9568 6.4.2, priority not zero). */
@@ -73,7 +73,7 @@ export class ActiveDownTimer {
   answerResignation(priority: number, nowMs: number): void {
     if (this.answersResignation) return;
     this.answersResignation = true;
-    this.atMs = nowMs + skewTimeMs(this.version, priority, this.intervalMs);
+    this.atMs = nowMs + skewTimeMs(this.#version, priority, this.intervalMs);
   }
 }
 
@@ -107,18 +107,18 @@ export function isIntervalOf(
  * VIP moves to a node which may be as busy. It goes on to send as often as it can.
  */
 export class Pace {
-  private readonly intervalMs: number;
-  private readonly patientMs: number;
-  private lateUntilMs = -Infinity;
+  readonly #intervalMs: number;
+  readonly #patientMs: number;
+  #lateUntilMs = -Infinity;
 
   constructor(version: VrrpVersion, intervalMs: number) {
-    this.intervalMs = intervalMs;
-    this.patientMs = patientIntervalMs(version, intervalMs);
+    this.#intervalMs = intervalMs;
+    this.#patientMs = patientIntervalMs(version, intervalMs);
   }
 
   /** The interval to advertise at `nowMs`. */
   advertisedMs(nowMs: number): number {
-    return nowMs < this.lateUntilMs ? this.patientMs : this.intervalMs;
+    return nowMs < this.#lateUntilMs ? this.#patientMs : this.#intervalMs;
   }
 
   /**
@@ -126,10 +126,10 @@ export class Pace {
    * was frozen, not busy: nobody is to wait for that.
    */
   note(silentMs: number, nowMs: number): boolean {
-    const isLate = silentMs > LATE_INTERVALS * this.intervalMs && silentMs < LEASE_SECONDS * 1000;
-    if (!isLate || this.patientMs === this.intervalMs) return false;
-    const isNew = nowMs >= this.lateUntilMs;
-    this.lateUntilMs = nowMs + CALM_MS;
+    const isLate = silentMs > LATE_INTERVALS * this.#intervalMs && silentMs < LEASE_SECONDS * 1000;
+    if (!isLate || this.#patientMs === this.#intervalMs) return false;
+    const isNew = nowMs >= this.#lateUntilMs;
+    this.#lateUntilMs = nowMs + CALM_MS;
     return isNew;
   }
 }

@@ -17,25 +17,25 @@ export const MAX_REPAIRS = 3;
 
 /** The lease of one term as Active. */
 export class Lease {
-  private nextMs: number;
-  private failures = 0;
-  private failedAtMs = -Infinity;
-  private losses = 0;
-  private lossesSinceMs: number;
+  #nextMs: number;
+  #failures = 0;
+  #failedAtMs = -Infinity;
+  #losses = 0;
+  #lossesSinceMs: number;
 
   constructor(boundAtMs: number) {
-    this.nextMs = boundAtMs + LEASE_RENEWAL_MS;
-    this.lossesSinceMs = boundAtMs;
+    this.#nextMs = boundAtMs + LEASE_RENEWAL_MS;
+    this.#lossesSinceMs = boundAtMs;
   }
 
   /** When it is to be renewed. */
   get dueMs(): number {
-    return this.nextMs;
+    return this.#nextMs;
   }
 
   /** It is bound again, or renewed, at `nowMs`. */
   renew(nowMs: number): void {
-    this.nextMs = nowMs + LEASE_RENEWAL_MS;
+    this.#nextMs = nowMs + LEASE_RENEWAL_MS;
   }
 
   /**
@@ -43,9 +43,9 @@ export class Lease {
    * has had a good one before it.
    */
   fail(nowMs: number): number {
-    this.failures = nowMs - this.failedAtMs < 1.5 * LEASE_RENEWAL_MS ? this.failures + 1 : 1;
-    this.failedAtMs = nowMs;
-    return this.failures;
+    this.#failures = nowMs - this.#failedAtMs < 1.5 * LEASE_RENEWAL_MS ? this.#failures + 1 : 1;
+    this.#failedAtMs = nowMs;
+    return this.#failures;
   }
 
   /**
@@ -53,11 +53,11 @@ export class Lease {
    * time included.
    */
   lose(nowMs: number): number {
-    if (nowMs - this.lossesSinceMs > HOLD_OFF_MS) {
-      this.losses = 0;
-      this.lossesSinceMs = nowMs;
+    if (nowMs - this.#lossesSinceMs > HOLD_OFF_MS) {
+      this.#losses = 0;
+      this.#lossesSinceMs = nowMs;
     }
-    this.losses += 1;
-    return this.losses;
+    this.#losses += 1;
+    return this.#losses;
   }
 }

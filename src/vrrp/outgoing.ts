@@ -13,27 +13,27 @@ export type OutgoingOptions = Omit<Advertisement, 'priority' | 'advertisementInt
 export class OutgoingAdvertisements {
   /** All but the router itself. */
   readonly destinations: readonly IpAddress[];
-  private readonly options: OutgoingOptions;
+  readonly #options: OutgoingOptions;
   /** By priority, interval and destination. */
-  private readonly encoded = new Map<string, Uint8Array>();
+  readonly #encoded = new Map<string, Uint8Array>();
 
   constructor(options: OutgoingOptions) {
-    this.options = options;
+    this.#options = options;
     this.destinations = options.destinations.filter(({ text }) => text !== options.source.text);
   }
 
   /** The message to one of the destinations; not to be changed. */
   message(priority: number, advertisementIntervalMs: number, destination: IpAddress): Uint8Array {
     const key = `${priority} ${advertisementIntervalMs} ${destination.text}`;
-    const known = this.encoded.get(key);
+    const known = this.#encoded.get(key);
     if (known !== undefined) return known;
-    const { checksumForm, source, ...advertisement } = this.options;
+    const { checksumForm, source, ...advertisement } = this.#options;
     const message = encodeAdvertisement(
       { ...advertisement, priority, advertisementIntervalMs },
       { source, destination },
       checksumForm,
     );
-    this.encoded.set(key, message);
+    this.#encoded.set(key, message);
     return message;
   }
 }

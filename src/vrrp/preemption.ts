@@ -12,17 +12,17 @@ export type Challenger = {
 };
 
 export class Preemption {
-  private readonly options: Pick<VirtualRouterOptions, 'preempt' | 'preemptDelayMs'>;
+  readonly #options: Pick<VirtualRouterOptions, 'preempt' | 'preemptDelayMs'>;
   /** Since when the Active that is heard has been worth preempting. */
-  private sinceMs: number | null = null;
+  #sinceMs: number | null = null;
 
   constructor(options: Pick<VirtualRouterOptions, 'preempt' | 'preemptDelayMs'>) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** There is no Active any more that could be preempted. */
   reset(): void {
-    this.sinceMs = null;
+    this.#sinceMs = null;
   }
 
   /**
@@ -30,23 +30,23 @@ export class Preemption {
    * yet.
    */
   reasonAgainst(active: HeardActive, own: Challenger): Cause | null {
-    const { preempt, preemptDelayMs } = this.options;
+    const { preempt, preemptDelayMs } = this.#options;
     const { heardAtMs, priority, address } = active;
     const unhealthy = preempt === 'unhealthy' && classOfPriority(priority) === 'C';
     const lower = preempt === 'always' && priority < own.priority;
     if (!own.isEligible || !(unhealthy || lower)) {
-      this.sinceMs = null;
+      this.#sinceMs = null;
       return null;
     }
-    this.sinceMs ??= heardAtMs;
-    if (heardAtMs - this.sinceMs < preemptDelayMs) return null;
+    this.#sinceMs ??= heardAtMs;
+    if (heardAtMs - this.#sinceMs < preemptDelayMs) return null;
     if (lower) {
       const text = `own priority ${own.priority} is higher than the ${priority} of ${address.text}`;
       return { kind: 'preempted_lower', text };
     }
     // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
     // good check that began after the Active's fall shows that this node is better off.
-    if (own.confirmedAtMs <= this.sinceMs) return null;
+    if (own.confirmedAtMs <= this.#sinceMs) return null;
     const text = `${address.text} advertises priority ${priority} (class C: it has no healthy API server)`;
     return { kind: 'preempted_unhealthy', text };
   }

@@ -38,115 +38,115 @@ const REOPEN_MS = 10_000;
 const LOG_PERIOD_MS = 60_000;
 
 export class PeerChannel {
-  private readonly options: PeerChannelOptions;
-  private readonly limit = new LogLimit(LOG_PERIOD_MS, 1);
-  private readonly rejected = Object.fromEntries(MESSAGE_REJECTS.map((reason) => [reason, 0])) as Record<
+  readonly #options: PeerChannelOptions;
+  readonly #limit = new LogLimit(LOG_PERIOD_MS, 1);
+  readonly #rejected = Object.fromEntries(MESSAGE_REJECTS.map((reason) => [reason, 0])) as Record<
     MessageReject,
     number
   >;
-  private readonly counts = { messagesSent: 0, messagesReceived: 0, sentBytes: 0, sendErrors: 0 };
-  private socket: OnLinkUdp | null = null;
-  private telling: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
-  private reopening: NodeJS.Timeout | null = null;
-  private isClosed = false;
+  readonly #counts = { messagesSent: 0, messagesReceived: 0, sentBytes: 0, sendErrors: 0 };
+  #socket: OnLinkUdp | null = null;
+  #telling: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
+  #reopening: NodeJS.Timeout | null = null;
+  #isClosed = false;
 
   /** Begins to listen, and to tell, at once. */
   constructor(options: PeerChannelOptions) {
-    this.options = options;
-    this.open();
+    this.#options = options;
+    this.#open();
     for (const share of options.shares) this.tellLater(share);
   }
 
   /** To be called after every change of a share: tells peers when that is due. */
   tellLater(share: ClientShare): void {
-    if (this.isClosed) return;
+    if (this.#isClosed) return;
     const nowMs = monotonicMs();
     const atMs = nowMs + share.dueInMs(nowMs);
-    if (atMs === Infinity || (this.telling !== null && this.telling.atMs <= atMs)) return;
-    if (this.telling !== null) clearTimeout(this.telling.timer);
-    this.telling = { timer: setTimeout(() => this.tell(), Math.ceil(atMs - nowMs)), atMs };
+    if (atMs === Infinity || (this.#telling !== null && this.#telling.atMs <= atMs)) return;
+    if (this.#telling !== null) clearTimeout(this.#telling.timer);
+    this.#telling = { timer: setTimeout(() => this.#tell(), Math.ceil(atMs - nowMs)), atMs };
   }
 
   /** Sends something else to one peer, if the channel is open; it may be lost. */
   send(octets: Uint8Array, peer: IpAddress): void {
-    this.socket?.send(octets, peer);
+    this.#socket?.send(octets, peer);
   }
 
   read(): PeerChannelCounts {
-    return { ...this.counts, rejected: { ...this.rejected } };
+    return { ...this.#counts, rejected: { ...this.#rejected } };
   }
 
   /** Connections end after this, too; no timer for their sake keeps the thread from ending. */
   close(): void {
-    this.isClosed = true;
-    if (this.telling !== null) clearTimeout(this.telling.timer);
-    if (this.reopening !== null) clearTimeout(this.reopening);
-    this.socket?.close();
-    this.socket = null;
+    this.#isClosed = true;
+    if (this.#telling !== null) clearTimeout(this.#telling.timer);
+    if (this.#reopening !== null) clearTimeout(this.#reopening);
+    this.#socket?.close();
+    this.#socket = null;
   }
 
-  private open(): void {
-    const { self, port, log } = this.options;
-    this.reopening = null;
+  #open(): void {
+    const { self, port, log } = this.#options;
+    this.#reopening = null;
     try {
-      this.socket = openOnLinkUdp({
+      this.#socket = openOnLinkUdp({
         address: self,
         port,
-        onDatagram: (octets, source) => this.onDatagram(octets, source),
-        onError: (error) => this.onError(error),
+        onDatagram: (octets, source) => this.#onDatagram(octets, source),
+        onError: (error) => this.#onError(error),
       });
     } catch (error) {
       const text = `peers cannot be told of clients, so theirs hang should this node be lost: ${errorText(error)}; trying again in ${REOPEN_MS / 1000} s`;
       log('warn', text, { event: 'takeover_channel' });
-      this.reopening = setTimeout(() => this.open(), REOPEN_MS);
+      this.#reopening = setTimeout(() => this.#open(), REOPEN_MS);
     }
   }
 
-  private onError(error: Error): void {
-    this.counts.sendErrors += 1;
-    const suppressed = this.limit.take('send', monotonicMs());
+  #onError(error: Error): void {
+    this.#counts.sendErrors += 1;
+    const suppressed = this.#limit.take('send', monotonicMs());
     if (suppressed === null) return;
-    this.options.log('warn', `cannot tell a peer of clients: ${error.message}`, {
+    this.#options.log('warn', `cannot tell a peer of clients: ${error.message}`, {
       event: 'takeover_channel',
       suppressed,
     });
   }
 
-  private tell(): void {
-    this.telling = null;
+  #tell(): void {
+    this.#telling = null;
     const nowMs = monotonicMs();
-    for (const share of this.options.shares) {
-      for (const octets of share.take(nowMs)) this.sendToPeers(octets);
+    for (const share of this.#options.shares) {
+      for (const octets of share.take(nowMs)) this.#sendToPeers(octets);
       this.tellLater(share);
     }
   }
 
   /** What cannot be sent is lost, as on the way: the sweeps make it good. */
-  private sendToPeers(octets: Uint8Array): void {
-    if (this.socket === null) return;
-    for (const peer of this.options.peers) {
-      this.socket.send(octets, peer);
-      this.counts.messagesSent += 1;
-      this.counts.sentBytes += octets.length;
+  #sendToPeers(octets: Uint8Array): void {
+    if (this.#socket === null) return;
+    for (const peer of this.#options.peers) {
+      this.#socket.send(octets, peer);
+      this.#counts.messagesSent += 1;
+      this.#counts.sentBytes += octets.length;
     }
   }
 
-  private onDatagram(octets: Uint8Array, source: IpAddress | null): void {
-    const peer = this.options.peers.find(({ text }) => text === source?.text);
+  #onDatagram(octets: Uint8Array, source: IpAddress | null): void {
+    const peer = this.#options.peers.find(({ text }) => text === source?.text);
     if (peer === undefined) {
-      this.rejected.not_a_peer += 1;
+      this.#rejected.not_a_peer += 1;
       return;
     }
     if (isHandoverNotice(octets)) {
-      if (!this.options.onNotice(octets, peer)) this.rejected.notice += 1;
+      if (!this.#options.onNotice(octets, peer)) this.#rejected.notice += 1;
       return;
     }
-    const decoded = decodeMessage(octets, this.options.vrid);
+    const decoded = decodeMessage(octets, this.#options.vrid);
     if (!decoded.ok) {
-      this.rejected[decoded.reason] += 1;
+      this.#rejected[decoded.reason] += 1;
       return;
     }
-    if (this.options.known.accept(peer.text, decoded.message)) this.counts.messagesReceived += 1;
-    else this.rejected.stale += 1;
+    if (this.#options.known.accept(peer.text, decoded.message)) this.#counts.messagesReceived += 1;
+    else this.#rejected.stale += 1;
   }
 }

@@ -49,18 +49,18 @@ type Run = {
 };
 
 export class Prompter {
-  private readonly options: PrompterOptions;
-  private readonly frame = new Uint8Array(FRAME_BYTES);
-  private run: Run | null = null;
+  readonly #options: PrompterOptions;
+  readonly #frame = new Uint8Array(FRAME_BYTES);
+  #run: Run | null = null;
 
   constructor(options: PrompterOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Prompts these, the first first; ends what is under way. */
   begin(clients: readonly ClientKey[]): void {
     if (clients.length === 0) return;
-    const { service, log } = this.options;
+    const { service, log } = this.#options;
     let segments: SegmentSocket;
     try {
       segments = new SegmentSocket(service.vip.family);
@@ -71,27 +71,27 @@ export class Prompter {
     }
     this.end(null);
     const startedMs = monotonicMs();
-    this.run = {
+    this.#run = {
       plan: new ResetPlan(clients, startedMs),
       startedMs,
       clients: clients.length,
       segments,
-      tap: this.openTap(service.vip),
-      timer: setInterval(() => this.turn(), TURN_MS),
+      tap: this.#openTap(service.vip),
+      timer: setInterval(() => this.#turn(), TURN_MS),
     };
   }
 
   /** A client has come back by itself. */
   cameBack(client: ClientKey): void {
-    this.run?.plan.settle(client, 'told');
+    this.#run?.plan.settle(client, 'told');
   }
 
   /** Prompts nobody any more. `why` is null when all is done. */
   end(why: string | null): void {
-    const { run } = this;
+    const run = this.#run;
     if (run === null) return;
-    const { service, log, counts } = this.options;
-    this.run = null;
+    const { service, log, counts } = this.#options;
+    this.#run = null;
     clearInterval(run.timer);
     run.segments.close();
     run.tap?.close();
@@ -108,26 +108,26 @@ export class Prompter {
   }
 
   /** Null where it cannot be had: then the kernel's RSTs have to do. */
-  private openTap(vip: IpAddress): LinkSocket | null {
+  #openTap(vip: IpAddress): LinkSocket | null {
     const etherType = vip.family === 'IPv4' ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
     try {
       return new LinkSocket(EVERY_LINK, { etherType, filter: bareSegmentsTo(vip) });
     } catch (error) {
       const text = `clients whose answers a packet filter drops as invalid will hang: ${errorText(error)}`;
-      this.options.log('warn', text, { event: 'takeover_tap', vip: vip.text });
+      this.#options.log('warn', text, { event: 'takeover_tap', vip: vip.text });
       return null;
     }
   }
 
-  private turn(): void {
-    const { run } = this;
+  #turn(): void {
+    const run = this.#run;
     if (run === null) return;
-    const { service, counts } = this.options;
+    const { service, counts } = this.#options;
     try {
-      this.answer(run);
+      this.#answer(run);
       for (const { key, round } of run.plan.due(monotonicMs())) {
         counts.prompts += 1;
-        this.send(run, promptSegment(service, key, round));
+        this.#send(run, promptSegment(service, key, round));
       }
     } catch (error) {
       this.end(errorText(error));
@@ -136,22 +136,22 @@ export class Prompter {
     if (run.plan.isOver(monotonicMs())) this.end(null);
   }
 
-  private answer(run: Run): void {
-    const { service } = this.options;
+  #answer(run: Run): void {
+    const { service } = this.#options;
     for (let count = 0; run.tap !== null && count < MAX_FRAMES_PER_TURN; count += 1) {
-      const bytes = run.tap.receive(this.frame);
+      const bytes = run.tap.receive(this.#frame);
       if (bytes === null) return;
-      const word = readWord(this.frame.subarray(0, Math.min(bytes, FRAME_BYTES)), service);
+      const word = readWord(this.#frame.subarray(0, Math.min(bytes, FRAME_BYTES)), service);
       if (word === null || !run.plan.isWaiting(word.client)) continue;
       run.plan.settle(word.client, word.kind === 'rst' ? 'gone' : 'told');
       // A SYN: a new connection from the same port, to this node, and none of the lost one's.
-      if (word.kind === 'ack') this.send(run, resetSegment(service, word.client, word.expects));
+      if (word.kind === 'ack') this.#send(run, resetSegment(service, word.client, word.expects));
     }
   }
 
   /** One client that cannot be reached says nothing about the others. */
-  private send(run: Run, packet: Uint8Array): void {
-    const { log, limit, counts } = this.options;
+  #send(run: Run, packet: Uint8Array): void {
+    const { log, limit, counts } = this.#options;
     try {
       run.segments.send(packet);
     } catch (error) {

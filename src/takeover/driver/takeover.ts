@@ -62,14 +62,14 @@ type VipTakeover = {
 };
 
 export class Takeover {
-  private readonly vips: readonly VipTakeover[];
-  private readonly known = new PeerClients();
-  private readonly vrid: number;
-  private readonly departure: Departure;
-  private readonly shelter: Shelter;
-  private readonly channel: PeerChannel;
-  private interfaceName: string;
-  private readonly promptCounts: PromptCounts = {
+  readonly #vips: readonly VipTakeover[];
+  readonly #known = new PeerClients();
+  readonly #vrid: number;
+  readonly #departure: Departure;
+  readonly #shelter: Shelter;
+  readonly #channel: PeerChannel;
+  #interfaceName: string;
+  readonly #promptCounts: PromptCounts = {
     prompts: 0,
     sendErrors: 0,
     fates: { told: 0, gone: 0, silent: 0 },
@@ -80,54 +80,54 @@ export class Takeover {
     const { port, vrid, log } = options;
     const generation = randomBytes(4).readUInt32BE();
     const limit = new LogLimit(LOG_PERIOD_MS, 1);
-    this.vips = options.vips.map((vip) => {
+    this.#vips = options.vips.map((vip) => {
       const service = { vip, port };
       return {
         service,
         share: new ClientShare({ family: vip.family, vrid, generation }),
-        prompter: new Prompter({ service, log, limit, counts: this.promptCounts }),
+        prompter: new Prompter({ service, log, limit, counts: this.#promptCounts }),
         isActive: false,
       };
     });
-    this.vrid = vrid;
-    this.interfaceName = options.interfaceName;
-    const link = (): LinkFacts | null => readLinkFacts(this.interfaceName);
-    const send = (octets: Uint8Array, peer: IpAddress): void => this.channel.send(octets, peer);
-    this.departure = new Departure({ ...options, mac: () => link()?.mac ?? null, send });
-    this.shelter = new Shelter({
+    this.#vrid = vrid;
+    this.#interfaceName = options.interfaceName;
+    const link = (): LinkFacts | null => readLinkFacts(this.#interfaceName);
+    const send = (octets: Uint8Array, peer: IpAddress): void => this.#channel.send(octets, peer);
+    this.#departure = new Departure({ ...options, mac: () => link()?.mac ?? null, send });
+    this.#shelter = new Shelter({
       ...options,
-      services: this.vips.map(({ service }) => service),
+      services: this.#vips.map(({ service }) => service),
       link,
       send,
     });
-    this.channel = new PeerChannel({
+    this.#channel = new PeerChannel({
       ...options,
-      shares: this.vips.map(({ share }) => share),
-      known: this.known,
-      onNotice: (octets, peer) => this.onNotice(octets, peer),
+      shares: this.#vips.map(({ share }) => share),
+      known: this.#known,
+      onNotice: (octets, peer) => this.#onNotice(octets, peer),
     });
   }
 
   /** A client has got its backend. Connections that are not to a VIP do not matter here. */
   opened(connection: ClientConnection): void {
-    const end = this.endOf(connection);
+    const end = this.#endOf(connection);
     if (end === null) return;
     end.vip.share.opened(end.key);
-    this.channel.tellLater(end.vip.share);
+    this.#channel.tellLater(end.vip.share);
     end.vip.prompter.cameBack(end.key);
-    this.known.forget(end.key);
+    this.#known.forget(end.key);
   }
 
   closed(connection: ClientConnection): void {
-    const end = this.endOf(connection);
+    const end = this.#endOf(connection);
     if (end === null) return;
     end.vip.share.closed(end.key);
-    this.channel.tellLater(end.vip.share);
+    this.#channel.tellLater(end.vip.share);
   }
 
   /** Whether this node is Active for a VIP. On becoming so, the takeover of its clients begins; afterwards it ends. */
   setActive(vipText: string, isActive: boolean): void {
-    const vip = this.vips.find(({ service }) => service.vip.text === vipText);
+    const vip = this.#vips.find(({ service }) => service.vip.text === vipText);
     if (vip === undefined || vip.isActive === isActive) return;
     vip.isActive = isActive;
     if (!isActive) {
@@ -136,70 +136,66 @@ export class Takeover {
     }
     // After a planned handover the old holder closes its clients' connections itself. But what it sends does not reach
     // processes of this host: it comes from an address that is this host's now, and the kernel drops that.
-    if (this.shelter.isOpen) this.begin(vip, isOnThisHost());
-    this.shelter.becameActive(() => vip.isActive && this.begin(vip));
+    if (this.#shelter.isOpen) this.#begin(vip, isOnThisHost());
+    this.#shelter.becameActive(() => vip.isActive && this.#begin(vip));
   }
 
   /** VIPs are on this interface from now on: it has another name, or another one has their subnet. */
   useInterface(name: string): void {
-    this.interfaceName = name;
+    this.#interfaceName = name;
   }
 
   /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 200 ms. */
   async prepareHandover(): Promise<void> {
-    await this.departure.announce();
+    await this.#departure.announce();
   }
 
   /** The service's listeners are about to close. */
   stopSheltering(): void {
-    this.shelter.close();
+    this.#shelter.close();
   }
 
   read(): TakeoverCounts {
-    const channel = this.channel.read();
-    const { prompts, sendErrors, fates } = this.promptCounts;
+    const channel = this.#channel.read();
+    const { prompts, sendErrors, fates } = this.#promptCounts;
     return {
       ...channel,
       sendErrors: channel.sendErrors + sendErrors,
       prompts,
       fates: { ...fates },
-      shared: this.vips.reduce((sum, { share }) => sum + share.size, 0),
-      known: this.known.size,
-      messagesLost: this.known.lost,
+      shared: this.#vips.reduce((sum, { share }) => sum + share.size, 0),
+      known: this.#known.size,
+      messagesLost: this.#known.lost,
     };
   }
 
   close(): void {
-    this.shelter.close();
-    for (const { prompter } of this.vips) prompter.end('stopping');
-    this.channel.close();
+    this.#shelter.close();
+    for (const { prompter } of this.#vips) prompter.end('stopping');
+    this.#channel.close();
   }
 
-  private onNotice(octets: Uint8Array, peer: IpAddress): boolean {
-    const notice = decodeHandoverNotice(octets, this.vrid);
+  #onNotice(octets: Uint8Array, peer: IpAddress): boolean {
+    const notice = decodeHandoverNotice(octets, this.#vrid);
     if (notice === null) return false;
     if (notice.step === 'ready') {
-      this.departure.peerIsReady(peer);
+      this.#departure.peerIsReady(peer);
       return true;
     }
-    const mayFollow = this.vips.some(({ isActive }) => !isActive);
-    if (mayFollow) this.shelter.expect(peer, notice.mac);
+    const mayFollow = this.#vips.some(({ isActive }) => !isActive);
+    if (mayFollow) this.#shelter.expect(peer, notice.mac);
     return mayFollow;
   }
 
-  private begin(vip: VipTakeover, isWanted: (key: ClientKey) => boolean = () => true): void {
-    const clients = this.known.take(vip.service.vip.family, isWanted);
+  #begin(vip: VipTakeover, isWanted: (key: ClientKey) => boolean = () => true): void {
+    const clients = this.#known.take(vip.service.vip.family, isWanted);
     vip.prompter.begin(clients.filter((key) => !vip.share.has(key)));
   }
 
   /** Null when the connection is not to a VIP, or the client is none that can be prompted. */
-  private endOf({
-    client,
-    clientPort,
-    local,
-  }: ClientConnection): { vip: VipTakeover; key: ClientKey } | null {
+  #endOf({ client, clientPort, local }: ClientConnection): { vip: VipTakeover; key: ClientKey } | null {
     const localAddress = parseSocketAddress(local);
-    const vip = this.vips.find(({ service }) => service.vip.text === localAddress?.text);
+    const vip = this.#vips.find(({ service }) => service.vip.text === localAddress?.text);
     if (vip === undefined) return null;
     const address = parseSocketAddress(client);
     // Who comes from the VIP itself is on this host, and shares its fate.

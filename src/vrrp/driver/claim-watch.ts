@@ -19,35 +19,35 @@ export type ClaimHandlers = {
 };
 
 export class ClaimWatch {
-  private readonly handlers: ClaimHandlers;
-  private readonly watch: AddressWatch;
-  private readonly timer: NodeJS.Timeout;
-  private waitedMs = 0;
+  readonly #handlers: ClaimHandlers;
+  readonly #watch: AddressWatch;
+  readonly #timer: NodeJS.Timeout;
+  #waitedMs = 0;
 
   /** Watches until it is closed. Throws NetError. */
   constructor(link: EthernetLink, vip: IpAddress, handlers: ClaimHandlers) {
-    this.handlers = handlers;
-    this.watch = watchAddress(link, vip);
-    this.timer = setInterval(() => this.poll(), POLL_MS);
-    this.timer.unref();
+    this.#handlers = handlers;
+    this.#watch = watchAddress(link, vip);
+    this.#timer = setInterval(() => this.#poll(), POLL_MS);
+    this.#timer.unref();
   }
 
   close(): void {
-    clearInterval(this.timer);
-    this.watch.close();
+    clearInterval(this.#timer);
+    this.#watch.close();
   }
 
-  private poll(): void {
-    this.waitedMs += POLL_MS;
+  #poll(): void {
+    this.#waitedMs += POLL_MS;
     try {
-      const claimants = this.watch.claimants();
-      if (this.waitedMs < FIRST_QUESTION_MS) return;
-      if ((this.waitedMs - FIRST_QUESTION_MS) % QUESTION_MS === 0) this.watch.ask();
+      const claimants = this.#watch.claimants();
+      if (this.#waitedMs < FIRST_QUESTION_MS) return;
+      if ((this.#waitedMs - FIRST_QUESTION_MS) % QUESTION_MS === 0) this.#watch.ask();
       // At last: a claim may end this watch.
-      for (const mac of claimants) this.handlers.onClaim(mac);
+      for (const mac of claimants) this.#handlers.onClaim(mac);
     } catch (error) {
       this.close();
-      this.handlers.onError(error);
+      this.#handlers.onError(error);
     }
   }
 }

@@ -9,19 +9,19 @@ const LONGEST_MS = 8000;
 const LASTING_MS = 60_000;
 
 export class Reopening {
-  private nextMs = FIRST_MS;
-  private openedAtMs = Infinity;
+  #nextMs = FIRST_MS;
+  #openedAtMs = Infinity;
 
   opened(nowMs: number): void {
-    this.openedAtMs = nowMs;
+    this.#openedAtMs = nowMs;
   }
 
   /** They failed, or could not be opened. Returns after how long to try again, in ms. */
   failed(nowMs: number): number {
-    if (nowMs - this.openedAtMs >= LASTING_MS) this.nextMs = FIRST_MS;
-    this.openedAtMs = Infinity;
-    const delayMs = this.nextMs;
-    this.nextMs = Math.min(2 * delayMs, LONGEST_MS);
+    if (nowMs - this.#openedAtMs >= LASTING_MS) this.#nextMs = FIRST_MS;
+    this.#openedAtMs = Infinity;
+    const delayMs = this.#nextMs;
+    this.#nextMs = Math.min(2 * delayMs, LONGEST_MS);
     return delayMs;
   }
 }
