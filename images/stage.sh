@@ -39,8 +39,8 @@ copy_app() {
   cp -R node_modules "$dir/app/"
   rm -rf "$dir"/app/node_modules/node-linux-*
   trim "$dir/app/node_modules"
-  # There is no /usr/bin/env.
-  sed -i '1s|.*|#!/usr/local/bin/node|' "$dir/app/dist/cli/main.js"
+  # There is no /usr/bin/env. SIGUSR1 must not open V8's debugger, not even before the program is there.
+  sed -i '1s|.*|#!/usr/local/bin/node --disable-sigusr1|' "$dir/app/dist/cli/main.js"
   chmod 755 "$dir/app/dist/cli/main.js"
   ln -s /app/dist/cli/main.js "$dir/usr/local/bin/kube-vrrp"
 }

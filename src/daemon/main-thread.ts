@@ -12,7 +12,7 @@ import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
-import { type Capability, hasCapability, raisePriority } from '../runtime/process.ts';
+import { type Capability, hasCapability, raisePriority, unblockSigusr1 } from '../runtime/process.ts';
 import { RtNetlink } from '../net/rtnetlink.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
@@ -25,6 +25,7 @@ import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
 import { Services } from './services.ts';
+import { handleSignals } from './signals.ts';
 import { VERSION } from './version.ts';
 
 /** A mistake of the user or a lack of the machine, told in one sentence; the daemon does not start. */
@@ -114,9 +115,11 @@ class Daemon {
   }
 
   async run(): Promise<number> {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => this.finish({ code: 0, text: signal }));
-    }
+    handleSignals({
+      stop: (signal) => this.finish({ code: 0, text: signal }),
+      logState: () => this.services.logState(),
+    });
+    unblockSigusr1();
     process.on('uncaughtException', (error) => this.onException(error));
     await Promise.race([this.servicesReady, this.end]);
     const scheduling = raisePriority();

@@ -53,6 +53,8 @@ export type ToServices =
   | { readonly type: 'election'; readonly snapshot: ElectionSnapshot }
   /** This node will give its VIPs up in a moment; answered by `handoverPrepared`. */
   | { readonly type: 'prepareHandover' }
+  /** Write one line about the daemon's state to the log. */
+  | { readonly type: 'logState' }
   | { readonly type: 'stop' };
 
 export type FromServices =

@@ -27,7 +27,8 @@ import { HealthLog } from './health-log.ts';
 import type { LogSink } from './logger.ts';
 import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
 import { logObstacle, untilDone } from './obstacle.ts';
-import type { Observation } from './status.ts';
+import { stateLine } from './state-line.ts';
+import { type Observation, buildStatus } from './status.ts';
 
 /** What the thread is made of; the entry gives the real ones. */
 export type ServicesParts = {
@@ -140,6 +141,9 @@ export class ServicesWorker {
         break;
       case 'election':
         this.#onElection(message.snapshot);
+        break;
+      case 'logState':
+        this.#logState();
         break;
     }
   }
@@ -256,6 +260,13 @@ export class ServicesWorker {
       bytesToBackend: closed?.bytesToBackend ?? null,
       bytesToClient: closed?.bytesToClient ?? null,
     });
+  }
+
+  /** Somebody has asked for it, so it is written at any log level. */
+  #logState(): void {
+    const { level } = this.#data.config.log;
+    const { message, fields } = stateLine(buildStatus(this.#observe()));
+    this.#log(level === 'debug' ? 'info' : level, message, fields);
   }
 
   #observe(): Observation {

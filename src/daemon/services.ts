@@ -52,6 +52,11 @@ export class Services {
     this.post({ type: 'election', snapshot });
   }
 
+  /** Writes one line about the state of the daemon to the log. */
+  logState(): void {
+    this.post({ type: 'logState' });
+  }
+
   start(
     node: NodeFacts,
     backends: readonly BackendAddress[],

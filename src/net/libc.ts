@@ -94,6 +94,10 @@ export const libc = {
   syscall: declare<[number: number, pid: number, attributes: Memory, flags: number]>(
     'long syscall(long number, int pid, const void *attributes, uint flags)',
   ),
+  /** pthread_sigmask(3), of the calling thread. */
+  pthreadSigmask: declare<[how: number, set: Memory, old: null]>(
+    'int pthread_sigmask(int how, const void *set, void *old)',
+  ),
   /** Only glibc has it. */
   mallocTrim: declareOptional<[padBytes: number]>('int malloc_trim(size_t pad)'),
   strerror: symbols.func('const char *strerror(int number)') as (number: number) => string,

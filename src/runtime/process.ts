@@ -67,6 +67,19 @@ function setSchedule(nice: number): boolean {
   return libc.syscall(number, 0, attributes, 0) === 0;
 }
 
+/** asm-generic/signal.h, the same on x64 and arm64. */
+const SIG_UNBLOCK = 1;
+const SIGUSR1 = 10;
+/** sigset_t of glibc and musl. */
+const SIGSET_BYTES = 128;
+
+/** Lets the calling thread take SIGUSR1, which Node blocks in every thread with --disable-sigusr1. */
+export function unblockSigusr1(): void {
+  const set = Buffer.alloc(SIGSET_BYTES);
+  set.writeUInt32LE(1 << (SIGUSR1 - 1), 0);
+  libc.pthreadSigmask(SIG_UNBLOCK, set, null);
+}
+
 /**
  * Gives the memory that was freed, by threads that have ended as well, back to the kernel: glibc keeps it otherwise
  * (malloc_trim(3)). Takes a few milliseconds of the calling thread. Does nothing under another C library.

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { isNode, listeningPorts, type Running, startKubeVrrpOn } from '../testing/own-network.ts';
+import { until } from '../testing/until.ts';
+
+/** Starts of Node, on a busy machine. */
+const DEADLINE_MS = 60_000;
+const ADMIN_PORT = 10_480;
+const NETWORK = { setUp: ['ip address add 10.0.0.1/24 dev eth0'] };
+
+type Line = { readonly level: string; readonly msg: string; readonly event: string };
+
+/** A daemon that waits for the CA's certificate, and its log. */
+function startDaemon(context: TestContext, nodeFlags: readonly string[] = []) {
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-signals-'));
+  const args = ['run', '--vip=10.0.0.100', '--peers=10.0.0.1,10.0.0.2'];
+  const paths = [
+    `--health-ca-file=${join(folder, 'ca.crt')}`,
+    `--admin-socket=${join(folder, 'control.sock')}`,
+  ];
+  const daemon = startKubeVrrpOn(NETWORK, [...args, ...paths], nodeFlags);
+  const lines: Line[] = [];
+  let complaints = '';
+  createInterface({ input: daemon.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line));
+  daemon.stderr.on('data', (data: Buffer) => (complaints += data.toString()));
+  endWith(context, daemon, folder);
+  const describe = (): string => `${JSON.stringify(lines)}\n${complaints}\n${daemon.exitCode}`;
+  const logged = (event: string): Promise<void> =>
+    until(
+      () => lines.some((line) => line.event === event),
+      () => `a line of ${event}: ${describe()}`,
+      DEADLINE_MS,
+    );
+  return { daemon, lines, logged, describe };
+}
+
+function endWith(context: TestContext, process: Running, folder?: string): void {
+  context.after(async () => {
+    if (process.exitCode === null && process.signalCode === null) {
+      process.kill('SIGKILL');
+      await once(process, 'exit');
+    }
+    if (folder !== undefined) rmSync(folder, { recursive: true });
+  });
+}
+
+/** Whether Node blocks or handles SIGUSR1 already: before, it ends every program (proc_pid_status(5)). */
+function mindsSigusr1({ pid }: Running): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const masks = [...status.matchAll(/^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$/gmu)].map(([, mask]) =>
+    Number.parseInt((mask ?? '').slice(-3), 16),
+  );
+  return masks.some((mask) => (mask & 0x200) !== 0);
+}
+
+for (const flags of [[], ['--disable-sigusr1']]) {
+  const start = ['node', ...flags, 'main.js', 'run'].join(' ');
+  test(`SIGUSR1 opens no debugger and logs the state: ${start}`, async (context) => {
+    const { daemon, lines, logged, describe } = startDaemon(context, flags);
+    await logged('waiting');
+    for (let count = 0; count < 3; count += 1) daemon.kill('SIGUSR1');
+    await logged('state');
+    const { msg } = lines.find(({ event }) => event === 'state') ?? assert.fail();
+    assert.match(msg, /^state: waiting for the certificates of health: .*; health class C; 0 clients$/u);
+    assert.deepEqual(listeningPorts(daemon.pid), [ADMIN_PORT], describe());
+  });
+
+  test(`SIGUSR1 during the start leaves no debugger open: ${start}`, async (context) => {
+    const { daemon, lines, describe } = startDaemon(context, flags);
+    await until(() => isNode(daemon) && mindsSigusr1(daemon), 'Node to begin', DEADLINE_MS);
+    const isWaiting = (): boolean => {
+      daemon.kill('SIGUSR1');
+      return lines.some(({ event }) => event === 'waiting');
+    };
+    await until(isWaiting, describe, DEADLINE_MS);
+    const isClosed = (): boolean => String(listeningPorts(daemon.pid)) === String(ADMIN_PORT);
+    await until(isClosed, describe, DEADLINE_MS);
+  });
+}
+
+test('SIGUSR1 opens no debugger in a command that is not the daemon', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-signals-'));
+  const config = join(folder, 'config.yaml');
+  execFileSync('mkfifo', [config]);
+  const command = startKubeVrrpOn(NETWORK, ['status', '--config', config]);
+  endWith(context, command, folder);
+  // Opens when the other end reads: the command is at work, and waits for its configuration.
+  const writer = await open(config, 'w');
+  for (let count = 0; count < 3; count += 1) command.kill('SIGUSR1');
+  assert.deepEqual(listeningPorts(command.pid), []);
+  const complaint = once(command.stderr, 'data');
+  await writer.write('admin: {socket: /nowhere, address: ""}\n');
+  await writer.close();
+  assert.match(String(await complaint), /^kube-vrrp status: nothing answers at \/nowhere/u);
+});
