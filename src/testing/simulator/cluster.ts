@@ -69,6 +69,8 @@ export class Cluster implements DaemonObserver {
   private readonly checkers: RouterChecker[] = [];
   /** By host index: when its router last ceased to be Active. */
   private readonly leftAtMs: number[] = [];
+  /** By host index: since when its Active resigns; null while it does not. */
+  private readonly resigningSinceMs: (number | null)[] = [];
 
   constructor(options: ClusterOptions) {
     const { seed, scenario, createRouter, writeTrace } = options;
@@ -201,6 +203,7 @@ export class Cluster implements DaemonObserver {
     checker.onStep(event, actions, from, host.clock.nowMs);
     this.checkState(host, daemon, from, actions);
     if (from === 'Active') this.checkPunctuality(host, daemon);
+    this.expectResignationToEnd(host, daemon, event);
     if (isDisturbing(event, from, healthClass)) this.tellDisturbed();
     if (actions.length > 0) this.tell(host, from, actions);
   }
@@ -288,6 +291,26 @@ export class Cluster implements DaemonObserver {
       }
     };
     this.schedule.after(UNBIND_MS.high, { run: check });
+  }
+
+  /** A drain ends within a bound, and so does a stop: in a successor, in the same Active as before, or in none. */
+  private expectResignationToEnd(host: Host, daemon: Daemon, event: RouterEvent): void {
+    const { resigningSinceMs } = this;
+    const { index } = host.setup;
+    const isResigning = this.isActive(host) && daemon.router.priority === 0;
+    if (!isResigning) resigningSinceMs[index] = null;
+    // A stop during a drain has a time of its own.
+    const isNew = (resigningSinceMs[index] ?? null) === null || event.type === 'shutdown';
+    if (!isResigning || !isNew) return;
+    const sinceMs = this.nowMs;
+    resigningSinceMs[index] = sinceMs;
+    const check = (): void => {
+      const ran = host.daemon === daemon && daemon.isAwake && daemon.resumedAtMs <= sinceMs;
+      if (!ran || resigningSinceMs[index] !== sinceMs) return;
+      this.fail('resignation-ends', `${host.setup.name} still resigns after ${dueMs.toFixed(1)} ms`);
+    };
+    const dueMs = resignationMs(this.scenario, daemon.options.advertisementIntervalMs);
+    this.schedule.after(dueMs, { run: check });
   }
 
   private expectLeaseToEnd(host: Host): void {

@@ -1,5 +1,6 @@
 /** The plots: what happens in a round, and what must then be true besides what always must. */
-import { failoverMs, longestDownMs, resignationMs, successorMs } from './bounds.ts';
+import { delayMs, failoverMs, longestDownMs, resignationMs, successorMs, timerMs } from './bounds.ts';
+import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { Cluster } from './cluster.ts';
 import { Faults, splitSegment } from './faults.ts';
 import { type ApiState, FALL, recoveryMs } from './health.ts';
@@ -128,6 +129,7 @@ function playHandover(cluster: Cluster, random: Random): void {
   for (let round = 0; round < HANDOVERS; round += 1) {
     cluster.schedule.runUntil(cluster.nowMs + random.between(0, 2 * cluster.scenario.intervalMs));
     const active = activeOf(cluster);
+    if (random.chance(0.4)) beLate(cluster, random, active);
     const others = cluster.hosts.filter((host) => host !== active && cluster.isEligible(host));
     if (others.length > 0 && random.chance(0.6)) handOver(cluster, random, active, others);
     else if (others.length > 0 && random.chance(0.5)) cluster.setBlind(active, true);
@@ -136,10 +138,28 @@ function playHandover(cluster: Cluster, random: Random): void {
   }
 }
 
-/** After priority 0 there is a successor within Skew_Time and a delay; and only one. */
+/**
+ * The node is busy for so long that its Active asks for patience. That is too short for Backups to take it for lost,
+ * and for the kernel to take its address.
+ */
+function beLate(cluster: Cluster, random: Random, active: Host): void {
+  const { schedule, scenario } = cluster;
+  const { intervalMs } = scenario;
+  const silentMs = random.between(2.2, 2.8) * intervalMs - timerMs(scenario);
+  const lateAtMs = active.clock.simulatedMs(cluster.checkerOf(active).sentAtMs + silentMs);
+  const outlastsLease = silentMs > 1000 * LEASE_SECONDS - LEASE_RENEWAL_MS;
+  if (outlastsLease || silentMs <= 2 * intervalMs || lateAtMs <= cluster.nowMs) return;
+  cluster.pause(active);
+  schedule.runUntil(lateAtMs);
+  cluster.resume(active);
+  schedule.runUntil(cluster.nowMs + random.between(0, 3 * intervalMs) + delayMs(scenario));
+}
+
+/** After priority 0 there is a successor within Skew_Time and a delay; and only one. Then the other one is out. */
 function handOver(cluster: Cluster, random: Random, active: Host, others: readonly Host[]): void {
   const { scenario, schedule } = cluster;
-  const { intervalMs } = scenario;
+  // RFC 9568 6.1: Skew_Time goes by the interval that the Active names, which is longer after it was late.
+  const intervalMs = Math.max(...others.map((host) => cluster.checkerOf(host).learnedLongestMs));
   const succession = new Succession(cluster, active, others);
   cluster.watch(succession);
   const sinceMs = cluster.nowMs;
@@ -149,8 +169,9 @@ function handOver(cluster: Cluster, random: Random, active: Host, others: readon
     succession.check(`${(cluster.nowMs - sinceMs).toFixed(1)} ms after ${active.setup.name} resigned`);
   schedule.runUntil(sinceMs + successorMs(scenario, priorityOf(bestOf(others)), intervalMs));
   check();
-  schedule.runUntil(sinceMs + resignationMs(scenario, intervalMs));
+  schedule.runUntil(sinceMs + resignationMs(scenario, scenario.intervalMs));
   check();
+  if (cluster.isActive(active)) cluster.fail('handover-ends', `${active.setup.name} is still Active`);
   cluster.unwatch(succession);
 }
 
