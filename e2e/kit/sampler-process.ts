@@ -66,7 +66,8 @@ const looks = addresses.map(({ text, ipv6Hex, virtualLink }) => {
     })),
   };
 });
-const buffer = Buffer.alloc(1 << 18);
+/** A host may have thousands of addresses, with some 200 octets of text for each. */
+const buffer = Buffer.alloc(1 << 22);
 let lastPicture = '';
 let lastLineAtMs = 0;
 let lastLookAtMs: number | null = null;

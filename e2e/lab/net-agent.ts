@@ -13,6 +13,7 @@ import { probeAddress } from '../../src/vrrp/driver/address-claims.ts';
 import type { AddressLease, InterfaceAddress, Link } from '../../src/net/rtnetlink-messages.ts';
 import { RtNetlink } from '../../src/net/rtnetlink.ts';
 import { abortConnection } from '../../src/proxy/driver/tcp-abort.ts';
+import { openGroupMembership } from '../../src/vrrp/driver/group-membership.ts';
 import { openVrrpSocket, type VrrpDatagram, type VrrpSocket } from '../../src/vrrp/driver/vrrp-socket.ts';
 
 export type WireLease = {
@@ -66,15 +67,17 @@ function wireDatagram({ payload, source, destination, ttl }: VrrpDatagram): Wire
 }
 
 const sockets = new Map<string, VrrpSocket>();
+const memberships = new Map<string, () => void>();
 let netlink: RtNetlink | null = null;
 let renewals: NodeJS.Timeout | null = null;
 
 function rtnetlink(): RtNetlink {
-  netlink ??= RtNetlink.open(
-    (change) =>
+  netlink ??= RtNetlink.open({
+    onChange: (change) =>
       event('netlink', 'address' in change ? { ...change, address: wireAddress(change.address) } : change),
-    (error) => event('netlinkError', { code: (error as { code?: string }).code, message: error.message }),
-  );
+    onError: (error) =>
+      event('netlinkError', { code: (error as { code?: string }).code, message: error.message }),
+  });
   return netlink;
 }
 
@@ -118,6 +121,7 @@ type VrrpOpening = {
 };
 
 function openVrrp({ name, link, source, multicast, throwsAt }: VrrpOpening): void {
+  if (multicast) memberships.set(name, openGroupMembership(ip(source).family, link.index));
   const socket = openVrrpSocket({
     family: ip(source).family,
     link,
@@ -163,9 +167,11 @@ const actions: Record<string, (...given: never[]) => unknown> = {
   renew: (leases: readonly WireLease[], everyMs: number) => {
     renewals = setInterval(() => {
       for (const lease of leases) {
-        rtnetlink()
-          .leaseAddress(leaseOf(lease))
-          .catch((error: Error) => event('renewalFailed', error.message));
+        try {
+          rtnetlink().leaseAddress(leaseOf(lease));
+        } catch (error) {
+          event('renewalFailed', (error as Error).message);
+        }
       }
     }, everyMs);
   },
@@ -177,9 +183,9 @@ const actions: Record<string, (...given: never[]) => unknown> = {
     const dumps = Array.from({ length: dumpCount }, () => rtnetlink().addresses());
     // Long enough that the first dump has been asked for, and not so long that it has been read.
     for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
-    const leases = Array.from({ length: leaseCount }, () => rtnetlink().leaseAddress(leaseOf(lease)));
+    for (let count = 0; count < leaseCount; count += 1) rtnetlink().leaseAddress(leaseOf(lease));
     return {
-      leases: (await Promise.all(leases)).length,
+      leases: leaseCount,
       dumps: (await Promise.all(dumps)).map((dump) => dump.length),
     };
   },
@@ -206,7 +212,10 @@ const actions: Record<string, (...given: never[]) => unknown> = {
       return { count, drained: [...drained] };
     });
   },
-  closeVrrp: (name: string) => socketNamed(name).close(),
+  closeVrrp: (name: string) => {
+    socketNamed(name).close();
+    memberships.get(name)?.();
+  },
   /** Forgets a socket without closing it, and collects. */
   forgetVrrp: (name: string) => {
     sockets.delete(name);

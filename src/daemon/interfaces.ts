@@ -1,72 +1,97 @@
 /** Which interface the election can use now, from what the kernel says about links and addresses. Pure. */
 import type { Config } from '../config/config.ts';
-import type { Family, IpAddress } from '../ip/address.ts';
-import type { InterfaceAddress, Link, NetlinkChange } from '../net/rtnetlink-messages.ts';
+import { type Family, type IpAddress, HOST_PREFIX_BY_FAMILY } from '../ip/address.ts';
+import { type InterfaceAddress, type Link, type NetlinkChange } from '../net/rtnetlink-messages.ts';
 import type { RouterLink } from '../vrrp/driver/router.ts';
 import { describeNoSource, findSource, fitLink, linkNamed } from './node.ts';
 
 /** The links and addresses of this host, kept up to date by notifications. */
 export class InterfaceTable {
-  private readonly links = new Map<number, Link>();
-  private readonly addresses = new Map<string, InterfaceAddress>();
+  readonly #links = new Map<number, Link>();
+  /** By link, then by address and prefix length: a node may have tens of thousands of addresses on another link. */
+  readonly #addresses = new Map<number, Map<string, InterfaceAddress>>();
   /** Null while nothing is being read. */
-  private changesWhileReading: NetlinkChange[] | null = null;
+  #changesWhileReading: NetlinkChange[] | null = null;
 
   /** Everything is being read, until `replace`: what changes meanwhile may be newer than what has been read. */
   beginReading(): void {
-    this.changesWhileReading = [];
+    this.#changesWhileReading = [];
   }
 
   replace(links: readonly Link[], addresses: readonly InterfaceAddress[]): void {
-    this.links.clear();
-    this.addresses.clear();
-    for (const link of links) this.links.set(link.index, link);
-    for (const address of addresses) this.addresses.set(keyOf(address), address);
-    const changes = this.changesWhileReading ?? [];
-    this.changesWhileReading = null;
+    this.#links.clear();
+    this.#addresses.clear();
+    for (const link of links) this.#links.set(link.index, link);
+    for (const address of addresses) this.#addressesOn(address.linkIndex).set(keyOf(address), address);
+    const changes = this.#changesWhileReading ?? [];
+    this.#changesWhileReading = null;
     for (const change of changes) this.apply(change);
   }
 
+  /** The reading failed: what was known before, and has changed since, holds. */
+  abandonReading(): void {
+    this.#changesWhileReading = null;
+  }
+
   apply(change: NetlinkChange): void {
-    this.changesWhileReading?.push(change);
+    this.#changesWhileReading?.push(change);
     switch (change.kind) {
       case 'link':
-        this.links.set(change.link.index, change.link);
+        this.#links.set(change.link.index, change.link);
         break;
       case 'linkRemoved':
-        this.links.delete(change.index);
-        for (const [key, address] of this.addresses) {
-          if (address.linkIndex === change.index) this.addresses.delete(key);
-        }
+        this.#links.delete(change.index);
+        this.#addresses.delete(change.index);
         break;
       case 'addressAdded':
-        this.addresses.set(keyOf(change.address), change.address);
+        this.#addressesOn(change.address.linkIndex).set(keyOf(change.address), change.address);
         break;
       case 'addressRemoved':
-        this.addresses.delete(keyOf(change.address));
+        this.#addresses.get(change.address.linkIndex)?.delete(keyOf(change.address));
         break;
     }
   }
 
   /** By its name or by a further one that the kernel knows it by. */
   linkByName(name: string): Link | null {
-    return linkNamed(name, this.links.values()) ?? null;
+    return linkNamed(name, this.#links.values()) ?? null;
   }
 
   allLinks(): Link[] {
-    return [...this.links.values()];
+    return [...this.#links.values()];
   }
 
   allAddresses(): InterfaceAddress[] {
-    return [...this.addresses.values()];
+    return [...this.#addresses.values()].flatMap((ofLink) => [...ofLink.values()]);
   }
 
+  /** Whether any link has the address, with whichever prefix length. */
   has(address: IpAddress): boolean {
-    return this.allAddresses().some((own) => own.address.text === address.text);
+    for (const linkIndex of this.#addresses.keys()) if (this.hasOn(linkIndex, address)) return true;
+    return false;
+  }
+
+  /** Whether this link has the address, with whichever prefix length. */
+  hasOn(linkIndex: number, { family, text }: IpAddress): boolean {
+    const ofLink = this.#addresses.get(linkIndex);
+    if (ofLink === undefined) return false;
+    const longest = HOST_PREFIX_BY_FAMILY[family];
+    for (let prefixLength = 0; prefixLength <= longest; prefixLength += 1) {
+      if (ofLink.has(`${text}/${prefixLength}`)) return true;
+    }
+    return false;
   }
 
   addressesOf(linkIndex: number): InterfaceAddress[] {
-    return this.allAddresses().filter((address) => address.linkIndex === linkIndex);
+    return [...(this.#addresses.get(linkIndex)?.values() ?? [])];
+  }
+
+  #addressesOn(linkIndex: number): Map<string, InterfaceAddress> {
+    const known = this.#addresses.get(linkIndex);
+    if (known !== undefined) return known;
+    const made = new Map<string, InterfaceAddress>();
+    this.#addresses.set(linkIndex, made);
+    return made;
   }
 }
 
@@ -82,8 +107,16 @@ export function findInterface(table: InterfaceTable, config: Config, current: st
 
 export type LinkVerdict =
   | { readonly usable: true; readonly link: RouterLink }
-  /** `reason` completes a sentence: "eth0 has no carrier". */
-  | { readonly usable: false; readonly reason: string };
+  /**
+   * `reason` completes a sentence: "eth0 has no carrier". A link that lacks a source is up, and only has no address to
+   * send from. `linkIndex` is null where there is no such link.
+   */
+  | {
+      readonly usable: false;
+      readonly reason: string;
+      readonly lacks: 'link' | 'source';
+      readonly linkIndex: number | null;
+    };
 
 /**
  * Whether a router of `family` can use the interface `name` now, and what it sends from; see findSource. A node that
@@ -98,8 +131,11 @@ export function findRouterLink(
   startedFrom: IpAddress | null = null,
 ): LinkVerdict {
   const link = table.linkByName(name);
-  if (link === null) return { usable: false, reason: `there is no interface ${name}` };
-  if (!link.up) return { usable: false, reason: `${name} is down or has no carrier` };
+  if (link === null)
+    return { usable: false, reason: `there is no interface ${name}`, lacks: 'link', linkIndex: null };
+  const linkIndex = link.index;
+  if (!link.up)
+    return { usable: false, reason: `${name} is down or has no carrier`, lacks: 'link', linkIndex };
   const own = table
     .addressesOf(link.index)
     .filter(({ address }) => config.vips.every((vip) => vip.text !== address.text));
@@ -107,16 +143,21 @@ export function findRouterLink(
   const source = findSource(family, config, settled);
   const isPeer = (address: IpAddress): boolean => config.peers.some(({ text }) => text === address.text);
   if (source !== null && startedFrom !== null && isPeer(startedFrom) && !isPeer(source))
-    return { usable: false, reason: describeNoSource(family, config, link, settled) };
+    return {
+      usable: false,
+      reason: describeNoSource(family, config, link, settled),
+      lacks: 'source',
+      linkIndex,
+    };
   if (source !== null) return { usable: true, link: { index: link.index, name, mac: link.mac, source } };
   const unsettled = findSource(family, config, own);
   const reason =
     unsettled === null
       ? describeNoSource(family, config, link, own)
       : `${name} cannot send from ${unsettled.text} until duplicate address detection has passed it; "dadfailed" in "ip address show ${name}" means that another host had it too: then take it away and add it again, or set the link down and up`;
-  return { usable: false, reason };
+  return { usable: false, reason, lacks: 'source', linkIndex };
 }
 
-function keyOf({ linkIndex, address, prefixLength }: InterfaceAddress): string {
-  return `${linkIndex} ${address.text}/${prefixLength}`;
+function keyOf({ address, prefixLength }: InterfaceAddress): string {
+  return `${address.text}/${prefixLength}`;
 }

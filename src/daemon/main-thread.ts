@@ -13,13 +13,13 @@ import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import { type Capability, hasCapability, raisePriority, unblockSigusr1 } from '../runtime/process.ts';
-import { RtNetlink } from '../net/rtnetlink.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
-import { Election, type Place } from './election.ts';
+import { Election } from './election.ts';
 import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.ts';
-import { type ResolvedNode, resolveNode } from './node.ts';
+import { Network } from './network/network.ts';
+import type { Place } from './network/view.ts';
 import { logObstacle, Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
@@ -83,6 +83,7 @@ class Daemon {
   private readonly servicesReady: Promise<void>;
   private readonly end: Promise<End>;
   private finish: (end: End) => void = () => undefined;
+  private network: Network | null = null;
   private election: Election | null = null;
   private proxy: ProxyThreads | null = null;
   private waitingFor: string | null = 'the daemon to start';
@@ -140,7 +141,7 @@ class Daemon {
   /** Whatever happened: no timer, socket or thread is left. */
   async close(): Promise<void> {
     this.stopBeat();
-    this.election?.close();
+    await this.network?.stop();
     await this.proxy?.stop(0);
     await this.services.stop();
   }
@@ -153,39 +154,56 @@ class Daemon {
 
   /** Rejects with an AbortError when the daemon is to stop meanwhile. */
   private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<void> {
-    const { config, log } = this;
+    const { config } = this;
     const { signal } = this.stopping;
-    const election = await Election.open({
-      openNetlink: (onChange, onError) => RtNetlink.open(onChange, onError),
-      config,
-      log,
-      closeVip: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
-      onChange: () => this.publish(),
-      onLost: (active) => this.passOver(active),
-    });
-    this.election = election;
+    const network = await this.openNetwork();
     signal.throwIfAborted();
-    await election.sweep();
     const credentials = await this.untilDone('the certificates of health', () => this.readCredentials());
-    const node = await this.untilDone('the network of this node', () => this.findNode(election), {
-      changed: () => election.interfacesChanged(),
+    const place = await this.untilDone('the network of this node', () => findPlace(network), {
+      changed: () => network.changed(),
     });
     const port = config.proxy.backendPort;
     const backends = backendPeers(config).map((address) => ({
       address,
       port,
-      local: election.interfaces.has(address),
+      local: place.ownPeers.some(({ text }) => text === address.text),
     }));
     this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
     signal.throwIfAborted();
-    for (const text of node.warnings) this.log('warn', text, { event: 'network' });
-    const { link, self, sourceByFamily } = node;
-    const place: Place = { interfaceName: link.name, self, sourceByFamily };
+    for (const text of place.warnings) this.log('warn', text, { event: 'network' });
     this.services.start(place, backends, credentials, this.proxy.servicesPorts);
     this.waitingFor = null;
-    election.start(place);
+    this.startElection(network, place);
     this.publish();
     this.logReady(place, backends, scheduling);
+  }
+
+  private async openNetwork(): Promise<Network> {
+    this.network = await Network.open({
+      config: this.config,
+      vitals: this.vitals,
+      log: this.log,
+      onView: (view) => this.election?.show(view),
+      onAddressGone: (linkIndex, address) => this.election?.onAddressGone(linkIndex, address),
+      onExit: (reason) => this.fail(reason),
+    });
+    return this.network;
+  }
+
+  private startElection(network: Network, place: Place): void {
+    this.election = new Election(
+      {
+        config: this.config,
+        log: this.log,
+        leaseCalls: network,
+        closeVip: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
+        onChange: () => this.publish(),
+        onLost: (active) => this.passOver(active),
+      },
+      place,
+    );
+    network.begin(place.interfaceName);
+    if (network.view !== null) this.election.show(network.view);
   }
 
   private logReady(
@@ -244,14 +262,6 @@ class Daemon {
   private passOver(active: IpAddress): void {
     const index = backendPeers(this.config).findIndex(({ text }) => text === active.text);
     if (index !== -1) this.proxyCounters.suspect(index, monotonicMs());
-  }
-
-  private async findNode(election: Election): Promise<ResolvedNode> {
-    const { interfaces } = election;
-    const routes = await election.routes();
-    const resolution = resolveNode(this.config, interfaces.allLinks(), interfaces.allAddresses(), routes);
-    if (resolution.ok) return resolution.node;
-    throw new Obstacle(resolution.problems.map(({ text }) => text).join('; '));
   }
 
   private async startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
@@ -336,6 +346,7 @@ class Daemon {
     const handover = end.code === 0;
     if (handover && this.election?.isActive === true) await this.services.prepareHandover();
     await this.election?.stop(handover, end.text);
+    this.network?.end();
     this.publish();
     await this.proxy?.stop(handover ? PROXY_GRACE_MS : 0);
     this.proxy = null;
@@ -351,4 +362,11 @@ class Daemon {
     };
     this.services.election(snapshot);
   }
+}
+
+/** Where this node stands. Throws Obstacle while the configuration does not fit this host. */
+function findPlace({ view }: Network): Place {
+  if (view?.place === undefined || view.place === null)
+    throw new Obstacle(view?.problems.join('; ') ?? 'unknown');
+  return view.place;
 }

@@ -1,7 +1,13 @@
 /** /metrics: every number is read from one observation, made when it is asked for. */
 import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
 import { BACKEND_METRICS } from './metrics/backends.ts';
-import { ELECTION_METRICS, LATENESS, latenessSamples } from './metrics/election.ts';
+import {
+  ELECTION_METRICS,
+  LATENESS,
+  latenessSamples,
+  LEASE_DURATION,
+  leaseDurationSamples,
+} from './metrics/election.ts';
 import { labeled, type Metric, type Sample } from './metrics/metric.ts';
 import { PROCESS_METRICS } from './metrics/process.ts';
 import { PROXY_METRICS } from './metrics/proxy.ts';
@@ -23,15 +29,8 @@ export class Metrics {
 
   constructor() {
     for (const metric of METRICS) this.register(metric);
-    // A registry asks for no more than this of a metric.
-    const lateness = {
-      name: LATENESS.name,
-      get: async () => ({
-        ...LATENESS,
-        values: this.observation === null ? [] : latenessSamples(this.observation),
-      }),
-    };
-    this.registry.registerMetric(lateness as unknown as Histogram);
+    this.registerHistogram(LATENESS, latenessSamples);
+    this.registerHistogram(LEASE_DURATION, leaseDurationSamples);
   }
 
   get contentType(): string {
@@ -42,6 +41,18 @@ export class Metrics {
   render(observation: Observation): Promise<string> {
     this.observation = observation;
     return this.registry.metrics();
+  }
+
+  private registerHistogram(
+    about: typeof LATENESS | typeof LEASE_DURATION,
+    samples: (observation: Observation) => object[],
+  ): void {
+    // A registry asks for no more than this of a metric.
+    const metric = {
+      name: about.name,
+      get: async () => ({ ...about, values: this.observation === null ? [] : samples(this.observation) }),
+    };
+    this.registry.registerMetric(metric as unknown as Histogram);
   }
 
   /** What is kept elsewhere: set anew at each scrape. */

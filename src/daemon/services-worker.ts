@@ -13,6 +13,7 @@ import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import {
   THREAD_ELECTION,
+  THREAD_NETWORK,
   THREAD_PROXY,
   THREAD_SERVICES,
   type ThreadVitals,
@@ -295,6 +296,7 @@ export class ServicesWorker {
     return {
       election: read(THREAD_ELECTION),
       services: read(THREAD_SERVICES),
+      network: read(THREAD_NETWORK),
       ...Object.fromEntries(proxies),
     };
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { createRouterCounters } from '../vrrp/driver/counters.ts';
-import { createLateness, observeLateness } from '../vrrp/driver/lateness.ts';
+import { createDurations, observeDuration } from '../vrrp/driver/durations.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
 import { Metrics } from './metrics.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
@@ -163,8 +163,8 @@ test('/metrics has what the proxy has counted, in total and of each API server',
 });
 
 test('RFC 9568 6.4.3: how late the Adver_Timer was is a histogram of the usual kind', async () => {
-  const lateness = createLateness();
-  for (const lateMs of [0.5, 4, 4, 2500]) observeLateness(lateness, lateMs);
+  const lateness = createDurations();
+  for (const lateMs of [0.5, 4, 4, 2500]) observeDuration(lateness, lateMs);
   const late = { ...router, counters: { ...router.counters, lateness } };
   const text = await new Metrics().render({
     ...observation,

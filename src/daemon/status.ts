@@ -78,11 +78,13 @@ export function buildStatus(observation: Observation): Status {
 
 /** A thread that has not moved for this long is wedged. */
 const WEDGED_MS = 5000;
+/** The network thread may wait for the kernel's configuration lock (rtnl), which a restart does not get any sooner. */
+const NETWORK_WEDGED_MS = 60_000;
 
 /** Why the daemon should be restarted; empty while it is alive. A sick API server is never a reason. */
 export function livenessProblems(observation: Observation): string[] {
   return Object.entries(observation.threads)
-    .filter(([, vitals]) => vitals.heartbeatAgeMs > WEDGED_MS)
+    .filter(([name, vitals]) => vitals.heartbeatAgeMs > (name === 'network' ? NETWORK_WEDGED_MS : WEDGED_MS))
     .map(([name, vitals]) => `the ${name} thread has not moved for ${Math.round(vitals.heartbeatAgeMs)} ms`);
 }
 

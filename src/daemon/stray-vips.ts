@@ -17,7 +17,7 @@ export type StrayVipsOptions = {
   readonly vips: readonly IpAddress[];
   readonly interfaces: Pick<InterfaceTable, 'allAddresses' | 'allLinks'>;
   /** See RtNetlink. */
-  readonly removeExactly: (address: InterfaceAddress) => Promise<boolean>;
+  readonly removeExactly: (address: InterfaceAddress) => boolean;
   /** Whether a router has this VIP now, as it stands there, or is about to have it removed. */
   readonly isOurs: (address: InterfaceAddress) => boolean;
   readonly log: Log;
@@ -38,12 +38,12 @@ export class StrayVips {
 
   /**
    * Removes VIPs that no router here has bound, and says so: nobody may hold one without an election. An earlier run
-   * may have left them, or another program or a hand have put them there. Rejects with NetlinkError.
+   * may have left them, or another program or a hand have put them there. Throws NetlinkError.
    */
-  async sweep(): Promise<void> {
+  sweep(): void {
     const { interfaces, removeExactly, log } = this.options;
     for (const stray of interfaces.allAddresses()) {
-      if (!this.isStray(stray) || !(await removeExactly(stray))) continue;
+      if (!this.isStray(stray) || !removeExactly(stray)) continue;
       const { address, linkIndex, prefixLength } = stray;
       const link = interfaces.allLinks().find(({ index }) => index === linkIndex);
       const what = `${address.text}/${prefixLength} on ${link?.name ?? `link ${linkIndex}`}`;
@@ -55,9 +55,9 @@ export class StrayVips {
   }
 
   /** The same while the daemon runs: a failure is a line of the log. */
-  async sweepAgain(): Promise<void> {
+  sweepAgain(): void {
     try {
-      await this.sweep();
+      this.sweep();
     } catch (error) {
       const suppressed = this.logLimit.take('sweep failed', monotonicMs());
       if (suppressed === null) return;
@@ -74,7 +74,7 @@ export class StrayVips {
     if (!this.isStray(address)) return;
     this.sweepTimer ??= setTimeout(() => {
       this.sweepTimer = null;
-      void this.sweepAgain();
+      this.sweepAgain();
     }, SWEEP_MS);
   }
 

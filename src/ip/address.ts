@@ -11,6 +11,9 @@ export type IpAddress = {
   readonly text: string;
 };
 
+/** The prefix length of a single address. */
+export const HOST_PREFIX_BY_FAMILY: Readonly<Record<Family, number>> = { IPv4: 32, IPv6: 128 };
+
 /** Makes an address from 4 or 16 octets, which are copied. Any other length is a programming error and throws. */
 export function ipFromOctets(octets: Uint8Array): IpAddress {
   const parsed = ipaddr.fromByteArray([...octets]);

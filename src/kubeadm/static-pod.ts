@@ -136,7 +136,7 @@ function probe({ admin }: Config, path: string, timing: ProbeTiming): Tree {
 const STARTUP_NOTE =
   'The probes ask the daemon about itself and nothing else: no sick API server, no lost election and no missing interface makes /livez fail, so none of them restarts this pod. Starting takes a second; the 2 minutes are for a node that boots with all its pods at once.';
 const LIVENESS_NOTE =
-  'Fails when a thread has not moved for 5 seconds. A wedged election needs no restart to lose the VIP: within 1.5 seconds, or 2.3 in a handover, the kernel takes an address away that is not renewed. So a node that is merely slow gets its time.';
+  'Fails when a thread has not moved for 5 seconds. A wedged election needs no restart to lose the VIP: the kernel takes an address away that has not been renewed for 1.5 seconds, 2.3 in a handover, or longer while another program holds its network configuration lock. So a node that is merely slow gets its time.';
 const READINESS_NOTE =
   'Ready: it listens, has checked the API servers and stands for election. For `kubectl get pods` and `kubectl wait` only; nothing depends on it.';
 const NO_PROBES_NOTE =

@@ -22,7 +22,9 @@ export const JUMP_IF_EQUAL = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 export const JUMP_IF_GREATER = 0x25; // BPF_JMP | BPF_JGT | BPF_K
 export const RETURN = 0x06; // BPF_RET | BPF_K
 export const RETURN_ACCUMULATOR = 0x16; // BPF_RET | BPF_A
-const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
+export const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
+export const LOAD_WORD_AT_INDEX = 0x40; // BPF_LD | BPF_W | BPF_IND
+export const LOAD_CONSTANT = 0x00; // BPF_LD | BPF_IMM
 
 /**
  * Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). Only for what

@@ -9,13 +9,15 @@ import {
   EAGAIN,
   MSG_TRUNC,
   NETLINK_ROUTE,
+  SO_DETACH_FILTER,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SOCK_RAW,
   SOL_SOCKET,
 } from './linux.ts';
 import { NetError } from './net-error.ts';
-import { openSocket, setOption } from './socket.ts';
+import type { SocketFilter } from './bpf.ts';
+import { attachProgram, openSocket, setOption } from './socket.ts';
 
 const SOCKADDR_NL_BYTES = 12;
 
@@ -31,6 +33,8 @@ export type NotificationHandlers = {
   readonly onDatagram: (datagram: Buffer) => void;
   /** NetError; ENOBUFS when the kernel dropped notifications. The socket goes on. */
   readonly onError: (error: NetError) => void;
+  /** What was queued, or DATAGRAMS_PER_TURN of it, has been handed over. */
+  readonly onTurn: () => void;
 };
 
 /** Nothing else refers to a socket that only listens, and the poll of what is garbage-collected ends. */
@@ -42,6 +46,7 @@ export class NotificationSocket {
   readonly #poll: DescriptorPoll;
   readonly #buffer = Buffer.alloc(DATAGRAM_BYTES);
   #closed = false;
+  #isFiltered = false;
 
   /** Listens to the rtnetlink groups whose bits are set in `groups` (group 1 is bit 0). Throws NetError. */
   constructor(groups: number, handlers: NotificationHandlers) {
@@ -55,6 +60,23 @@ export class NotificationSocket {
       throw error;
     }
     openSockets.add(this);
+  }
+
+  /**
+   * From now on only what passes the filter is queued; null: everything. What is queued already stays. Throws NetError.
+   */
+  filter(filter: SocketFilter | null): void {
+    if (this.#closed) return;
+    const what = 'cannot filter the notifications of rtnetlink';
+    if (filter !== null) attachProgram(this.#fd, filter, what);
+    else if (this.#isFiltered) required(setOption(this.#fd, SOL_SOCKET, SO_DETACH_FILTER, 0), what);
+    this.#isFiltered = filter !== null;
+  }
+
+  /** Hands over all that is queued now, without waiting for the event loop. */
+  drain(): void {
+    while (this.#readTurn() === DATAGRAMS_PER_TURN);
+    this.#handlers.onTurn();
   }
 
   close(): void {
@@ -71,9 +93,17 @@ export class NotificationSocket {
   };
 
   readonly #receive = (): void => {
-    for (let count = 0; count < DATAGRAMS_PER_TURN && !this.#closed; count += 1) {
+    if (this.#closed) return;
+    this.#readTurn();
+    this.#handlers.onTurn();
+  };
+
+  /** Returns how many datagrams were handed over, DATAGRAMS_PER_TURN at most. */
+  #readTurn(): number {
+    for (let count = 0; count < DATAGRAMS_PER_TURN; count += 1) {
+      if (this.#closed) return count;
       const bytes = libc.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_TRUNC);
-      if (bytes === -EAGAIN) return;
+      if (bytes === -EAGAIN) return count;
       if (bytes < 0) {
         const error = callError(bytes, 'cannot receive from rtnetlink');
         // libuv stops to poll a socket that has an error; having read it, the socket has none any more.
@@ -85,7 +115,8 @@ export class NotificationSocket {
         this.#handlers.onDatagram(this.#buffer.subarray(0, bytes));
       }
     }
-  };
+    return DATAGRAMS_PER_TURN;
+  }
 }
 
 function listen(fd: number, groups: number): void {

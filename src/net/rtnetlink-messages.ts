@@ -1,7 +1,7 @@
 /** The rtnetlink messages about links, addresses and routes, as values and back (linux/rtnetlink.h). Pure. */
 import { AttrStream, type NetlinkMessage, parseAttributes, putU32, readU16, readU32 } from 'netlink';
 
-import { type Family, type IpAddress, ipFromOctets } from '../ip/address.ts';
+import { type Family, type IpAddress, ipFromOctets, HOST_PREFIX_BY_FAMILY } from '../ip/address.ts';
 
 export type Link = {
   /** 1 and up; a link that is deleted and made again has another. */
@@ -40,7 +40,6 @@ export type AddressLease = {
 };
 
 const AF_BY_FAMILY: Record<Family, number> = { IPv4: 2, IPv6: 10 };
-export const HOST_PREFIX_BY_FAMILY: Record<Family, number> = { IPv4: 32, IPv6: 128 };
 const FOREVER_SECONDS = 0xffffffff;
 
 // linux/netlink.h, linux/rtnetlink.h
@@ -53,9 +52,9 @@ export const RTM_GETADDR = 22;
 export const RTM_GETROUTE = 26;
 
 // linux/if_addr.h
-const IFADDRMSG_BYTES = 8;
-const IFA_ADDRESS = 1;
-const IFA_LOCAL = 2;
+export const IFADDRMSG_BYTES = 8;
+export const IFA_ADDRESS = 1;
+export const IFA_LOCAL = 2;
 const IFA_CACHEINFO = 6;
 const IFA_FLAGS = 8;
 const IFA_F_NODAD = 0x02;

@@ -9,7 +9,7 @@ const failOnError = (error: Error): void => assert.fail(error);
 
 describe('rtnetlink, reading', () => {
   test('links and addresses are those that the C library knows', async () => {
-    const netlink = RtNetlink.open(() => {}, failOnError);
+    const netlink = RtNetlink.open({ onChange: () => {}, onError: failOnError });
     const [links, addresses] = await Promise.all([netlink.links(), netlink.addresses()]);
     netlink.close();
     const loopback = links.find((link) => link.name === 'lo');
@@ -24,7 +24,7 @@ describe('rtnetlink, reading', () => {
   });
 
   test('many readers at once each get a whole answer', async () => {
-    const netlink = RtNetlink.open(() => {}, failOnError);
+    const netlink = RtNetlink.open({ onChange: () => {}, onError: failOnError });
     const all = await Promise.all(Array.from({ length: 20 }, async () => (await netlink.links()).length));
     await netlink.routes(['IPv4', 'IPv6']);
     netlink.close();
@@ -32,7 +32,7 @@ describe('rtnetlink, reading', () => {
   });
 
   test('after close, requests are refused with a code', async () => {
-    const netlink = RtNetlink.open(() => {}, failOnError);
+    const netlink = RtNetlink.open({ onChange: () => {}, onError: failOnError });
     netlink.close();
     netlink.close();
     await assert.rejects(

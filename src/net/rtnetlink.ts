@@ -1,10 +1,9 @@
 /**
  * Links, addresses and the default route of this network namespace, read, leased and watched over rtnetlink(7).
  *
- * Three sockets, because the `netlink` package finds a reply by its sequence number alone and ends a dump at the first
- * message that is not part of it: `commands` carries changes, which must not wait behind a long dump; `queries` carries
- * dumps, one at a time; `notifications` carries what the kernel reports, which has the sequence number of whoever
- * caused it, and of which there may be too much.
+ * Three sockets: `commands` carries changes, which are made within the call; `queries` carries dumps, one at a time, as
+ * the `netlink` package finds a reply by its sequence number alone and ends a dump at the first message that is not
+ * part of it; `notifications` carries what the kernel reports, of which there may be too much.
  */
 import { errorText } from '../log/error-text.ts';
 import {
@@ -18,14 +17,15 @@ import {
   parseMessages,
 } from 'netlink';
 
-import type { Family, IpAddress } from '../ip/address.ts';
+import { type Family, type IpAddress, HOST_PREFIX_BY_FAMILY } from '../ip/address.ts';
 import { errnoCode, libc } from './libc.ts';
 import { NETLINK_ROUTE, NLMSG_ERROR } from './linux.ts';
 import { NetError } from './net-error.ts';
+import { CommandSocket } from './netlink-commands.ts';
 import { NotificationSocket } from './netlink-notifications.ts';
+import { type Interest, notificationFilter } from './notification-filter.ts';
 import {
   type AddressLease,
-  HOST_PREFIX_BY_FAMILY,
   type InterfaceAddress,
   type Link,
   type NetlinkChange,
@@ -51,8 +51,11 @@ export class NetlinkError extends NetError {
   override readonly name = 'NetlinkError';
 }
 
-/** The kernel answers within the system call; an answer that takes this long was lost. */
-const REQUEST_TIMEOUT_MS = 2000;
+/**
+ * An answer that takes this long was lost. The kernel answers within the system call, but that may wait for rtnl, and a
+ * timer that ends meanwhile would be served before the answer is read.
+ */
+const REQUEST_TIMEOUT_MS = 15_000;
 const REQUEST_BUFFER_BYTES = 256 << 10;
 /** A dump that something changed under it is begun again, at most so often (NLM_F_DUMP_INTR). */
 const DUMP_ATTEMPTS = 4;
@@ -62,12 +65,23 @@ const CACHED_LEASES = 16;
 /** RTNLGRP_LINK is group 1, RTNLGRP_IPV4_IFADDR 5, RTNLGRP_IPV6_IFADDR 9. */
 const NOTIFICATION_GROUPS = (1 << 0) | (1 << 4) | (1 << 8);
 
-/** One namespace's rtnetlink. Usable in any thread; it keeps the event loop alive until closed. */
+export type NetlinkListener = {
+  readonly onChange: (change: NetlinkChange) => void;
+  /**
+   * The changes of this turn of the event loop have been reported: one look at the result is enough for all of them.
+   */
+  readonly onTurn?: () => void;
+  /** Notifications were lost (NetlinkError ENOBUFS): read links and addresses again. */
+  readonly onError: (error: Error) => void;
+};
+
+/**
+ * One namespace's rtnetlink. Usable in any thread that may wait for rtnl; it keeps the event loop alive until closed.
+ */
 export class RtNetlink {
-  readonly #commands: NetlinkSocket;
+  readonly #commands: CommandSocket;
   readonly #queries: NetlinkSocket;
   readonly #notifications: NotificationSocket;
-  readonly #commandsPort: number;
   readonly #queriesPort: number;
   readonly #encodedLeases = new Map<string, Uint8Array>();
   #lastQuery: Promise<unknown> = Promise.resolve();
@@ -76,16 +90,15 @@ export class RtNetlink {
   /**
    * Opens the sockets. Needs no privilege. Throws NetlinkError.
    *
-   * `onChange` hears of every change, also of those that this object makes: each renewal is an `addressAdded`. (The
-   * kernel says who caused a change of an IPv4 address, but not of an IPv6 one. It reports a new IPv6 address later,
-   * from a work queue: of one that is removed before, it reports the removal alone.)
-   * `onError` hears that notifications were lost (NetlinkError ENOBUFS): read links and addresses again.
+   * Changes that this object makes are reported too: each renewal is an `addressAdded`. (The kernel names the process
+   * that caused a change of an IPv4 address, but not of an IPv6 one. It reports a new IPv6 address later, from a work
+   * queue: of one that is removed before, it reports the removal alone.)
    */
-  static open(onChange: (change: NetlinkChange) => void, onError: (error: Error) => void): RtNetlink {
-    return new RtNetlink(onChange, onError);
+  static open(listener: NetlinkListener): RtNetlink {
+    return new RtNetlink(listener);
   }
 
-  private constructor(onChange: (change: NetlinkChange) => void, onError: (error: Error) => void) {
+  private constructor({ onChange, onTurn, onError }: NetlinkListener) {
     const fail = (what: string) => (error: unknown) => {
       if (!this.#closed) onError(netlinkError(what, error));
     };
@@ -95,22 +108,33 @@ export class RtNetlink {
       return socket;
     };
     try {
-      this.#commands = open(openRequestSocket());
+      this.#commands = open(new CommandSocket());
       this.#queries = open(openRequestSocket());
-      this.#commandsPort = this.#commands.address().port;
       this.#queriesPort = this.#queries.address().port;
       this.#notifications = new NotificationSocket(NOTIFICATION_GROUPS, {
         onDatagram: (datagram) => this.#notify(datagram, onChange),
         onError: fail('notifications of link and address changes were lost'),
+        onTurn: () => onTurn?.(),
       });
     } catch (error) {
       for (const socket of opened) socket.close();
       throw netlinkError('cannot open rtnetlink', error);
     }
     // The request that missed its answer times out by itself.
-    for (const socket of [this.#commands, this.#queries]) {
-      socket.on('error', fail('a netlink socket for requests failed'));
-    }
+    this.#queries.on('error', fail('a netlink socket for requests failed'));
+  }
+
+  /**
+   * Reports changes of what is of interest only, and has the kernel drop the other notifications; null: all changes.
+   * Read links and addresses again after a widening. Throws NetError.
+   */
+  follow(interest: Interest | null): void {
+    this.#notifications.filter(interest === null ? null : notificationFilter(interest));
+  }
+
+  /** Reports at once what the kernel has notified of by now, such as the effect of a command that has been answered. */
+  readNotifications(): void {
+    this.#notifications.drain();
   }
 
   /** All links. Throws NetlinkError. */
@@ -137,10 +161,10 @@ export class RtNetlink {
    * deprecated (so never chosen as a source address) and usable at once (no duplicate address detection).
    * Throws NetlinkError: EPERM without CAP_NET_ADMIN, ENODEV when the link is gone.
    */
-  async leaseAddress(lease: AddressLease): Promise<void> {
+  leaseAddress(lease: AddressLease): void {
     const flags = FlagsNew.CREATE | FlagsNew.REPLACE;
     const what = `cannot add ${lease.address.text} to link ${lease.linkIndex}`;
-    await this.#command(what, RTM_NEWADDR, this.#encodedLease(lease), flags);
+    this.#command(what, RTM_NEWADDR, this.#encodedLease(lease), flags);
   }
 
   /**
@@ -148,10 +172,10 @@ export class RtNetlink {
    * link does not have it, or is gone. Throws NetlinkError.
    */
   async removeAddress(linkIndex: number, address: IpAddress): Promise<boolean> {
-    if (await this.#deleteAddress(linkIndex, address, HOST_PREFIX_BY_FAMILY[address.family])) return true;
+    if (this.#deleteAddress(linkIndex, address, HOST_PREFIX_BY_FAMILY[address.family])) return true;
     for (const other of await this.addresses()) {
       if (other.linkIndex !== linkIndex || other.address.text !== address.text) continue;
-      if (await this.#deleteAddress(linkIndex, address, other.prefixLength)) return true;
+      if (this.#deleteAddress(linkIndex, address, other.prefixLength)) return true;
     }
     return false;
   }
@@ -160,19 +184,18 @@ export class RtNetlink {
    * Removes exactly this address, and none that differs in its prefix length only; false when it is not there (any
    * more). Throws NetlinkError.
    */
-  async removeExactly({ linkIndex, address, prefixLength }: InterfaceAddress): Promise<boolean> {
+  removeExactly({ linkIndex, address, prefixLength }: InterfaceAddress): boolean {
     return this.#deleteAddress(linkIndex, address, prefixLength);
   }
 
-  /** Ends notifications at once; a request under way is rejected within two seconds. */
+  /** Ends notifications at once; a dump under way is rejected later. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#notifications.close();
-    // Not within a callback of the sockets themselves, which go on to use what closing frees.
-    setImmediate(() => {
-      for (const socket of [this.#commands, this.#queries]) socket.close();
-    });
+    this.#commands.close();
+    // Not within a callback of the socket itself, which goes on to use what closing frees.
+    setImmediate(() => this.#queries.close());
   }
 
   #notify(datagram: Buffer, onChange: (change: NetlinkChange) => void): void {
@@ -193,11 +216,11 @@ export class RtNetlink {
     return encoded;
   }
 
-  async #deleteAddress(linkIndex: number, address: IpAddress, prefixLength: number): Promise<boolean> {
+  #deleteAddress(linkIndex: number, address: IpAddress, prefixLength: number): boolean {
     const request = encodeRemoval(linkIndex, address, prefixLength);
     try {
       const what = `cannot remove ${address.text} from link ${linkIndex}`;
-      await this.#command(what, RTM_DELADDR, request, 0);
+      this.#command(what, RTM_DELADDR, request, 0);
       return true;
     } catch (error) {
       if (error instanceof NetlinkError && NO_SUCH_ADDRESS.has(error.code)) return false;
@@ -205,10 +228,16 @@ export class RtNetlink {
     }
   }
 
-  /** Asks for a change and waits for its acknowledgement. */
-  async #command(what: string, type: number, data: Uint8Array, flags: number): Promise<void> {
-    const port = this.#commandsPort;
-    await this.#request(this.#commands, what, type, { data, flags, port });
+  /** Asks for a change, and has it when this returns; waits for rtnl, the whole thread with it. */
+  #command(what: string, type: number, data: Uint8Array, flags: number): void {
+    if (this.#closed) throw new NetlinkError('ECANCELED', `${what}: rtnetlink is closed`);
+    let errno: number;
+    try {
+      errno = this.#commands.command(type, flags, data);
+    } catch (error) {
+      throw netlinkError(what, error);
+    }
+    throwIfRefused(what, errno);
   }
 
   /** Asks for everything of a kind, after earlier dumps have ended, and again while it changes under the dump. */
@@ -246,7 +275,7 @@ export class RtNetlink {
       throw netlinkError(what, error);
     }
     const [first] = messages;
-    if (first?.type === NLMSG_ERROR) throwIfRefused(what, first);
+    if (first?.type === NLMSG_ERROR) throwIfRefused(what, -parseError(first.data, first.flags).errno);
     return messages;
   }
 }
@@ -260,8 +289,7 @@ function openRequestSocket(): NetlinkSocket {
 }
 
 /** Errno 0 is an acknowledgement. */
-function throwIfRefused(what: string, message: NetlinkMessage): void {
-  const errno = -parseError(message.data, message.flags).errno;
+function throwIfRefused(what: string, errno: number): void {
   if (errno === 0) return;
   const code = errnoCode(errno);
   const reason = code === 'EPERM' ? 'this needs CAP_NET_ADMIN' : libc.strerror(errno);

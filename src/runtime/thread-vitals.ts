@@ -5,7 +5,8 @@ import { monotonicMs } from './clock.ts';
 /** Threads in the order of their slots; proxy workers follow from `proxy0` on. */
 export const THREAD_ELECTION = 0;
 export const THREAD_SERVICES = 1;
-export const THREAD_PROXY = 2;
+export const THREAD_NETWORK = 2;
+export const THREAD_PROXY = 3;
 
 const FIELDS = 3;
 const HEARTBEAT_MS = 1000;

@@ -50,7 +50,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
   'src/runtime': { imports: 'src/net node', pure: '' },
   'src/vrrp/driver': {
     imports: 'src/ip src/log src/wire src/vrrp src/net src/runtime node raw-socket',
-    pure: 'counters.ts kernel-lease.ts lateness.ts own-removals.ts performer.ts remarks.ts reopening.ts unread-packets.ts',
+    pure: 'counters.ts durations.ts kernel-lease.ts performer.ts remarks.ts reopening.ts unread-packets.ts',
   },
   'src/health/driver': { imports: 'src/ip src/log src/health src/net src/runtime node undici', pure: '' },
   'src/proxy/driver': {
@@ -66,8 +66,13 @@ export const WALLS: Readonly<Record<string, Row>> = {
   'src/daemon': {
     imports:
       'src/ip src/log src/node src/vrrp src/health src/proxy src/takeover src/config src/net src/runtime ' +
-      'src/vrrp/driver src/health/driver src/proxy/driver src/takeover/driver src/daemon/metrics node pino prom-client',
+      'src/vrrp/driver src/health/driver src/proxy/driver src/takeover/driver src/daemon/network ' +
+      'src/daemon/metrics node pino prom-client',
     pure: 'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts state-line.ts',
+  },
+  'src/daemon/network': {
+    imports: 'src/ip src/log src/config src/vrrp src/net src/runtime src/vrrp/driver src/daemon node',
+    pure: 'messages.ts view.ts',
   },
   'src/daemon/metrics': {
     imports:

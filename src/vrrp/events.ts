@@ -48,6 +48,7 @@ export const CAUSE_KINDS = [
   'bind_failed',
   'renewal_failed',
   'address_lost',
+  'lease_overdue',
 ] as const;
 export type CauseKind = (typeof CAUSE_KINDS)[number];
 
@@ -63,7 +64,11 @@ export type RouterEvent =
   | { readonly type: 'startup' }
   /** Stop for good. With `handover`, an Active first waits for a successor, for a bounded time. */
   | { readonly type: 'shutdown'; readonly handover: boolean; readonly text: string }
-  | { readonly type: 'linkDown'; readonly text: string }
+  /**
+   * The link can no longer be used. With `handover` it still works and has only lost its source address: an Active
+   * first waits for a successor, for a bounded time.
+   */
+  | { readonly type: 'linkDown'; readonly text: string; readonly handover?: boolean }
   /** The link works, and this is the address that it sends from. */
   | { readonly type: 'linkUp'; readonly primary: IpAddress }
   | { readonly type: 'advertisement'; readonly advertisement: Advertisement; readonly source: IpAddress }
@@ -82,6 +87,10 @@ export type RouterEvent =
   | { readonly type: 'bindFailed'; readonly text: string }
   /** Its lifetime could not be started anew; it is still there until that ends. */
   | { readonly type: 'renewalFailed'; readonly text: string }
+  /** The kernel has not answered for too long, and does not have the address. */
+  | { readonly type: 'leaseOverdue'; readonly text: string }
+  /** The kernel has answered what was overdue. */
+  | { readonly type: 'leaseAnswered' }
   /** Hand over and stay out of elections until `undrain`. `force`: give up the addresses even if nobody takes them. */
   | { readonly type: 'drain'; readonly force: boolean }
   | { readonly type: 'undrain' };

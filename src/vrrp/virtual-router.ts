@@ -30,7 +30,7 @@ const MAX_SHUTDOWN_WAIT_MS = 20_000;
 type Resignation = {
   readonly deadlineMs: number;
   /** `forcedDrain` gives the addresses up at the deadline even if nobody has taken them; `drain` keeps them. */
-  readonly reason: 'shutdown' | 'drain' | 'forcedDrain';
+  readonly reason: 'shutdown' | 'drain' | 'forcedDrain' | 'linkDown';
   readonly text: string;
 };
 
@@ -58,7 +58,7 @@ type ActiveState = {
 
 type AddressEvent = Extract<
   RouterEvent,
-  { readonly type: 'addressLost' | 'addressClaimed' | 'bindFailed' | 'renewalFailed' }
+  { readonly type: 'addressLost' | 'addressClaimed' | 'bindFailed' | 'renewalFailed' | 'leaseOverdue' }
 >;
 
 type State = { readonly name: 'Initialize' } | BackupState | ActiveState;
@@ -76,6 +76,8 @@ export class VirtualRouter {
   /** No other router can be Active: there is no peer, and none has been heard. */
   private isAlone: boolean;
   private aloneNoticeDueMs = -Infinity;
+  /** A bind or a renewal is overdue: until it is answered, this node could not bind the addresses either. */
+  private awaitsKernel = false;
   /**
    * The Active that a Backup heard last; an Active has none, as one that it outranks may be long gone when it leaves.
    */
@@ -153,10 +155,11 @@ export class VirtualRouter {
         break;
       case 'linkUp':
         this.primary = event.primary;
+        this.cancelDeparture(nowMs, actions);
         this.enterIfReady({ kind: 'link_up', text: 'the interface is up' }, nowMs, actions);
         break;
       case 'linkDown':
-        this.onLinkDown(event.text, nowMs, actions);
+        this.onLinkDown(event, nowMs, actions);
         break;
       case 'shutdown':
         this.onShutdown(event, nowMs, actions);
@@ -177,7 +180,11 @@ export class VirtualRouter {
       case 'addressClaimed':
       case 'bindFailed':
       case 'renewalFailed':
+      case 'leaseOverdue':
         if (this.state.name === 'Active') this.onAddressEvent(this.state, event, nowMs, actions);
+        break;
+      case 'leaseAnswered':
+        this.awaitsKernel = false;
         break;
       case 'linkAddressChanged':
         if (this.state.name === 'Active') this.state.announcements.beginAnew(nowMs);
@@ -235,7 +242,7 @@ export class VirtualRouter {
 
   /**
    * Out of Active or Backup; the addresses go first, so that no moment has them bound outside Active. A router that is
-   * to stop never goes on as Backup, whatever made it leave.
+   * to stop, or whose link cannot be used, never goes on as Backup, whatever made it leave.
    */
   private leave(
     to: 'Backup' | 'Initialize',
@@ -245,8 +252,9 @@ export class VirtualRouter {
     intervalMs?: number,
   ): void {
     const from = this.state.name;
-    if (from === 'Active') actions.push({ type: 'unbind', handedOver: cause.kind === 'handed_over' });
-    if (to === 'Backup' && this.started) {
+    if (from === 'Active')
+      actions.push({ type: 'unbind', handedOver: cause.kind === 'handed_over' && this.primary !== null });
+    if (to === 'Backup' && this.started && this.primary !== null) {
       this.enterBackup(cause, nowMs, actions, intervalMs);
       return;
     }
@@ -289,11 +297,26 @@ export class VirtualRouter {
     return true;
   }
 
-  private onLinkDown(text: string, nowMs: number, actions: Action[]): void {
+  private onLinkDown(
+    event: { readonly text: string; readonly handover?: boolean },
+    nowMs: number,
+    actions: Action[],
+  ): void {
+    const { state } = this;
     this.primary = null;
+    if (state.name === 'Active' && event.handover === true) {
+      if (state.resignation === null) this.resign(state, 'linkDown', event.text, nowMs, actions);
+      return;
+    }
     this.heard = null;
-    if (this.state.name === 'Initialize') return;
-    this.leave('Initialize', { kind: 'link_down', text }, nowMs, actions);
+    if (state.name === 'Initialize') return;
+    this.leave('Initialize', { kind: 'link_down', text: event.text }, nowMs, actions);
+  }
+
+  /** The link can be used again before a successor was heard. */
+  private cancelDeparture(nowMs: number, actions: Action[]): void {
+    if (this.state.name !== 'Active' || this.state.resignation?.reason !== 'linkDown') return;
+    this.cancelResignation(this.state, nowMs, actions);
   }
 
   private onShutdown(
@@ -327,14 +350,15 @@ export class VirtualRouter {
         nowMs,
         actions,
       );
-    else if (force)
+    else if (force && resignation.reason === 'drain')
       this.state.resignation = { ...resignation, reason: 'forcedDrain', text: 'drained by force' };
   }
 
   private onUndrain(nowMs: number, actions: Action[]): void {
     this.isDrained = false;
     if (this.state.name !== 'Active' || this.state.resignation === null) return;
-    if (this.state.resignation.reason !== 'shutdown') this.cancelResignation(this.state, nowMs, actions);
+    const { reason } = this.state.resignation;
+    if (reason === 'drain' || reason === 'forcedDrain') this.cancelResignation(this.state, nowMs, actions);
   }
 
   /** Priority 0 makes a Backup take over within Skew_Time; the addresses stay until it is heard. */
@@ -374,7 +398,8 @@ export class VirtualRouter {
       return;
     }
     const text = `${resignation.text}; no other node took over`;
-    const to = resignation.reason === 'shutdown' ? 'Initialize' : 'Backup';
+    const to =
+      resignation.reason === 'shutdown' || resignation.reason === 'linkDown' ? 'Initialize' : 'Backup';
     this.leave(to, { kind: 'no_successor', text }, nowMs, actions);
   }
 
@@ -543,7 +568,17 @@ export class VirtualRouter {
       case 'renewalFailed':
         this.onRenewalFailed(state, event.text, nowMs, actions);
         break;
+      case 'leaseOverdue':
+        this.onLeaseOverdue(event.text, nowMs, actions);
+        break;
     }
+  }
+
+  /** Another node can serve, and this one cannot before its kernel answers. */
+  private onLeaseOverdue(text: string, nowMs: number, actions: Action[]): void {
+    this.awaitsKernel = true;
+    actions.push(this.advertisement(0, nowMs));
+    this.leave('Backup', { kind: 'lease_overdue', text }, nowMs, actions);
   }
 
   private onRenewalFailed(state: ActiveState, text: string, nowMs: number, actions: Action[]): void {
@@ -642,11 +677,12 @@ export class VirtualRouter {
   }
 
   private isEligible(nowMs: number): boolean {
-    return this.healthClass !== 'C' && !this.isDrained && nowMs >= this.holdOffUntilMs;
+    return this.healthClass !== 'C' && !this.isDrained && !this.awaitsKernel && nowMs >= this.holdOffUntilMs;
   }
 
   private whyNotEligible(nowMs: number): string {
     if (this.isDrained) return 'it is drained';
+    if (this.awaitsKernel) return 'its kernel has not yet answered the request to bind the address';
     if (nowMs < this.holdOffUntilMs) return 'it could not keep the address a moment ago';
     return 'it has no healthy API server (class C)';
   }

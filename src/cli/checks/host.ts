@@ -57,10 +57,7 @@ export function checkFileLimit(): CheckResult {
 
 /** Reads links and addresses, and applies the daemon's own rules to them. Throws NetlinkError. */
 async function readHostNetwork(config: Config): Promise<HostNetwork> {
-  const netlink = RtNetlink.open(
-    () => undefined,
-    () => undefined,
-  );
+  const netlink = RtNetlink.open({ onChange: () => undefined, onError: () => undefined });
   try {
     const links = await netlink.links();
     const addresses = await netlink.addresses();

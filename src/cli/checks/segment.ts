@@ -5,6 +5,7 @@ import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../runtime/process.ts';
 import { probeAddress } from '../../vrrp/driver/address-claims.ts';
 import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
+import { openGroupMembership } from '../../vrrp/driver/group-membership.ts';
 import { openVrrpSocket, type VrrpDatagram } from '../../vrrp/driver/vrrp-socket.ts';
 import { decodeAdvertisement, type Advertisement } from '../../vrrp/advertisement.ts';
 import { isIntervalOf } from '../../vrrp/intervals.ts';
@@ -85,6 +86,7 @@ async function hear(
       heard.set(key, { family, source: datagram.source, advertisement: result.advertisement });
     }
   };
+  const leaveGroup = multicast ? openGroupMembership(family, link.index) : null;
   const socket = openVrrpSocket({
     family,
     link,
@@ -102,6 +104,7 @@ async function hear(
     });
   } finally {
     socket.close();
+    leaveGroup?.();
   }
   if (failure !== null) throw failure;
   return [...heard.values()];

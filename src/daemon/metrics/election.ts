@@ -1,6 +1,6 @@
 /** What /metrics says of the election: the virtual routers, by VRID, family and VIP. */
-import { CONFLICTS, UNREAD_KINDS } from '../../vrrp/driver/counters.ts';
-import { LATENESS_BUCKETS_MS } from '../../vrrp/driver/lateness.ts';
+import { CONFLICTS, LEASE_PURPOSES, UNREAD_KINDS } from '../../vrrp/driver/counters.ts';
+import { DURATION_BUCKETS_MS, type Durations } from '../../vrrp/driver/durations.ts';
 import type { RouterSnapshot } from '../../vrrp/driver/router.ts';
 import { CAUSE_KINDS } from '../../vrrp/events.ts';
 import { REJECT_REASONS } from '../../vrrp/receive.ts';
@@ -117,26 +117,44 @@ export const ELECTION_METRICS: readonly Metric[] = [
   ),
 ];
 
-/** A histogram, which is none of prom-client's: that takes observations one by one only. */
+/** Histograms, which are none of prom-client's: that takes observations one by one only. */
 export const LATENESS = {
   name: 'kube_vrrp_advertisement_lateness_seconds',
   help: 'How late the timer sent advertisements',
   type: 'histogram',
 } as const;
 
+export const LEASE_DURATION = {
+  name: 'kube_vrrp_lease_request_duration_seconds',
+  help: 'How long the kernel took to bind, renew and unbind the address',
+  type: 'histogram',
+} as const;
+
 /** The samples of LATENESS as a registry of prom-client asks for them. */
 export function latenessSamples({ election }: Observation): object[] {
-  return election.routers.flatMap((router) => {
-    const { lateness } = router.counters;
-    const labels = labelsOf(router);
-    let count = 0;
-    const buckets = lateness.buckets.map((inBucket, index) => {
-      count += inBucket;
-      const boundMs = LATENESS_BUCKETS_MS[index];
-      const le = boundMs === undefined ? '+Inf' : String(boundMs / 1000);
-      return { metricName: `${LATENESS.name}_bucket`, labels: { ...labels, le }, value: count };
-    });
-    const sum = { metricName: `${LATENESS.name}_sum`, labels, value: lateness.sumMs / 1000 };
-    return [...buckets, sum, { metricName: `${LATENESS.name}_count`, labels, value: count }];
+  return election.routers.flatMap((router) =>
+    histogramSamples(LATENESS.name, labelsOf(router), router.counters.lateness),
+  );
+}
+
+/** The samples of LEASE_DURATION as a registry of prom-client asks for them. */
+export function leaseDurationSamples({ election }: Observation): object[] {
+  return election.routers.flatMap((router) =>
+    LEASE_PURPOSES.flatMap((request) => {
+      const labels = { ...labelsOf(router), request };
+      return histogramSamples(LEASE_DURATION.name, labels, router.counters.leaseDurations[request]);
+    }),
+  );
+}
+
+function histogramSamples(name: string, labels: object, { buckets, sumMs }: Durations): object[] {
+  let count = 0;
+  const samples = buckets.map((inBucket, index) => {
+    count += inBucket;
+    const boundMs = DURATION_BUCKETS_MS[index];
+    const le = boundMs === undefined ? '+Inf' : String(boundMs / 1000);
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: count };
   });
+  const sum = { metricName: `${name}_sum`, labels, value: sumMs / 1000 };
+  return [...samples, sum, { metricName: `${name}_count`, labels, value: count }];
 }

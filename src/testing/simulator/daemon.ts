@@ -335,8 +335,8 @@ export class Daemon {
     const { schedule, random } = this.surroundings;
     const { kernel } = this.machine;
     return {
-      take: (_, onFailure) => {
-        if (!kernel.lease()) this.afterNetlink(() => onFailure('the kernel refuses'));
+      take: (_, listener) => {
+        if (!kernel.lease()) this.afterNetlink(() => listener.failed('the kernel refuses'));
       },
       release: (handedOver, isOver, onEnd) => {
         const remove = (): void => {

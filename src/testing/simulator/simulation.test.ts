@@ -9,8 +9,8 @@ import { describeFailure, simulate } from './simulation.ts';
 const SEEDS = 2000;
 const MAIN = `${import.meta.dirname}/main.ts`;
 
-/** Every one there is: the compiler says when one is missing. */
-const CAUSES: Readonly<Record<CauseKind, true>> = {
+/** Every one there is: the compiler reports a missing one. False: the simulator cannot bring it about. */
+const CAUSES: Readonly<Record<CauseKind, boolean>> = {
   started: true,
   link_up: true,
   active_silent: true,
@@ -26,7 +26,10 @@ const CAUSES: Readonly<Record<CauseKind, true>> = {
   bind_failed: true,
   renewal_failed: true,
   address_lost: true,
+  // Its kernel answers every call at once.
+  lease_overdue: false,
 };
+const causesToSee = Object.entries(CAUSES).flatMap(([cause, isPlayed]) => (isPlayed ? [cause] : []));
 const PLOTS: readonly Plot[] = ['faults', 'failover', 'split', 'handover', 'outage'];
 
 function tracesOf(seed: number): string[] {
@@ -41,7 +44,7 @@ describe('the simulator', () => {
     const failed = rounds.filter(({ failure }) => failure !== null);
     assert.deepEqual(failed.map(describeFailure), []);
     const causes = new Set(rounds.flatMap((round) => Object.keys(round.causes)));
-    assert.deepEqual([...causes].toSorted(), Object.keys(CAUSES).toSorted());
+    assert.deepEqual([...causes].toSorted(), causesToSee.toSorted());
     const plots = new Set(rounds.map(({ scenario }) => scenario.plot));
     assert.deepEqual([...plots].toSorted(), PLOTS.toSorted());
   });

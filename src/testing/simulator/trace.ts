@@ -35,8 +35,10 @@ export function describeEvent(event: RouterEvent): string {
     case 'addressLost':
     case 'bindFailed':
     case 'renewalFailed':
+    case 'leaseOverdue':
       return `${event.type}: ${event.text}`;
     case 'addressClaimed':
+    case 'leaseAnswered':
     case 'startup':
     case 'linkUp':
     case 'linkAddressChanged':

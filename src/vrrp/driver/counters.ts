@@ -2,7 +2,7 @@
 import type { ChecksumForm } from '../checksum.ts';
 import { CAUSE_KINDS, type CauseKind } from '../events.ts';
 import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
-import { createLateness, type Lateness } from './lateness.ts';
+import { createDurations, type Durations } from './durations.ts';
 
 /** `address_claimed`: another host says, without VRRP, that it has the VIP. */
 export const CONFLICTS = ['two_actives', 'address_claimed'] as const;
@@ -12,10 +12,13 @@ export type Conflict = (typeof CONFLICTS)[number];
 export const UNREAD_KINDS = ['expected', 'unexpected'] as const;
 export type UnreadKind = (typeof UNREAD_KINDS)[number];
 
+export const LEASE_PURPOSES = ['bind', 'renew', 'unbind'] as const;
+export type LeasePurpose = (typeof LEASE_PURPOSES)[number];
+
 export type RouterCounters = {
   sent: number;
   /** Of what the Adver_Timer had sent. */
-  lateness: Lateness;
+  lateness: Durations;
   sendErrors: number;
   accepted: number;
   rejected: Record<RejectReason, number>;
@@ -27,6 +30,8 @@ export type RouterCounters = {
   transitions: Record<CauseKind, number>;
   leaseRenewals: number;
   leaseFailures: number;
+  /** How long the kernel took for each call, by what it was for. */
+  leaseDurations: Record<LeasePurpose, Durations>;
   announcements: number;
   discardedAfterStall: number;
 };
@@ -34,7 +39,7 @@ export type RouterCounters = {
 export function createRouterCounters(): RouterCounters {
   return {
     sent: 0,
-    lateness: createLateness(),
+    lateness: createDurations(),
     sendErrors: 0,
     accepted: 0,
     rejected: zeros(REJECT_REASONS),
@@ -45,6 +50,7 @@ export function createRouterCounters(): RouterCounters {
     transitions: zeros(CAUSE_KINDS),
     leaseRenewals: 0,
     leaseFailures: 0,
+    leaseDurations: { bind: createDurations(), renew: createDurations(), unbind: createDurations() },
     announcements: 0,
     discardedAfterStall: 0,
   };

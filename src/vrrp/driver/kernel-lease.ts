@@ -1,111 +1,217 @@
-/** The address in the kernel, over rtnetlink: bound for a lifetime, renewed, and removed in time. Main thread only. */
+/**
+ * The address in the kernel: bound for a lifetime, renewed, and removed in time. Main thread only. Each call of the
+ * kernel is made by another thread, as it may wait for a lock (rtnl); this keeps one call under way, and notices when
+ * its answer is overdue.
+ */
 import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
+import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import type { RtNetlink } from '../../net/rtnetlink.ts';
+import type { AddressLease } from '../../net/rtnetlink-messages.ts';
 import { HANDED_OVER_LEASE_SECONDS, LEASE_SECONDS } from '../lease.ts';
 import type { RouterCounters } from './counters.ts';
-import { OwnRemovals } from './own-removals.ts';
-import type { RouterLease } from './performer.ts';
+import { observeDuration } from './durations.ts';
+import type { LeaseListener, RouterClock, RouterLease } from './performer.ts';
+
+/** What a call of the kernel took. */
+export type LeaseCall = {
+  readonly durationMs: number;
+  /** Of that, how long the calling thread waited for a processor. */
+  readonly waitedForCpuMs: number;
+  /** Of a removal: whether the address was there. */
+  readonly removed: boolean;
+};
+
+/** Makes the calls, in order. Both reject with the kernel's refusal (NetlinkError). */
+export type LeaseCalls = {
+  leaseAddress(lease: AddressLease): Promise<LeaseCall>;
+  removeAddress(linkIndex: number, address: IpAddress): Promise<LeaseCall>;
+};
 
 export type KernelLeaseOptions = {
   readonly vip: IpAddress;
-  readonly netlink: Pick<RtNetlink, 'leaseAddress' | 'removeAddress'>;
+  readonly calls: LeaseCalls;
+  /** Whether the host has the address now; must not wait for rtnl. */
+  readonly isPresent: () => boolean;
   readonly counters: RouterCounters;
   readonly log: Log;
   /** See RouterOptions. */
   readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** The interface that can be used at the moment. */
   readonly link: () => { readonly index: number; readonly name: string } | null;
-  /** CLOCK_MONOTONIC. */
-  readonly nowMs: () => number;
+  readonly clock: RouterClock;
+};
+
+type Purpose = 'bind' | 'renew';
+type Link = { readonly index: number; readonly name: string };
+type Call = {
+  readonly purpose: Purpose;
+  readonly link: Link;
+  readonly startedAtMs: number;
+  readonly listener: LeaseListener;
+  isOverdue: boolean;
 };
 
 const LEASE_MS = LEASE_SECONDS * 1000;
+/** An address that is not bound by then is better bound by another node. */
+export const BIND_PATIENCE_MS = 500;
+/** A call that took this long is worth a line. */
+const SLOW_MS = 250;
+/** A line of each kind every minute. */
+const LOG_PERIOD_MS = 60_000;
+const LOG_KEYS = 4;
+/** How long the end of a term waits for the removal of the address; its lifetime ends by itself. */
+const REMOVAL_PATIENCE_MS = 3000;
 
 export class KernelLease implements RouterLease {
-  private readonly options: KernelLeaseOptions;
-  private readonly ownRemovals = new OwnRemovals();
-  private latestRelease: Promise<void> = Promise.resolve();
-  private renewedAtMs = -Infinity;
+  readonly #options: KernelLeaseOptions;
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  #underWay: Call | null = null;
+  /** A bind that waits for the end of the call that is under way. */
+  #next: LeaseListener | null = null;
+  #latestRelease: Promise<void> = Promise.resolve();
+  #renewedAtMs = -Infinity;
   /** The latest renewal that came when the lease had run out already. */
-  private late = { atMs: -Infinity, afterMs: 0 };
+  #late = { atMs: -Infinity, afterMs: 0 };
 
   constructor(options: KernelLeaseOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Resolves when the address of the latest term has been removed, or is left to its lifetime. */
   get released(): Promise<void> {
-    return this.latestRelease;
-  }
-
-  /** The kernel says that the address is gone; true: this removed it. */
-  takeRemoval(): boolean {
-    return this.ownRemovals.take();
+    return this.#latestRelease;
   }
 
   /** One sentence: why the kernel no longer has the address, which this has not removed. */
   describeRemoval(linkName: string): string {
-    const { vip, nowMs } = this.options;
-    const now = nowMs();
-    // Who could not renew it in time hears of its end only after that, and maybe after the next renewal.
-    const afterMs = now - this.late.atMs < LEASE_MS ? this.late.afterMs : now - this.renewedAtMs;
+    const { vip, clock } = this.#options;
+    const now = clock.nowMs();
+    // A late renewal is answered before the end of the lease is reported.
+    const afterMs = now - this.#late.atMs < LEASE_MS ? this.#late.afterMs : now - this.#renewedAtMs;
     return afterMs < LEASE_MS
-      ? `${vip.text} was removed from ${linkName} by somebody else`
+      ? `${vip.text} was removed from ${linkName} by another program`
       : `${vip.text} ran out on ${linkName}: it was not renewed for ${afterMs.toFixed(0)} ms`;
   }
 
-  take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void {
-    void this.lease(purpose, onFailure);
+  take(purpose: Purpose, listener: LeaseListener): void {
+    if (this.#underWay === null) void this.#lease(purpose, listener);
+    else if (purpose === 'bind') this.#next = listener;
+    else this.#look(this.#underWay);
   }
 
   release(handedOver: boolean, isOver: () => boolean, onEnd: () => void): void {
-    this.latestRelease = this.unbind(handedOver, isOver).finally(onEnd);
+    this.#next = null;
+    this.#latestRelease = this.#unbind(handedOver, isOver).finally(onEnd);
   }
 
-  private async lease(purpose: 'bind' | 'renew', onFailure: (text: string) => void): Promise<void> {
-    const { vip: address, netlink, counters } = this.options;
-    const link = this.options.link();
+  async #lease(purpose: Purpose, listener: LeaseListener): Promise<void> {
+    const { vip: address, calls, counters, clock } = this.#options;
+    const link = this.#options.link();
     if (link === null) return;
+    const call: Call = { purpose, link, startedAtMs: clock.nowMs(), listener, isOverdue: false };
+    this.#underWay = call;
     try {
-      await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds: LEASE_SECONDS });
+      const lease = { linkIndex: link.index, address, validSeconds: LEASE_SECONDS };
+      this.#observe(purpose, link, await calls.leaseAddress(lease));
       // Not when it was asked for: the kernel may take its time.
-      const atMs = this.options.nowMs();
-      const afterMs = atMs - this.renewedAtMs;
-      if (purpose === 'renew' && afterMs >= LEASE_MS) this.late = { atMs, afterMs };
-      this.renewedAtMs = atMs;
-      if (purpose === 'renew') counters.leaseRenewals += 1;
+      this.#noteRenewal(purpose, clock.nowMs());
     } catch (error) {
       counters.leaseFailures += 1;
-      onFailure(`cannot ${purpose} ${address.text} on ${link.name}: ${errorText(error)}`);
+      listener.failed(`cannot ${purpose} ${address.text} on ${link.name}: ${errorText(error)}`);
     }
+    this.#underWay = null;
+    if (call.isOverdue) listener.answered();
+    const next = this.#next;
+    this.#next = null;
+    if (next !== null) void this.#lease('bind', next);
+  }
+
+  #noteRenewal(purpose: Purpose, atMs: number): void {
+    const afterMs = atMs - this.#renewedAtMs;
+    if (purpose === 'renew' && afterMs >= LEASE_MS) this.#late = { atMs, afterMs };
+    this.#renewedAtMs = atMs;
+    if (purpose === 'renew') this.#options.counters.leaseRenewals += 1;
+  }
+
+  /** It is time to renew again, and the kernel has not answered yet. */
+  #look(call: Call): void {
+    const { vip, clock, isPresent } = this.#options;
+    if (call.isOverdue) return;
+    const waitedMs = clock.nowMs() - call.startedAtMs;
+    const unanswered = `no answer for ${waitedMs.toFixed(0)} ms to the request to ${call.purpose} ${vip.text} on ${call.link.name}`;
+    const isLost =
+      call.purpose === 'bind'
+        ? waitedMs >= BIND_PATIENCE_MS
+        : clock.nowMs() - this.#renewedAtMs >= LEASE_MS && !isPresent();
+    if (isLost) {
+      call.isOverdue = true;
+      call.listener.overdue(`${unanswered}, and the address is not there`);
+      return;
+    }
+    // While another program holds the lock, the kernel cannot take the address away either.
+    if (waitedMs >= SLOW_MS) this.#warn('overdue', `${unanswered}; the address is still there`);
+  }
+
+  #observe(what: Purpose | 'unbind', link: Link, { durationMs, waitedForCpuMs }: LeaseCall): void {
+    const { vip, counters } = this.#options;
+    observeDuration(counters.leaseDurations[what], durationMs);
+    if (durationMs < SLOW_MS) return;
+    const reason =
+      waitedForCpuMs > durationMs / 2
+        ? `no processor was free for ${waitedForCpuMs.toFixed(0)} ms of that: give this node's kube-vrrp more CPU`
+        : 'another program held the lock of the network configuration (rtnl): look for bulk changes of interfaces, addresses or routes on this node';
+    this.#warn(
+      'slow',
+      `the kernel took ${durationMs.toFixed(0)} ms to ${what} ${vip.text} on ${link.name}: ${reason}`,
+    );
+  }
+
+  #warn(kind: string, text: string): void {
+    const suppressed = this.#logLimit.take(kind, this.#options.clock.nowMs());
+    if (suppressed !== null) this.#options.log('warn', text, { event: `lease_${kind}`, suppressed });
   }
 
   /** Not fatal when it fails: the address is there for a while. */
-  private async keepForClients(link: { readonly index: number; readonly name: string }): Promise<void> {
-    const { vip: address, netlink, log } = this.options;
+  async #keepForClients(link: Link): Promise<void> {
+    const { vip: address, calls, log } = this.#options;
     const validSeconds = HANDED_OVER_LEASE_SECONDS;
     try {
-      await netlink.leaseAddress({ linkIndex: link.index, address, validSeconds });
+      await calls.leaseAddress({ linkIndex: link.index, address, validSeconds });
     } catch (error) {
-      const text = `cannot keep ${address.text} on ${link.name} for the requests that are under way: ${errorText(error)}`;
+      const text = `cannot keep ${address.text} on ${link.name} for the requests that are in progress: ${errorText(error)}`;
       log('warn', text, { event: 'handover_lease' });
     }
   }
 
-  private async unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
-    const { vip, netlink, log, closeVip } = this.options;
-    const link = this.options.link();
+  async #unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
+    const { vip, calls, log, closeVip } = this.#options;
+    const link = this.#options.link();
     if (link === null) return;
     try {
-      if (handedOver) await this.keepForClients(link);
+      if (handedOver) await this.#withinPatience(this.#keepForClients(link));
       await closeVip(vip, handedOver);
-      if (isOver()) await this.ownRemovals.during(() => netlink.removeAddress(link.index, vip));
+      if (!isOver()) return;
+      const call = await this.#withinPatience(calls.removeAddress(link.index, vip));
+      if (call === null) throw new Error(`the kernel has not answered within ${REMOVAL_PATIENCE_MS} ms`);
+      this.#observe('unbind', link, call);
     } catch (error) {
-      // Not fatal: nobody renews the address, so the kernel takes it away.
+      // Not fatal: the address is no longer renewed, so the kernel takes it away.
       const text = `cannot remove ${vip.text} from ${link.name}: ${errorText(error)}; it expires within ${LEASE_SECONDS} s`;
       log('warn', text, { event: 'unbind_failed' });
+    }
+  }
+
+  /** What the promise resolves to, or null when that takes too long. */
+  async #withinPatience<Result>(promise: Promise<Result>): Promise<Result | null> {
+    let stopTimer = (): void => undefined;
+    const timeout = new Promise<null>((resolve) => {
+      stopTimer = this.#options.clock.startTimer(REMOVAL_PATIENCE_MS, () => resolve(null));
+    });
+    try {
+      return await Promise.race([promise, timeout]);
+    } finally {
+      stopTimer();
     }
   }
 }

@@ -25,6 +25,8 @@ class Stage {
   timers: { readonly atMs: number; readonly onTime: () => void }[] = [];
   failures: ((text: string) => void)[] = [];
   renewalFailures: ((text: string) => void)[] = [];
+  overdue: ((text: string) => void)[] = [];
+  answers: (() => void)[] = [];
   releases: { readonly isOver: () => boolean; readonly onEnd: () => void }[] = [];
   readonly performer = new Performer({
     core: this.core,
@@ -47,8 +49,11 @@ class Stage {
       discardQueued: () => {},
     },
     lease: {
-      take: (purpose, onFailure) =>
-        (purpose === 'bind' ? this.failures : this.renewalFailures).push(onFailure),
+      take: (purpose, listener) => {
+        this.overdue.push((text) => listener.overdue(text));
+        this.answers.push(() => listener.answered());
+        (purpose === 'bind' ? this.failures : this.renewalFailures).push((text) => listener.failed(text));
+      },
       release: (_, isOver, onEnd) => this.releases.push({ isOver, onEnd }),
     },
     observer: { transition: () => {}, notice: () => {}, stepped: () => {} },
@@ -117,6 +122,26 @@ test('a renewal that fails is told to the core as such', () => {
   stage.fireUntilActive();
   while (stage.renewalFailures.length === 0) stage.fire();
   stage.renewalFailures[0]!('refused');
+  assert.equal(stage.core.stateName, 'Active');
+});
+
+test('an overdue lease ends its term, and this node stays out of elections until the kernel has answered', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  stage.overdue.at(-1)!('no answer');
+  assert.equal(stage.core.stateName, 'Backup');
+  for (let timers = 0; timers < 10; timers += 1) stage.fire();
+  assert.equal(stage.core.stateName, 'Backup');
+  stage.answers.at(-1)!();
+  stage.fireUntilActive();
+});
+
+test('an overdue lease of an earlier term changes nothing', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  stage.hear(254);
+  stage.fireUntilActive();
+  stage.overdue[0]!('no answer');
   assert.equal(stage.core.stateName, 'Active');
 });
 

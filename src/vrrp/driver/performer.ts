@@ -23,9 +23,22 @@ export type RouterSockets = {
   discardQueued(): void;
 };
 
+/** What becomes of one bind or renewal. Nothing is called before `take` has returned; `text` is one sentence. */
+export type LeaseListener = {
+  /** The kernel refused. */
+  failed(text: string): void;
+  /** The kernel has not answered for too long, and the address is not there. */
+  overdue(text: string): void;
+  /** It has answered what was overdue. */
+  answered(): void;
+};
+
 export type RouterLease = {
-  /** Adds the address, or starts its lifetime anew. `onFailure` is not called before this has returned. */
-  take(purpose: 'bind' | 'renew', onFailure: (text: string) => void): void;
+  /**
+   * Adds the address, or starts its lifetime anew. Where the call before has not been answered, a renewal is left out,
+   * and a bind follows its answer.
+   */
+  take(purpose: 'bind' | 'renew', listener: LeaseListener): void;
   /**
    * Does what can only be done while the kernel still has the address, and then, if `isOver()`, removes it. Calls
    * `onEnd` whether or not that went well.
@@ -123,9 +136,15 @@ export class Performer {
 
   private take(purpose: 'bind' | 'renew'): void {
     const { term } = this;
-    this.options.lease.take(purpose, (text) => {
-      const type = purpose === 'bind' ? 'bindFailed' : 'renewalFailed';
-      if (term === this.term && this.isLeased) this.give({ type, text });
+    const isCurrent = (): boolean => term === this.term && this.isLeased;
+    this.options.lease.take(purpose, {
+      failed: (text) => {
+        if (isCurrent()) this.give({ type: purpose === 'bind' ? 'bindFailed' : 'renewalFailed', text });
+      },
+      overdue: (text) => {
+        if (isCurrent()) this.give({ type: 'leaseOverdue', text });
+      },
+      answered: () => this.give({ type: 'leaseAnswered' }),
     });
   }
 

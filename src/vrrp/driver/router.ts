@@ -5,17 +5,18 @@ import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { type PacketSocket, openPacketSocket } from './packet-socket.ts';
-import type { RtNetlink } from '../../net/rtnetlink.ts';
-import { MAX_QUEUED, VRRP_GROUP, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from './vrrp-socket.ts';
+import { isLocalAddress } from '../../net/local-address.ts';
+import { MAX_QUEUED, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from './vrrp-socket.ts';
 import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
 import type { Cause, Notice, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
+import { VRRP_GROUP } from '../group.ts';
 import { OutgoingAdvertisements } from '../outgoing.ts';
 import { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
-import { KernelLease } from './kernel-lease.ts';
-import { observeLateness } from './lateness.ts';
+import { KernelLease, type LeaseCalls } from './kernel-lease.ts';
+import { observeDuration } from './durations.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
 import { Reopening } from './reopening.ts';
@@ -33,7 +34,8 @@ export type RouterOptions = {
   readonly linkLocalPeers: readonly IpAddress[];
   /** True: advertisements go to each peer by itself; false: to the multicast group. */
   readonly unicast: boolean;
-  readonly netlink: Pick<RtNetlink, 'leaseAddress' | 'removeAddress'>;
+  /** Binds, renews and removes the address in the kernel. */
+  readonly leaseCalls: LeaseCalls;
   readonly log: Log;
   /**
    * Called when the address is about to be removed, for what can only be done while the kernel still has it, such as
@@ -131,8 +133,9 @@ export class Router {
     this.unread = new UnreadPackets(this.counters, this.log);
     this.lease = new KernelLease({
       vip: options.vip,
-      nowMs: monotonicMs,
-      netlink: options.netlink,
+      clock: { nowMs: monotonicMs, startTimer },
+      calls: options.leaseCalls,
+      isPresent: () => isLocalAddress(options.vip),
       counters: this.counters,
       log: this.log,
       closeVip: options.closeVip,
@@ -207,10 +210,14 @@ export class Router {
     this.give({ type: 'linkAddressChanged' });
   }
 
-  /** The interface went away or down; `text` says how, for the log. */
-  detach(text: string): void {
+  /**
+   * The interface went away or down; `text` says how, for the log. With `handover` it still works and has only lost the
+   * address that this router sends from: an Active keeps its sockets until a successor has taken over.
+   */
+  detach(text: string, handover = false): void {
     this.wanted = null;
-    this.leaveLink(text);
+    if (handover && this.attachment !== null) this.give({ type: 'linkDown', text, handover: true });
+    if (!handover || !this.isActive) this.leaveLink(text);
   }
 
   /** Hands one event to the core and does what it says. */
@@ -232,9 +239,9 @@ export class Router {
     this.performer.close();
   }
 
-  /** The kernel says that an address is gone. Whether that is news only the core knows. */
-  onAddressRemoved(linkIndex: number, address: IpAddress): void {
-    if (address.text !== this.options.vip.text || this.lease.takeRemoval()) return;
+  /** The address is gone from a link, and this router has not removed it. Whether that is news only the core knows. */
+  onAddressGone(linkIndex: number, address: IpAddress): void {
+    if (address.text !== this.options.vip.text) return;
     if (this.attachment?.link.index !== linkIndex) return;
     this.give({ type: 'addressLost', text: this.lease.describeRemoval(this.attachment.link.name) });
   }
@@ -378,7 +385,7 @@ export class Router {
   private startTimer(delayMs: number, onTime: () => void): () => void {
     const timer = setTimeout(() => {
       const lateMs = monotonicMs() - this.core.advertisementDueMs;
-      if (lateMs >= 0) observeLateness(this.counters.lateness, lateMs);
+      if (lateMs >= 0) observeDuration(this.counters.lateness, lateMs);
       onTime();
     }, delayMs);
     return () => clearTimeout(timer);
@@ -406,7 +413,10 @@ export class Router {
     if (this.core.stateName === from && heardText === this.heardText) return;
     this.heardText = heardText;
     this.options.onChange();
-    if (this.core.stateName === 'Initialize') this.whenStopped?.();
+    if (this.core.stateName !== 'Initialize') return;
+    // The link that it had lost was kept open for a successor.
+    if (this.wanted === null) this.closeSockets();
+    this.whenStopped?.();
   }
 
   private onNotice(notice: Notice, text: string): void {
@@ -470,6 +480,11 @@ export class Router {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
   };
+}
+
+function startTimer(delayMs: number, onTime: () => void): () => void {
+  const timer = setTimeout(onTime, delayMs);
+  return () => clearTimeout(timer);
 }
 
 function openAnnouncer({ index, mac }: RouterLink): PacketSocket | null {

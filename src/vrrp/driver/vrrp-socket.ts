@@ -8,6 +8,7 @@
  * takes neither from IPV6_PKTINFO (the kernel keeps that option's address without using it).
  */
 import { type Family, type IpAddress, ipFromOctets, parseIp } from '../../ip/address.ts';
+import { VRRP_GROUP } from '../group.ts';
 import type { SocketFilter } from '../../net/bpf.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { IP_LAYOUT, PROTOCOL_VRRP, readIpv4Header } from '../../wire/ip.ts';
@@ -16,11 +17,9 @@ import { writeVrrpIpHeader } from '../ip-header.ts';
 import {
   IPPROTO_IP,
   IPPROTO_IPV6,
-  IPV6_ADD_MEMBERSHIP,
   IPV6_HDRINCL,
   IPV6_MULTICAST_IF,
   IPV6_MULTICAST_LOOP,
-  IP_ADD_MEMBERSHIP,
   IP_HDRINCL,
   IP_MULTICAST_ALL,
   IP_MULTICAST_IF,
@@ -29,12 +28,6 @@ import {
 import { NetError } from '../../net/net-error.ts';
 import { RawIpSocket, type RawPacket } from './raw-ip-socket.ts';
 import { advertisementFilters, type ExpectedAdvertisements, OFF_LINK_BYTES } from './vrrp-filters.ts';
-
-/** RFC 9568 5.1.1.2, 5.1.2.2 */
-export const VRRP_GROUP: Record<Family, IpAddress> = {
-  IPv4: ipFromOctets(Uint8Array.of(224, 0, 0, 18)),
-  IPv6: ipFromOctets(Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12)),
-};
 
 export type VrrpDatagram = {
   /** The VRRP message. A view, good only until the callback returns. */
@@ -52,8 +45,9 @@ export type VrrpSocketOptions = {
   /** The source of what is sent. What comes from it is our own, or pretends to be. */
   readonly source: IpAddress;
   /**
-   * Whether to join VRRP_GROUP; without, only what is sent to this host itself arrives. With, IPv6 hears the group
-   * only, as such a socket cannot tell destinations apart; IPv4 hears this host's own address too.
+   * Whether to hear VRRP_GROUP, in which the interface has to be a member (group-membership.ts); without, only what is
+   * sent to this host itself arrives. With, IPv6 hears the group only, as such a socket cannot tell destinations apart;
+   * IPv4 hears this host's own address too.
    */
   readonly multicast: boolean;
   /** What the advertisements of this virtual router look like. Nothing is rejected by it, only put last. */
@@ -274,7 +268,7 @@ function prepareToSend(socket: RawIpSocket, { family, link }: VrrpSocketOptions)
   if (family === 'IPv4') {
     socket.set(IPPROTO_IP, IP_HDRINCL, 1, 'write IPv4 headers');
     socket.set(IPPROTO_IP, IP_MULTICAST_LOOP, 0, 'turn multicast loopback off');
-    socket.set(IPPROTO_IP, IP_MULTICAST_IF, ipv4Membership(link.index), 'send multicast');
+    socket.set(IPPROTO_IP, IP_MULTICAST_IF, outgoingInterface(link.index), 'send multicast');
     return;
   }
   socket.set(IPPROTO_IPV6, IPV6_HDRINCL, 1, 'write IPv6 headers');
@@ -282,12 +276,13 @@ function prepareToSend(socket: RawIpSocket, { family, link }: VrrpSocketOptions)
   socket.set(IPPROTO_IPV6, IPV6_MULTICAST_IF, link.index, 'send multicast');
 }
 
-function listen(socket: RawIpSocket, { family, link, multicast }: VrrpSocketOptions): void {
-  if (family === 'IPv4') {
+/**
+ * Without a membership of its own, a socket hears the groups that others have joined on its interface, unless it
+ * refuses them. An IPv6 socket's filter tells destinations apart.
+ */
+function listen(socket: RawIpSocket, { family, multicast }: VrrpSocketOptions): void {
+  if (family === 'IPv4' && !multicast) {
     socket.set(IPPROTO_IP, IP_MULTICAST_ALL, 0, 'refuse the groups of other processes');
-    if (multicast) socket.set(IPPROTO_IP, IP_ADD_MEMBERSHIP, ipv4Membership(link.index), 'join 224.0.0.18');
-  } else if (multicast) {
-    socket.set(IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, ipv6Membership(link.index), 'join ff02::12');
   }
 }
 
@@ -296,18 +291,9 @@ function listenedTo({ family, multicast, source }: VrrpSocketOptions): IpAddress
   return multicast ? VRRP_GROUP[family] : source;
 }
 
-/** struct ip_mreqn: group, no address, interface index. */
-function ipv4Membership(linkIndex: number): Buffer {
-  const membership = Buffer.alloc(12);
-  membership.set(VRRP_GROUP.IPv4.octets);
-  membership.writeInt32LE(linkIndex, 8);
-  return membership;
-}
-
-/** struct ipv6_mreq: group, interface index. */
-function ipv6Membership(linkIndex: number): Buffer {
-  const membership = Buffer.alloc(20);
-  membership.set(VRRP_GROUP.IPv6.octets);
-  membership.writeInt32LE(linkIndex, 16);
-  return membership;
+/** struct ip_mreqn: no group, no address, interface index. */
+function outgoingInterface(linkIndex: number): Buffer {
+  const request = Buffer.alloc(12);
+  request.writeInt32LE(linkIndex, 8);
+  return request;
 }

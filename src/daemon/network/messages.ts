@@ -1,0 +1,57 @@
+/** What the election thread (main) and the network thread tell each other. */
+import type { Config } from '../../config/config.ts';
+import type { IpAddress } from '../../ip/address.ts';
+import type { LogFields, LogLevel } from '../../log/log.ts';
+import type { AddressLease } from '../../net/rtnetlink-messages.ts';
+import type { NetworkView } from './view.ts';
+
+export type NetworkWorkerData = {
+  readonly config: Config;
+  readonly vitals: { readonly buffer: SharedArrayBuffer; readonly thread: number };
+};
+
+/** A refusal of the kernel, as values that a thread can be sent. `code` is that of NetlinkError. */
+export type Refusal = { readonly code: string; readonly message: string };
+
+export type Answer = {
+  readonly type: 'answer';
+  readonly id: number;
+  /** How long the system call took, of that `waitedForCpuMs` because no processor was free. */
+  readonly durationMs: number;
+  readonly waitedForCpuMs: number;
+  /** Of `remove`: whether there was an address to remove. */
+  readonly removed: boolean;
+  readonly refusal: Refusal | null;
+};
+
+export type ToNetwork =
+  /** Bind the address, or renew it; answered. */
+  | { readonly type: 'lease'; readonly id: number; readonly lease: AddressLease }
+  /** Remove the address; answered. */
+  | {
+      readonly type: 'remove';
+      readonly id: number;
+      readonly linkIndex: number;
+      readonly address: IpAddress;
+    }
+  /** The election begins on this interface, by which the next views go. */
+  | { readonly type: 'begin'; readonly interfaceName: string }
+  /** The election has ended: what happens to the interface is no longer of interest. */
+  | { readonly type: 'end' }
+  | { readonly type: 'stop' };
+
+export type FromNetwork =
+  /** Links and addresses have been read, and stale VIPs removed. */
+  | { readonly type: 'ready' }
+  /** It cannot do its work; the message is for people. */
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'view'; readonly view: NetworkView }
+  /** An address of a VIP has gone from a link, and this daemon has not removed it. */
+  | { readonly type: 'addressGone'; readonly linkIndex: number; readonly address: IpAddress }
+  | Answer
+  | {
+      readonly type: 'log';
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: LogFields;
+    };
