@@ -129,6 +129,7 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     forbidden: 6,
     rateLimited: 7,
     acceptErrors: 8,
+    pipeShortages: 17,
     closedVipRemoved: 9,
     closedBackendDown: 10,
     closedAge: 11,
@@ -159,6 +160,7 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     'kube_vrrp_proxy_closed_total{reason="no_backend"} 3',
     'kube_vrrp_proxy_closed_total{reason="source_limit"} 5',
     'kube_vrrp_proxy_closed_total{reason="vip_removed"} 9',
+    'kube_vrrp_proxy_pipe_shortages_total 17',
   ]);
 });
 

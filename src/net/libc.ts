@@ -74,13 +74,14 @@ export const libc = {
   >(
     'int64_t sendto(int fd, const void *data, size_t length, int flags, const void *address, uint addressLength)',
   ),
-  write: declare<[fd: number, data: Memory, bytes: number]>(
-    'int64_t write(int fd, const void *data, size_t length)',
-  ),
   splice: declare<
     [from: number, fromOffset: Memory, to: number, toOffset: Memory, bytes: number, flags: number]
   >('int64_t splice(int from, void *fromOffset, int to, void *toOffset, size_t length, uint flags)'),
   pipe2: declare<[fds: Memory, flags: number]>('int pipe2(void *fds, int flags)'),
+  /** fcntl(2) of a command that takes a number. */
+  fcntl: declare<[fd: number, command: number, argument: number]>(
+    'int fcntl(int fd, int command, int argument)',
+  ),
   shutdown: declare<[fd: number, how: number]>('int shutdown(int fd, int how)'),
   close: declare<[fd: number]>('int close(int fd)'),
   epollCreate1: declare<[flags: number]>('int epoll_create1(int flags)'),
@@ -90,9 +91,9 @@ export const libc = {
   epollWait: declare<[epoll: number, events: Memory, maxEvents: number, timeoutMs: number]>(
     'int epoll_wait(int epoll, void *events, int max, int timeoutMs)',
   ),
-  /** syscall(2), for sched_setattr(2). */
-  syscall: declare<[number: number, pid: number, attributes: Memory, flags: number]>(
-    'long syscall(long number, int pid, const void *attributes, uint flags)',
+  /** syscall(2), for what glibc wraps late, or for the calling thread alone. */
+  syscall: declare<[number: number, first: number, second: Memory, third: number]>(
+    'long syscall(long number, int64_t first, const void *second, uint third)',
   ),
   /** pthread_sigmask(3), of the calling thread. */
   pthreadSigmask: declare<[how: number, set: Memory, old: null]>(

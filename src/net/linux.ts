@@ -74,6 +74,9 @@ export const MSG_NOSIGNAL = 0x4000;
 export const SHUT_WR = 1;
 export const SPLICE_MOVE_NONBLOCK = 0x3;
 
+// linux/fcntl.h
+export const F_GETPIPE_SZ = 1032;
+
 // asm-generic/errno.h
 export const ENOENT = 2;
 export const EINTR = 4;

@@ -32,6 +32,7 @@ test('no two counters share a cell', () => {
     'forbidden',
     'rateLimited',
     'acceptErrors',
+    'pipeShortages',
     'closedVipRemoved',
     'closedBackendDown',
     'closedAge',

@@ -25,6 +25,7 @@ const TOTALS = [
   'forbidden',
   'rateLimited',
   'acceptErrors',
+  'pipeShortages',
   'closedVipRemoved',
   'closedBackendDown',
   'closedAge',
@@ -69,6 +70,8 @@ export type ProxyCounts = {
   readonly rateLimited: number;
   /** Failures of accept() itself, such as EMFILE. */
   readonly acceptErrors: number;
+  /** How often the kernel granted no pipe of full size. */
+  readonly pipeShortages: number;
   readonly closedVipRemoved: number;
   readonly closedBackendDown: number;
   /** Closed while idle because they had been open for the longest time that they may be. */
@@ -155,6 +158,7 @@ export class ProxyCounters {
       forbidden: total('forbidden'),
       rateLimited: total('rateLimited'),
       acceptErrors: total('acceptErrors'),
+      pipeShortages: total('pipeShortages'),
       closedVipRemoved: total('closedVipRemoved'),
       closedBackendDown: total('closedBackendDown'),
       closedAge: total('closedAge'),

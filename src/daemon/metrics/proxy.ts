@@ -28,4 +28,9 @@ export const PROXY_METRICS: readonly Metric[] = [
     'Failures to accept a connection, such as too few file descriptors',
     ({ proxy }) => proxy.acceptErrors,
   ),
+  single(
+    'kube_vrrp_proxy_pipe_shortages_total',
+    'Times that the kernel granted no pipe of full size, so that large transfers were copied for a while',
+    ({ proxy }) => proxy.pipeShortages,
+  ),
 ];

@@ -20,6 +20,7 @@ import {
   roundTrip,
   sendRandom,
 } from '../../testing/proxy-clients.ts';
+import { keepManifestCapabilities, withPipePagesUsedUp } from '../../testing/pod-rights.ts';
 import { startProxy } from '../../testing/proxy.ts';
 import { closeWaits, openFiles, watchDescriptors } from '../../testing/sockets.ts';
 import { until } from '../../testing/until.ts';
@@ -31,6 +32,7 @@ const WAIT_MS = LONG ? 20 * 60_000 : 30_000;
 /** With the two sockets of each that are this process's own, which take most of it. */
 const KIB_PER_SILENT_CLIENT = 30;
 
+keepManifestCapabilities();
 watchDescriptors();
 
 function residentKib(): number {
@@ -48,6 +50,28 @@ test('a large answer and a large upload arrive unchanged at the same time', asyn
   await exchange(socket, accepted, totalBytes);
   await until(() => counts().clients === 0, 'the relay ends by itself', WAIT_MS);
   assert.equal(closeWaits(backend.port), 0);
+});
+
+test('slow readers get everything where the node has no pipe pages left', async (t) => {
+  const readers = 3;
+  const totalBytes = 30 * MIB;
+  await withPipePagesUsedUp(async () => {
+    const backend = await startBackend(t);
+    const { client, counts } = await startProxy(t, [backend.backend()]);
+    const read = async (): Promise<void> => {
+      const socket = await client();
+      socket.pause();
+      await until(() => backend.sockets.length > 0, 'connected');
+      const accepted = backend.sockets.pop() ?? assert.fail();
+      const sent = sendRandom(accepted, totalBytes);
+      await delay(100); // until every buffer on the way is full
+      const received = await receiveAll(socket);
+      socket.end();
+      assert.deepEqual(received, { hash: await sent, bytes: totalBytes });
+    };
+    for (let reader = 0; reader < readers; reader += 1) await read();
+    await until(() => counts().clients === 0, 'all have left', WAIT_MS);
+  });
 });
 
 test('clients that connect and say nothing cost little, and others are served beside them', async (t) => {

@@ -3,6 +3,7 @@ import { callError, FixedMemory, libc, required } from '../../net/libc.ts';
 import { EINTR } from '../../net/linux.ts';
 
 export const EPOLLIN = 0x1;
+export const EPOLLPRI = 0x2;
 export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;

@@ -1,5 +1,6 @@
 /** The loop of a proxy thread: sockets by epoll, with Node's own loop inside. */
 import assert from 'node:assert/strict';
+import { writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -19,13 +20,12 @@ async function startLoop(t: TestContext): Promise<EventLoop> {
 }
 
 const ends = new FixedMemory(8);
-const byte = new FixedMemory(4);
 
 /** Read and write end of a pipe with one byte in it. */
 function openPipe(): readonly [number, number] {
   assert.equal(libc.pipe2(ends.address, NONBLOCK_CLOEXEC), 0);
   const [readFd = -1, writeFd = -1] = ends.words;
-  assert.equal(libc.write(writeFd, byte.address, 1), 1);
+  assert.equal(writeSync(writeFd, 'x'), 1);
   return [readFd, writeFd];
 }
 

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { libc } from '../../net/libc.ts';
 import {
   answerFin,
   echo,
@@ -26,6 +28,14 @@ import { closeWaits, openFiles, watchDescriptors } from '../../testing/sockets.t
 import { until, untilStill } from '../../testing/until.ts';
 
 watchDescriptors();
+
+const MSG_OOB = 1;
+
+function sendUrgent(socket: Socket, octet: string): void {
+  // oxlint-disable-next-line no-underscore-dangle -- the only way to the descriptor
+  const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
+  assert.equal(libc.send(fd, Buffer.from(octet), 1, MSG_OOB), 1);
+}
 
 /** More than a client that does not read has room for, and less than the proxy's socket to it takes. */
 const ANSWER_BYTES = 2 * MIB;
@@ -88,6 +98,35 @@ describe('bytes', () => {
     const [greeting] = await once(await client(), 'data');
     assert.equal(String(greeting), 'hello');
   });
+
+  for (const { how, maxPipes, endsWithFin } of [
+    { how: 'with pipes', maxPipes: 128, endsWithFin: false },
+    { how: 'with pipes, and FIN', maxPipes: 128, endsWithFin: true },
+    { how: 'without pipes', maxPipes: 0, endsWithFin: false },
+    { how: 'without pipes, and FIN', maxPipes: 0, endsWithFin: true },
+  ]) {
+    test(`behind urgent data arrive at once, ${how}`, async (t) => {
+      const backend = await startBackend(t);
+      const { client } = await startProxy(t, [backend.backend()], { maxPipes });
+      const socket = await client();
+      await until(() => backend.sockets.length === 1, 'connected');
+      const before = 'b'.repeat(100_000);
+      const after = 'a'.repeat(100_000);
+      // All of it waits at the proxy before that looks: this thread is the proxy's own.
+      socket.write(before);
+      sendUrgent(socket, '!');
+      socket.write(after);
+      if (endsWithFin) socket.end();
+      let received = '';
+      backend.sockets[0]?.on('data', (chunk) => (received += String(chunk)));
+      // Without the urgent byte, which no TLS client sends.
+      await until(
+        () => received.length === before.length + after.length,
+        () => `${received.length} octets have come`,
+      );
+      assert.equal(received, before + after);
+    });
+  }
 
   test('byte counts reach the counters while the connection is open', async (t) => {
     const backend = await startBackend(t, echo);

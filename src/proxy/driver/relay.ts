@@ -1,5 +1,5 @@
 /** One client: finds it a backend, then passes bytes, FIN and RST both ways. */
-import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './epoll.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } from './epoll.ts';
 import { errnoCode, libc } from '../../net/libc.ts';
 import { takeSocketError } from './tcp-info.ts';
 import type { ConnectionDetail } from '../connections.ts';
@@ -57,7 +57,7 @@ export type RelayHost = {
 /** Bits of `finsSent`. */
 const CLIENT_FIN = 1;
 const BACKEND_FIN = 2;
-const ALL_EVENTS = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const ALL_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 /**
  * The client's first byte is taken when a backend has accepted, so a backend that refuses or stays silent costs the
@@ -190,6 +190,13 @@ export class Relay implements Watcher, Task {
     }
     this.#clientWatch?.check();
     this.#upstreamWatch?.check();
+    this.#goOnIfStalled();
+  }
+
+  #goOnIfStalled(): void {
+    const stalled = [this.#toBackend, this.#toClient].filter((flow) => flow?.isStalled === true);
+    for (const flow of stalled) flow?.tryAgain();
+    if (stalled.length > 0) this.#pump();
   }
 
   #connectNext(): void {
@@ -261,9 +268,9 @@ export class Relay implements Watcher, Task {
   }
 
   #note(events: number, from: Flow, to: Flow): void {
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0) {
-      from.fromReady((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0);
-    }
+    const isLast = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) !== 0;
+    const isUrgent = (events & EPOLLPRI) !== 0;
+    if (isLast || isUrgent || (events & EPOLLIN) !== 0) from.fromReady(isLast, isUrgent);
     if ((events & EPOLLOUT) !== 0) to.toReady();
   }
 

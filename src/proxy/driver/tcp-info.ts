@@ -13,11 +13,15 @@ export type TcpInfo = {
 };
 
 // struct tcp_info, linux/tcp.h: offsets are ABI; the last of these fields, tcpi_snd_wnd, is there since Linux 5.4
+const STATE_OFFSET = 0;
 const SEGMENT_OFFSET = 16;
 const UNACKED_OFFSET = 24;
 const NOTSENT_OFFSET = 144;
 const SEND_WINDOW_OFFSET = 228;
 const INFO_BYTES = 232;
+
+/** tcpi_state of a connection that is over (net/tcp_states.h). */
+const TCP_CLOSE = 7;
 
 const info = new FixedMemory(INFO_BYTES);
 const length = new FixedMemory(4);
@@ -32,6 +36,13 @@ export function readTcpInfo(fd: number): TcpInfo | null {
     sendWindowBytes: field(SEND_WINDOW_OFFSET),
     sendSegmentBytes: field(SEGMENT_OFFSET),
   };
+}
+
+/** False when the connection has ended, by RST or for want of answers; also when `fd` is not a TCP socket. */
+export function isConnected(fd: number): boolean {
+  length.words[0] = INFO_BYTES;
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info.address, length.address) < 0) return false;
+  return info.bytes[STATE_OFFSET] !== TCP_CLOSE;
 }
 
 function field(offset: number): number {

@@ -9,7 +9,7 @@ import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
 import type { ProxyBackend } from '../upstream.ts';
 import { ConnectAttempts } from './connect-attempts.ts';
 import type { Deadline, EventLoop } from './event-loop.ts';
-import { createFlowMemory, type FlowMemory } from './flow.ts';
+import { FlowMemory } from './flow.ts';
 import { Gate } from './gate.ts';
 import { HandedOverVips } from './handed-over-vips.ts';
 import { Listener, ListenError } from './listener.ts';
@@ -97,7 +97,7 @@ export class TcpProxy {
     this.#times = { ...DEFAULT_TIMES, ...options.times };
     this.#counters = new ProxyCounters(options.counters);
     this.#port = options.port;
-    this.#memory = createFlowMemory(options.maxPipes ?? MAX_PIPES);
+    this.#memory = new FlowMemory(options.maxPipes ?? MAX_PIPES, (reason) => this.#pipeRefused(reason));
     const logLimited = (key: string, level: LogLevel, message: string, fields: LogFields): void =>
       this.#logLimited(key, level, message, fields);
     this.#upstreams = new Upstreams(loop, {
@@ -251,6 +251,12 @@ export class TcpProxy {
     this.#relays.add(relay);
     this.#loop.arm(this.#checkDeadline, this.#times.checkIntervalMs);
     relay.start();
+  }
+
+  #pipeRefused(reason: string): void {
+    this.#counters.add('pipeShortages');
+    const message = `large transfers are copied, at about twice the processor time, until there are pipes again: ${reason}`;
+    this.#options.log('warn', message, { event: 'pipes' });
   }
 
   #acceptFailed(code: string): void {
