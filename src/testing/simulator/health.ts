@@ -43,65 +43,65 @@ const BACKEND_ADDRESS = parseIp('192.0.2.1')!;
 const BACKEND_PORT = 6443;
 
 export class HealthChecks {
-  private readonly options: HealthChecksOptions;
-  private readonly backends: TrackedBackend[] = [];
+  readonly #options: HealthChecksOptions;
+  readonly #backends: TrackedBackend[] = [];
 
   constructor(options: HealthChecksOptions) {
-    this.options = options;
+    this.#options = options;
     for (let index = 0; index < options.hostCount; index += 1) {
       const local = index === options.localIndex;
-      this.backends.push(untriedBackend({ address: BACKEND_ADDRESS, port: BACKEND_PORT, local }));
+      this.#backends.push(untriedBackend({ address: BACKEND_ADDRESS, port: BACKEND_PORT, local }));
       new Check(this, options, index).begin();
     }
   }
 
   record(index: number, ok: boolean, startedMs: number): void {
-    const { clock, times, onReport } = this.options;
-    const backend = this.backends[index]!;
+    const { clock, times, onReport } = this.#options;
+    const backend = this.#backends[index]!;
     const durationMs = clock.nowMs - startedMs;
     const outcome = { ok, ready: true, refused: false, detail: '', startedMs, durationMs };
-    this.backends[index] = recordCheck(backend, outcome, { rise: times.rise, fall: FALL });
-    const report = assess(this.backends, times);
+    this.#backends[index] = recordCheck(backend, outcome, { rise: times.rise, fall: FALL });
+    const report = assess(this.#backends, times);
     if (report.settled) onReport(report.class, report.confirmedAtMs);
   }
 }
 
 /** One backend's checks, one after the other, for ever. */
 class Check implements Task {
-  private readonly checks: HealthChecks;
-  private readonly options: HealthChecksOptions;
-  private readonly index: number;
-  private isUnderWay = false;
-  private ok = false;
-  private startedMs = 0;
-  private readonly awake: Task;
+  readonly #checks: HealthChecks;
+  readonly #options: HealthChecksOptions;
+  readonly #index: number;
+  #isUnderWay = false;
+  #ok = false;
+  #startedMs = 0;
+  readonly #awake: Task;
 
   constructor(checks: HealthChecks, options: HealthChecksOptions, index: number) {
-    this.checks = checks;
-    this.options = options;
-    this.index = index;
-    this.awake = { run: () => (this.isUnderWay ? this.end() : this.begin()) };
+    this.#checks = checks;
+    this.#options = options;
+    this.#index = index;
+    this.#awake = { run: () => (this.#isUnderWay ? this.#end() : this.begin()) };
   }
 
   run(): void {
-    this.options.whenAwake(this.awake);
+    this.#options.whenAwake(this.#awake);
   }
 
   begin(): void {
-    const { schedule, clock, random, times, ask } = this.options;
-    const answer = ask(this.index);
-    this.isUnderWay = true;
-    this.ok = answer === 'up';
-    this.startedMs = clock.nowMs;
+    const { schedule, clock, random, times, ask } = this.#options;
+    const answer = ask(this.#index);
+    this.#isUnderWay = true;
+    this.#ok = answer === 'up';
+    this.#startedMs = clock.nowMs;
     const durationMs = answer === 'hung' ? times.timeoutMs : random.between(1, MAX_ANSWER_MS);
-    schedule.at(clock.simulatedMs(this.startedMs + durationMs), this);
+    schedule.at(clock.simulatedMs(this.#startedMs + durationMs), this);
   }
 
-  private end(): void {
-    const { schedule, clock, random, times } = this.options;
-    this.isUnderWay = false;
-    const last = { startedMs: this.startedMs, endedMs: clock.nowMs };
+  #end(): void {
+    const { schedule, clock, random, times } = this.#options;
+    this.#isUnderWay = false;
+    const last = { startedMs: this.#startedMs, endedMs: clock.nowMs };
     schedule.at(clock.simulatedMs(nextCheckMs(last, times.intervalMs, random.unit())), this);
-    this.checks.record(this.index, this.ok, this.startedMs);
+    this.#checks.record(this.#index, this.#ok, this.#startedMs);
   }
 }

@@ -4,27 +4,27 @@
 export const STREAMS = { scenario: 0, plot: 1, timers: 2, health: 3, link: 4 };
 
 export class Random {
-  private a: number;
-  private b: number;
-  private c: number;
-  private counter = 1;
+  #a: number;
+  #b: number;
+  #c: number;
+  #counter = 1;
 
   /** `seed` and `stream` are unsigned 32-bit; streams of one seed have nothing to do with each other. */
   constructor(seed: number, stream = 0) {
-    this.a = seed | 0;
-    this.b = stream | 0;
-    this.c = 0x9e3779b9 | 0;
+    this.#a = seed | 0;
+    this.#b = stream | 0;
+    this.#c = 0x9e3779b9 | 0;
     // Small seeds differ in few bits; the generator's author recommends twelve rounds to mix them.
     for (let round = 0; round < 12; round += 1) this.unit();
   }
 
   /** [0, 1) */
   unit(): number {
-    const sum = (this.a + this.b + this.counter) | 0;
-    this.counter = (this.counter + 1) | 0;
-    this.a = this.b ^ (this.b >>> 9);
-    this.b = (this.c + (this.c << 3)) | 0;
-    this.c = (((this.c << 21) | (this.c >>> 11)) + sum) | 0;
+    const sum = (this.#a + this.#b + this.#counter) | 0;
+    this.#counter = (this.#counter + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
     return (sum >>> 0) / 0x1_0000_0000;
   }
 

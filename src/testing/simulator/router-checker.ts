@@ -75,59 +75,59 @@ export class RouterChecker {
   heldOffUntilMs = -Infinity;
   /** The longest Active_Adver_Interval that this router may have learned. */
   learnedLongestMs: number;
-  private readonly options: VirtualRouterOptions;
-  private readonly fail: Fail;
-  private learnedShortestMs: number;
-  private confirmedAtMs = 0;
+  readonly #options: VirtualRouterOptions;
+  readonly #fail: Fail;
+  #learnedShortestMs: number;
+  #confirmedAtMs = 0;
   /** Since when no Active that stays has been heard: its last advertisement, or becoming a Backup. */
-  private silentSinceMs = 0;
-  private heard: Heard | null = null;
-  private resigned: Resigned | null = null;
+  #silentSinceMs = 0;
+  #heard: Heard | null = null;
+  #resigned: Resigned | null = null;
   /** When the Active_Down_Timer was last set anew for a whole Active_Down_Interval, at the latest. */
-  private armedAtMs = 0;
-  private dueMs = Infinity;
-  private unhealthySinceMs: number | null = null;
-  private lowerSinceMs: number | null = null;
+  #armedAtMs = 0;
+  #dueMs = Infinity;
+  #unhealthySinceMs: number | null = null;
+  #lowerSinceMs: number | null = null;
   /** When it last advertised, by the host's clock, and which interval. */
   sentAtMs = 0;
-  private sentIntervalMs: number;
-  private lateAtMs = -Infinity;
-  private hasResigned = false;
-  private windowSinceMs = -Infinity;
-  private windowSends = 0;
-  private termSinceMs = 0;
-  private announcements = 0;
-  private repairs = 0;
+  #sentIntervalMs: number;
+  #lateAtMs = -Infinity;
+  #hasResigned = false;
+  #windowSinceMs = -Infinity;
+  #windowSends = 0;
+  #termSinceMs = 0;
+  #announcements = 0;
+  #repairs = 0;
 
   constructor(options: VirtualRouterOptions, fail: Fail) {
-    this.options = options;
-    this.fail = fail;
-    this.learnedShortestMs = options.advertisementIntervalMs;
+    this.#options = options;
+    this.#fail = fail;
+    this.#learnedShortestMs = options.advertisementIntervalMs;
     this.learnedLongestMs = options.advertisementIntervalMs;
-    this.sentIntervalMs = options.advertisementIntervalMs;
+    this.#sentIntervalMs = options.advertisementIntervalMs;
   }
 
   /** After a step from state `from` at `nowMs` of the host's clock. */
   onStep(event: RouterEvent, actions: readonly Action[], from: StateName, nowMs: number): void {
-    this.takeEvent(event, from, nowMs);
+    this.#takeEvent(event, from, nowMs);
     if (from === 'Active') {
-      this.noteLateness(nowMs);
-      this.checkStall(actions, nowMs);
+      this.#noteLateness(nowMs);
+      this.#checkStall(actions, nowMs);
     }
     const promotion = actions.findIndex((action) => action.type === 'transition' && action.to === 'Active');
     if (promotion >= 0) {
-      this.checkPromotion(actions, from, nowMs);
-      this.termSinceMs = nowMs;
-      this.announcements = 0;
-      this.repairs = 0;
-      this.hasResigned = false;
+      this.#checkPromotion(actions, from, nowMs);
+      this.#termSinceMs = nowMs;
+      this.#announcements = 0;
+      this.#repairs = 0;
+      this.#hasResigned = false;
     }
     // It fired, and the router could not take over.
-    else if (event.type === 'tick' && from === 'Backup' && nowMs >= this.dueMs) this.rearm(nowMs);
+    else if (event.type === 'tick' && from === 'Backup' && nowMs >= this.#dueMs) this.#rearm(nowMs);
     if (actions.length === 0) return;
-    this.checkActions(actions, promotion >= 0 ? 'Active' : from, nowMs);
+    this.#checkActions(actions, promotion >= 0 ? 'Active' : from, nowMs);
     for (const action of actions) {
-      if (action.type === 'transition') this.takeTransition(action.to, action.cause, event, nowMs);
+      if (action.type === 'transition') this.#takeTransition(action.to, action.cause, event, nowMs);
       if (action.type === 'notice' && action.notice === 'drain_failed') this.isDrained = false;
     }
   }
@@ -137,14 +137,16 @@ export class RouterChecker {
    * that neither an Active that it followed earlier nor one that repeats its resignation can keep it from taking over.
    */
   checkDeadline(dueMs: number): void {
-    const { version, priorities } = this.options;
-    const { resigned, armedAtMs, learnedLongestMs: intervalMs } = this;
-    this.dueMs = dueMs;
+    const { version, priorities } = this.#options;
+    const { learnedLongestMs: intervalMs } = this;
+    const resigned = this.#resigned;
+    const armedAtMs = this.#armedAtMs;
+    this.#dueMs = dueMs;
     const answerMs =
       resigned === null ? -Infinity : resigned.atMs + skewMs(version, resigned.ownPriority, intervalMs);
     if (resigned?.isDue === true && dueMs > answerMs + ROUNDING_MS) {
       const waitsMs = (dueMs - resigned.atMs).toFixed(3);
-      this.fail(
+      this.#fail(
         'answers-resignation',
         `waits ${waitsMs} ms after the first priority 0, longer than Skew_Time`,
       );
@@ -152,26 +154,26 @@ export class RouterChecker {
     const longestMs = Math.max(answerMs, armedAtMs + downMs(version, priorities.C, intervalMs));
     if (dueMs <= longestMs + ROUNDING_MS) return;
     const waitsMs = (dueMs - armedAtMs).toFixed(3);
-    this.fail('waits-too-long', `waits ${waitsMs} ms for an Active that it heard name ${intervalMs} ms`);
+    this.#fail('waits-too-long', `waits ${waitsMs} ms for an Active that it heard name ${intervalMs} ms`);
   }
 
   /** Of an Active that has been awake for a while: it advertises, and announces again and again, when it should. */
   checkPunctuality(nowMs: number, timerMs: number): void {
     const silentMs = nowMs - this.sentAtMs;
-    if (silentMs > this.options.advertisementIntervalMs + 2 * timerMs) {
-      this.fail('advertises', `an Active that runs has sent nothing for ${silentMs.toFixed(3)} ms`);
+    if (silentMs > this.#options.advertisementIntervalMs + 2 * timerMs) {
+      this.#fail('advertises', `an Active that runs has sent nothing for ${silentMs.toFixed(3)} ms`);
     }
-    const isBurstOver = nowMs > this.termSinceMs + BURST_MS + PUNCTUAL_TIMERS * timerMs;
-    if (isBurstOver && !this.hasResigned && this.announcements < BURST_ANNOUNCEMENTS) {
-      this.fail('announces-again', `${this.announcements} announcements in the first ${BURST_MS} ms`);
+    const isBurstOver = nowMs > this.#termSinceMs + BURST_MS + PUNCTUAL_TIMERS * timerMs;
+    if (isBurstOver && !this.#hasResigned && this.#announcements < BURST_ANNOUNCEMENTS) {
+      this.#fail('announces-again', `${this.#announcements} announcements in the first ${BURST_MS} ms`);
     }
   }
 
-  private takeEvent(event: RouterEvent, from: StateName, nowMs: number): void {
+  #takeEvent(event: RouterEvent, from: StateName, nowMs: number): void {
     switch (event.type) {
       case 'health':
         this.healthClass = event.class;
-        this.confirmedAtMs = Math.max(this.confirmedAtMs, event.confirmedAtMs);
+        this.#confirmedAtMs = Math.max(this.#confirmedAtMs, event.confirmedAtMs);
         break;
       case 'drain':
         this.isDrained = true;
@@ -180,51 +182,51 @@ export class RouterChecker {
         this.isDrained = false;
         break;
       case 'addressLost':
-        this.repairs += 1;
+        this.#repairs += 1;
         break;
       case 'advertisement':
-        if (from === 'Backup') this.takeAdvertisement(event.advertisement, event.source.text, nowMs);
+        if (from === 'Backup') this.#takeAdvertisement(event.advertisement, event.source.text, nowMs);
         break;
       default:
         break;
     }
   }
 
-  private rearm(nowMs: number): void {
-    this.armedAtMs = nowMs;
-    this.resigned = null;
+  #rearm(nowMs: number): void {
+    this.#armedAtMs = nowMs;
+    this.#resigned = null;
   }
 
-  private takeAdvertisement(advertisement: Advertisement, sourceText: string, nowMs: number): void {
-    const { preempt, priorities } = this.options;
+  #takeAdvertisement(advertisement: Advertisement, sourceText: string, nowMs: number): void {
+    const { preempt, priorities } = this.#options;
     const { priority, advertisementIntervalMs: intervalMs } = advertisement;
     const ownPriority = priorities[this.healthClass];
     if (priority === 0) {
-      this.takeResignation(sourceText, ownPriority, nowMs);
+      this.#takeResignation(sourceText, ownPriority, nowMs);
       return;
     }
-    this.silentSinceMs = nowMs;
-    this.heard = { sourceText, priority, ownPriority, atMs: nowMs };
+    this.#silentSinceMs = nowMs;
+    this.#heard = { sourceText, priority, ownPriority, atMs: nowMs };
     const isUnhealthy = isClassC(priority);
     const isLower = priority < ownPriority;
-    this.unhealthySinceMs = isUnhealthy ? (this.unhealthySinceMs ?? nowMs) : null;
-    this.lowerSinceMs = isLower ? (this.lowerSinceMs ?? nowMs) : null;
+    this.#unhealthySinceMs = isUnhealthy ? (this.#unhealthySinceMs ?? nowMs) : null;
+    this.#lowerSinceMs = isLower ? (this.#lowerSinceMs ?? nowMs) : null;
     // Whether a router learns the interval of an Active that it is about to preempt is its own affair.
     const isPreemptable = (preempt === 'unhealthy' && isUnhealthy) || (preempt === 'always' && isLower);
-    this.learnedShortestMs = isPreemptable ? Math.min(this.learnedShortestMs, intervalMs) : intervalMs;
+    this.#learnedShortestMs = isPreemptable ? Math.min(this.#learnedShortestMs, intervalMs) : intervalMs;
     this.learnedLongestMs = isPreemptable ? Math.max(this.learnedLongestMs, intervalMs) : intervalMs;
-    this.rearm(nowMs);
+    this.#rearm(nowMs);
   }
 
   /** Priority 0 from another than the Active that is heard: that one may go on, and is then the Active. */
-  private takeResignation(sourceText: string, ownPriority: number, nowMs: number): void {
-    const { heard } = this;
-    this.unhealthySinceMs = null;
-    this.lowerSinceMs = null;
-    const isOfAnother = heard !== null && heard.sourceText !== sourceText && this.resigned === null;
+  #takeResignation(sourceText: string, ownPriority: number, nowMs: number): void {
+    const heard = this.#heard;
+    this.#unhealthySinceMs = null;
+    this.#lowerSinceMs = null;
+    const isOfAnother = heard !== null && heard.sourceText !== sourceText && this.#resigned === null;
     const silentMs = heard === null ? Infinity : nowMs - heard.atMs;
-    if (isOfAnother && silentMs <= this.learnedShortestMs) return;
-    this.resigned ??= {
+    if (isOfAnother && silentMs <= this.#learnedShortestMs) return;
+    this.#resigned ??= {
       atMs: nowMs,
       ownPriority,
       isDue: !isOfAnother || silentMs > this.learnedLongestMs,
@@ -232,158 +234,160 @@ export class RouterChecker {
   }
 
   /** Late, and not frozen for longer than its address lasts. */
-  private noteLateness(nowMs: number): void {
+  #noteLateness(nowMs: number): void {
     const silentMs = nowMs - this.sentAtMs;
-    const isLate = silentMs > 2 * this.options.advertisementIntervalMs && silentMs < LEASE_SECONDS * 1000;
-    if (isLate) this.lateAtMs = nowMs;
+    const isLate = silentMs > 2 * this.#options.advertisementIntervalMs && silentMs < LEASE_SECONDS * 1000;
+    if (isLate) this.#lateAtMs = nowMs;
   }
 
   /** A stalled Active never wakes up believing: it goes by what it told the Backups. */
-  private checkStall(actions: readonly Action[], nowMs: number): void {
-    const { version, priorities } = this.options;
+  #checkStall(actions: readonly Action[], nowMs: number): void {
+    const { version, priorities } = this.#options;
     const silentMs = nowMs - this.sentAtMs;
-    if (silentMs <= downMs(version, priorities.C, this.sentIntervalMs) + ROUNDING_MS) return;
+    if (silentMs <= downMs(version, priorities.C, this.#sentIntervalMs) + ROUNDING_MS) return;
     const isOut = actions[0]?.type === 'unbind';
     const isQuiet = !actions.some(({ type }) => type === 'send' || type === 'announce' || type === 'bind');
     if (isOut && isQuiet) return;
-    this.fail(
+    this.#fail(
       'stalled',
       `an Active that sent nothing for ${silentMs.toFixed(1)} ms went on as if it were Active`,
     );
   }
 
   /** Every promotion sends, binds and announces, in this order, and has a good reason. */
-  private checkPromotion(actions: readonly Action[], from: StateName, nowMs: number): void {
+  #checkPromotion(actions: readonly Action[], from: StateName, nowMs: number): void {
     const types = actions.map(({ type }) => type).filter((type) => type !== 'notice');
     if (from !== 'Backup' || types.join(' ') !== 'send bind announce transition') {
-      this.fail('promotion-announces', `promoted from ${from} with ${types.join(', ')}`);
+      this.#fail('promotion-announces', `promoted from ${from} with ${types.join(', ')}`);
     }
-    if (this.healthClass === 'C') this.fail('class-c', 'a router of class C took the addresses');
-    if (this.isDrained) this.fail('drained', 'a drained router took the addresses');
+    if (this.healthClass === 'C') this.#fail('class-c', 'a router of class C took the addresses');
+    if (this.isDrained) this.#fail('drained', 'a drained router took the addresses');
     if (nowMs < this.heldOffUntilMs - ROUNDING_MS) {
-      this.fail('hold-off', 'promoted too soon after it gave the addresses up');
+      this.#fail('hold-off', 'promoted too soon after it gave the addresses up');
     }
-    this.checkTiming(nowMs);
+    this.#checkTiming(nowMs);
   }
 
-  private checkTiming(nowMs: number): void {
-    const { version, priorities } = this.options;
-    const { heard, resigned } = this;
-    const silentMs = nowMs - this.silentSinceMs + ROUNDING_MS;
-    if (silentMs >= downMs(version, priorities.A, this.learnedShortestMs)) return;
+  #checkTiming(nowMs: number): void {
+    const { version, priorities } = this.#options;
+    const heard = this.#heard;
+    const resigned = this.#resigned;
+    const silentMs = nowMs - this.#silentSinceMs + ROUNDING_MS;
+    if (silentMs >= downMs(version, priorities.A, this.#learnedShortestMs)) return;
     if (resigned !== null) {
       const resignedMs = nowMs - resigned.atMs + ROUNDING_MS;
-      if (resignedMs >= skewMs(version, priorities.A, this.learnedShortestMs)) return;
-      this.fail('too-early', `promoted ${resignedMs.toFixed(3)} ms after priority 0, before its Skew_Time`);
+      if (resignedMs >= skewMs(version, priorities.A, this.#learnedShortestMs)) return;
+      this.#fail('too-early', `promoted ${resignedMs.toFixed(3)} ms after priority 0, before its Skew_Time`);
     }
-    if (heard === null) this.fail('too-early', `promoted ${silentMs.toFixed(3)} ms after it became a Backup`);
-    this.checkPreemption(heard, nowMs);
+    if (heard === null)
+      this.#fail('too-early', `promoted ${silentMs.toFixed(3)} ms after it became a Backup`);
+    this.#checkPreemption(heard, nowMs);
   }
 
   /** Promoted though the Active is alive. */
-  private checkPreemption(heard: Heard, nowMs: number): void {
-    const { preempt, preemptDelayMs } = this.options;
-    const what = `preempted an Active of priority ${heard.priority} that it heard ${(nowMs - this.silentSinceMs).toFixed(3)} ms ago`;
-    if (preempt === 'never') this.fail('preemption', `${what}, under never`);
+  #checkPreemption(heard: Heard, nowMs: number): void {
+    const { preempt, preemptDelayMs } = this.#options;
+    const what = `preempted an Active of priority ${heard.priority} that it heard ${(nowMs - this.#silentSinceMs).toFixed(3)} ms ago`;
+    if (preempt === 'never') this.#fail('preemption', `${what}, under never`);
     if (preempt === 'always') {
       if (heard.priority >= heard.ownPriority) {
-        this.fail('preemption', `${what}, its own being ${heard.ownPriority}`);
+        this.#fail('preemption', `${what}, its own being ${heard.ownPriority}`);
       }
-      this.checkDelay(nowMs - (this.lowerSinceMs ?? nowMs), preemptDelayMs, what);
+      this.#checkDelay(nowMs - (this.#lowerSinceMs ?? nowMs), preemptDelayMs, what);
       return;
     }
-    if (this.unhealthySinceMs === null) this.fail('preemption', `${what}, under unhealthy`);
-    this.checkDelay(nowMs - this.unhealthySinceMs, preemptDelayMs, what);
-    if (this.confirmedAtMs <= this.unhealthySinceMs) {
-      this.fail('unconfirmed', `${what}: no good check of its own began after that one fell to C`);
+    if (this.#unhealthySinceMs === null) this.#fail('preemption', `${what}, under unhealthy`);
+    this.#checkDelay(nowMs - this.#unhealthySinceMs, preemptDelayMs, what);
+    if (this.#confirmedAtMs <= this.#unhealthySinceMs) {
+      this.#fail('unconfirmed', `${what}: no good check of its own began after that one fell to C`);
     }
   }
 
-  private checkDelay(sinceMs: number, delayMs: number, what: string): void {
+  #checkDelay(sinceMs: number, delayMs: number, what: string): void {
     if (sinceMs + ROUNDING_MS < delayMs)
-      this.fail('preempt-delay', `${what}, before the preempt delay was over`);
+      this.#fail('preempt-delay', `${what}, before the preempt delay was over`);
   }
 
   /** Sends, binds, renews and announces only while Active; tells its true priority; does not do it too often. */
-  private checkActions(actions: readonly Action[], from: StateName, nowMs: number): void {
+  #checkActions(actions: readonly Action[], from: StateName, nowMs: number): void {
     let holds = from === 'Active';
     for (const action of actions) {
       if (action.type === 'unbind') holds = false;
       if (!ACTS_OF_ACTIVE.has(action.type)) continue;
-      if (!holds) this.fail('silent-backup', `${action.type} by a router that is not Active`);
+      if (!holds) this.#fail('silent-backup', `${action.type} by a router that is not Active`);
       if (action.type === 'send') {
-        this.checkSend(action.priority, nowMs);
-        this.checkInterval(action.intervalMs, nowMs);
+        this.#checkSend(action.priority, nowMs);
+        this.#checkInterval(action.intervalMs, nowMs);
       }
-      if (action.type === 'announce') this.announcements += 1;
+      if (action.type === 'announce') this.#announcements += 1;
     }
     const after = actions.findLast((action) => action.type === 'transition')?.to ?? from;
     if (holds !== (after === 'Active')) {
-      this.fail('bound-only-while-active', `became ${after} with the VIP ${holds ? 'bound' : 'not bound'}`);
+      this.#fail('bound-only-while-active', `became ${after} with the VIP ${holds ? 'bound' : 'not bound'}`);
     }
-    const seconds = Math.floor((nowMs - this.termSinceMs) / 1000);
-    const allowed = BURST_ANNOUNCEMENTS + ANNOUNCEMENTS_PER_SECOND * seconds + this.repairs;
-    if (holds && this.announcements > allowed) {
-      this.fail('announcements', `${this.announcements} announcements within ${seconds + 1} s`);
+    const seconds = Math.floor((nowMs - this.#termSinceMs) / 1000);
+    const allowed = BURST_ANNOUNCEMENTS + ANNOUNCEMENTS_PER_SECOND * seconds + this.#repairs;
+    if (holds && this.#announcements > allowed) {
+      this.#fail('announcements', `${this.#announcements} announcements within ${seconds + 1} s`);
     }
   }
 
-  private checkSend(priority: number, nowMs: number): void {
-    const own = this.options.priorities[this.healthClass];
-    if (priority === 0) this.hasResigned = true;
+  #checkSend(priority: number, nowMs: number): void {
+    const own = this.#options.priorities[this.healthClass];
+    if (priority === 0) this.#hasResigned = true;
     else if (priority !== own) {
-      this.fail(
+      this.#fail(
         'priority',
         `advertised ${priority}, being of class ${this.healthClass} with priority ${own}`,
       );
     }
     this.sentAtMs = nowMs;
-    if (nowMs - this.windowSinceMs >= this.options.advertisementIntervalMs) {
-      this.windowSinceMs = nowMs;
-      this.windowSends = 0;
+    if (nowMs - this.#windowSinceMs >= this.#options.advertisementIntervalMs) {
+      this.#windowSinceMs = nowMs;
+      this.#windowSends = 0;
     }
-    this.windowSends += 1;
-    if (this.windowSends > MAX_SENDS_PER_INTERVAL) {
-      this.fail('sends', `${this.windowSends} advertisements within one interval`);
+    this.#windowSends += 1;
+    if (this.#windowSends > MAX_SENDS_PER_INTERVAL) {
+      this.#fail('sends', `${this.#windowSends} advertisements within one interval`);
     }
   }
 
   /** Its own interval, and only after it has been late a longer one, which version 2 does not allow. */
-  private checkInterval(intervalMs: number, nowMs: number): void {
-    const { version, advertisementIntervalMs: ownMs } = this.options;
-    const isPatient = version === 3 && nowMs < this.lateAtMs + PATIENCE_MS;
+  #checkInterval(intervalMs: number, nowMs: number): void {
+    const { version, advertisementIntervalMs: ownMs } = this.#options;
+    const isPatient = version === 3 && nowMs < this.#lateAtMs + PATIENCE_MS;
     const expectedMs = isPatient ? Math.max(ownMs, Math.min(2 * ownMs, LEASE_RENEWAL_MS)) : ownMs;
     if (intervalMs !== expectedMs) {
-      this.fail('interval', `advertised ${intervalMs} ms where ${expectedMs} ms is right`);
+      this.#fail('interval', `advertised ${intervalMs} ms where ${expectedMs} ms is right`);
     }
-    this.sentIntervalMs = intervalMs;
+    this.#sentIntervalMs = intervalMs;
   }
 
-  private takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {
+  #takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {
     if (GIVEN_UP.has(cause.kind)) {
       this.heldOffUntilMs = nowMs + HOLD_OFF_MS;
     }
-    if (to === 'Backup') this.takeBackup(cause, event, nowMs);
+    if (to === 'Backup') this.#takeBackup(cause, event, nowMs);
   }
 
   /**
    * Whatever it followed before its term as Active, it begins with its own interval, or that of the Active that it
    * hears.
    */
-  private takeBackup(cause: Cause, event: RouterEvent, nowMs: number): void {
-    const ownIntervalMs = this.options.advertisementIntervalMs;
-    this.silentSinceMs = nowMs;
-    this.heard = null;
-    this.unhealthySinceMs = null;
-    this.lowerSinceMs = null;
-    this.learnedShortestMs = ownIntervalMs;
+  #takeBackup(cause: Cause, event: RouterEvent, nowMs: number): void {
+    const ownIntervalMs = this.#options.advertisementIntervalMs;
+    this.#silentSinceMs = nowMs;
+    this.#heard = null;
+    this.#unhealthySinceMs = null;
+    this.#lowerSinceMs = null;
+    this.#learnedShortestMs = ownIntervalMs;
     this.learnedLongestMs = ownIntervalMs;
-    this.rearm(nowMs);
+    this.#rearm(nowMs);
     const isYielding = cause.kind === 'outranked' || cause.kind === 'handed_over';
     if (isYielding && event.type === 'advertisement') {
       const { advertisementIntervalMs } = event.advertisement;
-      this.takeAdvertisement(event.advertisement, event.source.text, nowMs);
-      this.learnedShortestMs = advertisementIntervalMs;
+      this.#takeAdvertisement(event.advertisement, event.source.text, nowMs);
+      this.#learnedShortestMs = advertisementIntervalMs;
       this.learnedLongestMs = advertisementIntervalMs;
     }
   }
