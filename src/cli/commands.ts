@@ -52,7 +52,8 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
   run: {
     name: 'run',
     summary: 'Take part in the election of the VIP and proxy to the API servers, until stopped.',
-    details: 'Needs the capabilities NET_ADMIN and NET_RAW. SIGTERM hands the VIP over and ends.',
+    details:
+      'Needs the capabilities NET_ADMIN and NET_RAW. SIGTERM hands the VIP over and ends. SIGHUP reads the certificates and log.level again. SIGUSR1 logs the state.',
     options: [CONFIG_OPTION],
     configFields: CONFIG_FIELDS,
     examples: [

@@ -10,11 +10,11 @@ const words = process.argv.slice(2);
 endQuietlyOnClosedPipe();
 if (words[0] === 'run') {
   const leaveSignals = endAtSignals();
-  const { interpretElsewhere } = await import('./interpret-elsewhere.ts');
+  const { interpretElsewhere, rereadElsewhere } = await import('./interpret-elsewhere.ts');
   const outcome = await interpretElsewhere(words);
   if ('run' in outcome) {
     const { runUntilStopped } = await import('./run.ts');
-    process.exitCode = await runUntilStopped(outcome.run, leaveSignals);
+    process.exitCode = await runUntilStopped(outcome.run, () => rereadElsewhere(words), leaveSignals);
   } else process.exitCode = outcome.exitCode;
 } else {
   const { interpret } = await import('./command-line.ts');

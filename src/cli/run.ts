@@ -1,5 +1,6 @@
 /** `kube-vrrp run`. */
 import type { Config } from '../config/config.ts';
+import type { Reread } from '../daemon/reload.ts';
 import { StartError, runDaemon } from '../daemon/main-thread.ts';
 import { NetError } from '../net/net-error.ts';
 import { printError } from './terminal.ts';
@@ -20,9 +21,13 @@ function endSoon(code: number): void {
  * Runs the daemon until it is stopped, and returns the exit code. `leaveSignals` is called as soon as the daemon has
  * its own handlers of signals.
  */
-export async function runUntilStopped(config: Config, leaveSignals: () => void): Promise<number> {
+export async function runUntilStopped(
+  config: Config,
+  reread: () => Promise<Reread>,
+  leaveSignals: () => void,
+): Promise<number> {
   try {
-    const running = runDaemon(config);
+    const running = runDaemon(config, reread);
     leaveSignals();
     const code = await running;
     endSoon(code);

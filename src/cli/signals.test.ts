@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,10 @@ type Line = { readonly level: string; readonly msg: string; readonly event: stri
 function startDaemon(context: TestContext, nodeFlags: readonly string[] = []) {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-signals-'));
   const args = ['run', '--vip=10.0.0.100', '--peers=10.0.0.1,10.0.0.2'];
+  const config = join(folder, 'config.yaml');
+  writeFileSync(config, '{}\n');
   const paths = [
+    `--config=${config}`,
     `--health-ca-file=${join(folder, 'ca.crt')}`,
     `--admin-socket=${join(folder, 'control.sock')}`,
   ];
@@ -38,7 +41,7 @@ function startDaemon(context: TestContext, nodeFlags: readonly string[] = []) {
       () => `a line of ${event}: ${describe()}`,
       DEADLINE_MS,
     );
-  return { daemon, lines, logged, describe };
+  return { daemon, lines, logged, describe, config };
 }
 
 function endWith(context: TestContext, process: Running, folder?: string): void {
@@ -84,6 +87,64 @@ for (const flags of [[], ['--disable-sigusr1']]) {
     await until(isClosed, describe, DEADLINE_MS);
   });
 }
+
+/** All that would end a process, but those of a defect, and KILL and STOP. */
+const UNHEEDED = ['SIGUSR2', 'SIGPIPE', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGIO', 'SIGSTKFLT', 'SIGXFSZ'];
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+
+test('no signal but those that stop it ends the daemon, and those that Node can take are a line', async (context) => {
+  const { daemon, lines, logged, describe } = startDaemon(context);
+  await logged('waiting');
+  for (const signal of UNHEEDED) daemon.kill(signal as NodeJS.Signals);
+  // Node does not send them.
+  const sendAll = `for signal in $(seq ${SIGRTMIN} ${SIGRTMAX}); do kill -$signal ${daemon.pid}; done`;
+  execFileSync('sh', ['-c', sendAll]);
+  daemon.kill('SIGUSR1');
+  await logged('state');
+  assert.equal(daemon.exitCode, null, describe());
+  const said = lines.filter(({ event }) => event === 'signal').map(({ msg }) => msg.split(' ')[0]);
+  const silent = new Set(['SIGPIPE', 'SIGXFSZ']);
+  assert.deepEqual(new Set(said), new Set(UNHEEDED.filter((signal) => !silent.has(signal))));
+});
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGPWR', 'SIGXCPU'] as const) {
+  test(`${signal} stops it in order, with a line and code 0`, async (context) => {
+    const { daemon, lines, logged, describe } = startDaemon(context);
+    await logged('waiting');
+    const ended = once(daemon, 'exit');
+    daemon.kill(signal);
+    assert.deepEqual(await ended, [0, null], describe());
+    assert.ok(
+      lines.some(({ msg }) => msg === `stopping: ${signal}`),
+      describe(),
+    );
+  });
+}
+
+test('SIGHUP reads the configuration again: the log level is used, and all else named that needs a restart', async (context) => {
+  const { daemon, lines, logged, config } = startDaemon(context);
+  await logged('waiting');
+  const answers = (): string[] => lines.filter(({ event }) => event === 'reload').map(({ msg }) => msg);
+  const reload = async (text: string): Promise<string> => {
+    writeFileSync(config, text);
+    const before = answers().length;
+    daemon.kill('SIGHUP');
+    await until(() => answers().length > before, 'the answer', DEADLINE_MS);
+    return answers().at(-1) ?? '';
+  };
+  const certificates = 'no certificates are in use yet';
+  assert.equal(
+    await reload('log: {level: error}\nvrrp: {vrid: 52}\n'),
+    `SIGHUP: log.level is error now; vrrp.vrid changed and needs a restart; ${certificates}`,
+  );
+  assert.match(
+    await reload('log: {level: shout}\n'),
+    /^SIGHUP: the configuration has errors, so the one in use stays: .*log\.level/u,
+  );
+  assert.equal(lines.at(-1)?.level, 'info', 'the level of the configuration in use');
+  assert.equal(await reload('{}\n'), `SIGHUP: the configuration has not changed; ${certificates}`);
+});
 
 test('SIGUSR1 opens no debugger in a command that is not the daemon', async (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-signals-'));

@@ -2,11 +2,14 @@
 import pino from 'pino';
 import type { Config } from '../config/config.ts';
 import { LineWriter } from './line-writer.ts';
+import type { LogLevel } from '../log/log.ts';
 import type { LogRecord } from './messages.ts';
 
 export type LogSink = {
   /** Never throws; what standard output does not take waits, within limits. */
   readonly write: (record: LogRecord) => void;
+  /** Records below this level are not written from now on. */
+  readonly setLevel: (level: LogLevel) => void;
   /** Resolves when all has been written, or soon. */
   readonly flush: () => Promise<void>;
   /** How many records were dropped. */
@@ -34,7 +37,10 @@ export function openLog(config: Config['log'], fd = 1): LogSink {
     },
     { write: (line) => lines.write(config.format === 'json' ? line : toText(line)) },
   );
-  return { write, flush: () => lines.flush(), dropped: () => lines.dropped };
+  const setLevel = (level: LogLevel): void => {
+    logger.level = level;
+  };
+  return { write, setLevel, flush: () => lines.flush(), dropped: () => lines.dropped };
 }
 
 /** `2026-11-23T08:00:00.000Z INFO  Backup -> Active: ... vrid=51` */

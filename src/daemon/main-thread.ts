@@ -12,7 +12,13 @@ import { errorText } from '../log/error-text.ts';
 import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
-import { type Capability, hasCapability, raisePriority, unblockSigusr1 } from '../runtime/process.ts';
+import {
+  type Capability,
+  hasCapability,
+  ignoreRealTimeSignals,
+  raisePriority,
+  unblockSigusr1,
+} from '../runtime/process.ts';
 import { THREAD_ELECTION, THREAD_PROXY, beat, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
@@ -24,6 +30,7 @@ import { logObstacle, Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
+import { reloadOf, type Reread } from './reload.ts';
 import { Services } from './services.ts';
 import { handleSignals } from './signals.ts';
 import { VERSION } from './version.ts';
@@ -54,16 +61,16 @@ const SCHEDULING_TEXT = {
 
 /**
  * Runs until a signal or a failure, and resolves to the exit code: 0 after a clean stop, 1 after a failure that was
- * logged. Rejects with StartError when it cannot start.
+ * logged. At SIGHUP it asks `reread` for the configuration. Rejects with StartError when it cannot start.
  */
-export async function runDaemon(config: Config): Promise<number> {
+export async function runDaemon(config: Config, reread: () => Promise<Reread>): Promise<number> {
   for (const [capability, purpose] of NEEDED) {
     if (hasCapability(capability)) continue;
     throw new StartError(
       `CAP_${capability} is missing, which is needed ${purpose}: run as root, or add ${capability} to the container's capabilities`,
     );
   }
-  const daemon = new Daemon(config);
+  const daemon = new Daemon(config, reread);
   try {
     return await daemon.run();
   } finally {
@@ -75,6 +82,8 @@ type End = { readonly code: 0 | 1; readonly text: string };
 
 class Daemon {
   private readonly config: Config;
+  private readonly reread: () => Promise<Reread>;
+  private isReloading = false;
   private readonly vitals: SharedArrayBuffer;
   private readonly counters = createProxyCounters();
   private readonly proxyCounters = new ProxyCounters(this.counters);
@@ -93,8 +102,9 @@ class Daemon {
   private hasException = false;
   private readonly exceptionLimit = new LogLimit(LOG_PERIOD_MS, 1);
 
-  constructor(config: Config) {
+  constructor(config: Config, reread: () => Promise<Reread>) {
     this.config = config;
+    this.reread = reread;
     this.vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
     this.end = new Promise((resolve) => {
       this.finish = resolve;
@@ -119,8 +129,11 @@ class Daemon {
     handleSignals({
       stop: (signal) => this.finish({ code: 0, text: signal }),
       logState: () => this.services.logState(),
+      reload: () => void this.reload(),
+      log: this.log,
     });
     unblockSigusr1();
+    ignoreRealTimeSignals();
     process.on('uncaughtException', (error) => this.onException(error));
     await Promise.race([this.servicesReady, this.end]);
     const scheduling = raisePriority();
@@ -136,6 +149,15 @@ class Daemon {
     } finally {
       clearInterval(snapshots);
     }
+  }
+
+  /** Answers SIGHUP. A signal during a reload is answered by it. */
+  private async reload(): Promise<void> {
+    if (this.isReloading) return;
+    this.isReloading = true;
+    const { logLevel, text } = reloadOf(this.config, await this.reread());
+    this.services.reload(logLevel, text);
+    this.isReloading = false;
   }
 
   /** Whatever happened: no timer, socket or thread is left. */
@@ -285,7 +307,6 @@ class Daemon {
           limits,
           admission: createAdmissionMemory(limits, randomInt(MAX_SEED)),
           counters: this.counters,
-          debug: config.log.level === 'debug',
         },
         vitals: this.vitals,
         log: this.log,

@@ -53,6 +53,8 @@ export type ToServices =
   | { readonly type: 'election'; readonly snapshot: ElectionSnapshot }
   /** This node will give its VIPs up in a moment; answered by `handoverPrepared`. */
   | { readonly type: 'prepareHandover' }
+  /** SIGHUP: log from this level on, look at the certificates, and log `text` with what that brought. */
+  | { readonly type: 'reload'; readonly logLevel: LogLevel; readonly text: string }
   /** Write one line about the daemon's state to the log. */
   | { readonly type: 'logState' }
   | { readonly type: 'stop' };

@@ -80,7 +80,12 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
       handled: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
     },
     {
-      sink: { write: (record) => records.push(record), flush: async () => undefined, dropped: () => 3 },
+      sink: {
+        write: (record) => records.push(record),
+        setLevel: (level) => did.push(`log level ${level}`),
+        flush: async () => undefined,
+        dropped: () => 3,
+      },
       admin: (options) => {
         given.admin = options;
         return { listen, close: note('admin closed') };
@@ -112,6 +117,7 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
         given.watch = options;
         return {
           start: () => did.push('watch started'),
+          lookAgain: () => 'the certificates have not changed',
           expiries: () => [{ certificate: 'ca', expiryMs: 1 }],
           stop: note('watch stopped'),
         };
@@ -260,8 +266,27 @@ test('connections of the proxy reach the takeover, and each batch is acknowledge
   for (const batch of batches) proxy.postMessage(batch);
   await until(() => received.length === 2, 'both batches to be acknowledged');
   assert.deepEqual(did.slice(-2), ['opened 10.0.0.9', 'closed 10.0.0.9']);
+  assert.equal(records.at(-2)?.message, 'client 10.0.0.9:4000 goes to 10.0.0.1:6443');
   assert.deepEqual(received, [{ type: 'connectionsRead' }, { type: 'connectionsRead' }]);
   assert.equal(records.at(-1)?.fields['bytesToClient'], 6);
+});
+
+test('SIGHUP changes the log level and is answered in one line, with what the certificates brought', (context) => {
+  const { worker, did, records, start } = openWorker(context);
+  worker.receive({ type: 'reload', logLevel: 'error', text: 'log.level is error now' });
+  start();
+  worker.receive({ type: 'reload', logLevel: 'info', text: 'log.level is info now' });
+  assert.deepEqual(
+    did.filter((what) => what.startsWith('log level')),
+    ['log level error', 'log level info'],
+  );
+  assert.deepEqual(
+    records.map(({ level, message }) => `${level} ${message}`),
+    [
+      'error SIGHUP: log.level is error now; no certificates are in use yet',
+      'info SIGHUP: log.level is info now; the certificates have not changed',
+    ],
+  );
 });
 
 test('it ends in order: takeover, checks, admin endpoint, and the ports to the proxy', async (context) => {

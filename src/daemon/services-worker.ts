@@ -6,7 +6,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { HealthChecker, HealthCheckerOptions, HealthReport } from '../health/driver/checker.ts';
 import type { CredentialWatch, CredentialWatchOptions } from '../health/driver/credential-watch.ts';
 import { errorText } from '../log/error-text.ts';
-import type { Log } from '../log/log.ts';
+import type { Log, LogFields, LogLevel } from '../log/log.ts';
 import { type ClosedConnection, ConnectionTable, type OpenedConnection } from '../proxy/connections.ts';
 import { ProxyCounters } from '../proxy/counters.ts';
 import type { ProxyCommand, ProxyEvent } from '../proxy/driver/messages.ts';
@@ -53,7 +53,7 @@ export type ServicesParts = {
   ) => Pick<HealthChecker, 'start' | 'useCredentials' | 'stop'>;
   readonly credentialWatch: (
     options: CredentialWatchOptions,
-  ) => Pick<CredentialWatch, 'start' | 'expiries' | 'stop'>;
+  ) => Pick<CredentialWatch, 'start' | 'lookAgain' | 'expiries' | 'stop'>;
 };
 
 type Start = Extract<ToServices, { type: 'start' }>;
@@ -86,6 +86,7 @@ export class ServicesWorker {
   readonly #connectionLists = new ConnectionLists();
   readonly #connections: ConnectionTable;
   readonly #stopping = new AbortController();
+  #logLevel: LogLevel;
   #election = NOT_STARTED;
   #report = NOT_CHECKED;
   #started: Started | null = null;
@@ -95,10 +96,11 @@ export class ServicesWorker {
     this.#data = data;
     this.#parts = parts;
     this.#post = post;
+    this.#logLevel = data.config.log.level;
     this.#proxyCounters = new ProxyCounters(data.proxyCounters);
     this.#healthLog = new HealthLog(this.#log, data.config.health.path);
     this.#connections = new ConnectionTable({
-      opened: (connection) => this.#started?.takeover.opened(connection),
+      opened: (connection) => this.#onOpened(connection),
       closed: (connection, closed) => this.#onClosed(connection, closed),
     });
     this.#admin = parts.admin({
@@ -142,6 +144,9 @@ export class ServicesWorker {
         break;
       case 'election':
         this.#onElection(message.snapshot);
+        break;
+      case 'reload':
+        this.#reload(message.logLevel, message.text);
         break;
       case 'logState':
         this.#logState();
@@ -246,9 +251,17 @@ export class ServicesWorker {
     } else if (event.type === 'connectionList') this.#connectionLists.take(event);
   }
 
+  #onOpened(connection: OpenedConnection): void {
+    this.#started?.takeover.opened(connection);
+    if (this.#logLevel !== 'debug') return;
+    const { client, clientPort, local, backend } = connection;
+    const fields = { client, clientPort, local, backend };
+    this.#log('debug', `client ${client}:${clientPort} goes to ${backend}`, fields);
+  }
+
   #onClosed(connection: OpenedConnection, closed: ClosedConnection | null): void {
     this.#started?.takeover.closed(connection);
-    if (this.#data.config.log.level !== 'debug') return;
+    if (this.#logLevel !== 'debug') return;
     const { client, clientPort, local, backend, openedAtMs } = connection;
     const durationMs = Math.round(monotonicMs() - openedAtMs);
     this.#log('debug', `client ${client}:${clientPort} left ${backend} after ${durationMs} ms`, {
@@ -263,11 +276,21 @@ export class ServicesWorker {
     });
   }
 
-  /** Somebody has asked for it, so it is written at any log level. */
+  #reload(logLevel: LogLevel, text: string): void {
+    this.#logLevel = logLevel;
+    this.#parts.sink.setLevel(logLevel);
+    const certificates = this.#started?.credentialWatch.lookAgain() ?? 'no certificates are in use yet';
+    this.#answer(`SIGHUP: ${text}; ${certificates}`, { event: 'reload' });
+  }
+
   #logState(): void {
-    const { level } = this.#data.config.log;
     const { message, fields } = stateLine(buildStatus(this.#observe()));
-    this.#log(level === 'debug' ? 'info' : level, message, fields);
+    this.#answer(message, fields);
+  }
+
+  /** What a signal has asked for is written at any log level. */
+  #answer(message: string, fields: LogFields): void {
+    this.#log(this.#logLevel === 'debug' ? 'info' : this.#logLevel, message, fields);
   }
 
   #observe(): Observation {

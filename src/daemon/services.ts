@@ -52,6 +52,11 @@ export class Services {
     this.post({ type: 'election', snapshot });
   }
 
+  /** Logs from this level on, reads the certificates again, and logs `text` with what that brought. */
+  reload(logLevel: LogLevel, text: string): void {
+    this.post({ type: 'reload', logLevel, text });
+  }
+
   /** Writes one line about the state of the daemon to the log. */
   logState(): void {
     this.post({ type: 'logState' });

@@ -1,15 +1,43 @@
 /** What the daemon does at each signal. */
+import { LogLimit } from '../log/log-limit.ts';
+import type { Log } from '../log/log.ts';
+import { monotonicMs } from '../runtime/clock.ts';
+
+/**
+ * They end the daemon, and the VIP is handed over first: systemd, kubelet and tini send TERM, people INT and QUIT,
+ * systemd's watchdog ABRT, lxc and power supplies PWR, the kernel XCPU at a limit on processor time.
+ */
+export const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGPWR', 'SIGXCPU'] as const;
+
+/**
+ * They would end the process, and mean nothing here. Node ignores PIPE and XFSZ by itself. What shows a defect of the
+ * program (SEGV, BUS, FPE, ILL, TRAP, SYS) and what cannot be caught (KILL, STOP) is left to the kernel.
+ */
+export const IGNORED_SIGNALS = ['SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGPROF', 'SIGIO', 'SIGSTKFLT'] as const;
 
 export type SignalActions = {
-  /** The VIP is handed over first. */
   readonly stop: (signal: NodeJS.Signals) => void;
   readonly logState: () => void;
+  /** Reads again what can be changed without a restart. */
+  readonly reload: () => void;
+  readonly log: Log;
 };
 
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+/** Of each ignored signal. */
+const LOG_PERIOD_MS = 60_000;
 
 /** Handles signals until the process ends. */
-export function handleSignals({ stop, logState }: SignalActions): void {
+export function handleSignals({ stop, logState, reload, log }: SignalActions): void {
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
   process.on('SIGUSR1', logState);
+  process.on('SIGHUP', reload);
+  const limit = new LogLimit(LOG_PERIOD_MS, IGNORED_SIGNALS.length);
+  for (const signal of IGNORED_SIGNALS) process.on(signal, (name) => ignore(name, limit, log));
+}
+
+function ignore(signal: NodeJS.Signals, limit: LogLimit, log: Log): void {
+  const suppressed = limit.take(signal, monotonicMs());
+  if (suppressed === null) return;
+  const text = `${signal} is ignored: SIGTERM stops kube-vrrp, SIGHUP reads certificates and log level again, SIGUSR1 logs the state`;
+  log('warn', text, { event: 'signal', signal, suppressed });
 }

@@ -99,6 +99,8 @@ export const libc = {
   pthreadSigmask: declare<[how: number, set: Memory, old: null]>(
     'int pthread_sigmask(int how, const void *set, void *old)',
   ),
+  /** signal(2), with SIG_DFL (0) or SIG_IGN (1). */
+  signal: declare<[number: number, handler: number]>('intptr_t signal(int number, intptr_t handler)'),
   /** Only glibc has it. */
   mallocTrim: declareOptional<[padBytes: number]>('int malloc_trim(size_t pad)'),
   strerror: symbols.func('const char *strerror(int number)') as (number: number) => string,

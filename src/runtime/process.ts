@@ -80,6 +80,16 @@ export function unblockSigusr1(): void {
   libc.pthreadSigmask(SIG_UNBLOCK, set, null);
 }
 
+const SIG_IGN = 1;
+/** signal(7): glibc keeps the two below for itself. */
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+
+/** Has the kernel drop real-time signals, which would end the process: Node has no names for them, so no handlers. */
+export function ignoreRealTimeSignals(): void {
+  for (let signal = SIGRTMIN; signal <= SIGRTMAX; signal += 1) libc.signal(signal, SIG_IGN);
+}
+
 /**
  * Gives the memory that was freed, by threads that have ended as well, back to the kernel: glibc keeps it otherwise
  * (malloc_trim(3)). Takes a few milliseconds of the calling thread. Does nothing under another C library.

@@ -51,7 +51,6 @@ export async function startProxy(
     counters,
     limits: LIMITS,
     admission: createAdmissionMemory(options.limits ?? LIMITS, 1),
-    debug: false,
     log: (level, message, fields) => logs.push({ level, message, fields: fields ?? {} }),
     ...options,
     times: { checkIntervalMs: 100, flushIntervalMs: 20, ...options.times },

@@ -68,7 +68,9 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'src/ip src/log src/node src/vrrp src/health src/proxy src/takeover src/config src/net src/runtime ' +
       'src/vrrp/driver src/health/driver src/proxy/driver src/takeover/driver src/daemon/network ' +
       'src/daemon/metrics node pino prom-client',
-    pure: 'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts state-line.ts',
+    pure:
+      'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts ' +
+      'reload.ts state-line.ts',
   },
   'src/daemon/network': {
     imports: 'src/ip src/log src/config src/vrrp src/net src/runtime src/vrrp/driver src/daemon node',

@@ -221,3 +221,24 @@ test(
     ]);
   },
 );
+
+test('a look that is asked for says what it found, at once', LIMIT, async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'kube-vrrp-watch-'));
+  context.after(() => rm(folder, { recursive: true }));
+  const paths = { caFile: join(folder, 'ca.crt'), clientCertFile: null, clientKeyFile: null };
+  writeFileSync(paths.caFile, oldCa.pair.cert);
+  let changes = 0;
+  const watch = new CredentialWatch({
+    paths,
+    credentials: readCredentials(paths),
+    log: () => undefined,
+    onChange: () => (changes += 1),
+  });
+  assert.equal(watch.lookAgain(), 'the certificates have not changed');
+  writeFileSync(paths.caFile, newCa.pair.cert);
+  assert.equal(watch.lookAgain(), 'the checks use the new certificates');
+  assert.equal(changes, 1);
+  writeFileSync(paths.caFile, 'half');
+  assert.match(watch.lookAgain(), /ca\.crt .*: the checks use what was read before$/u);
+  assert.equal(changes, 1);
+});

@@ -68,6 +68,16 @@ export class CredentialWatch {
     this.#loop ??= this.#keepLooking();
   }
 
+  /** Looks at once. Returns what that brought, as the end of a sentence for the log. */
+  lookAgain(): string {
+    const before = { ca: this.#ca.inUse, client: this.#client?.inUse };
+    this.#look();
+    const wrong = [this.#ca.wrong, this.#client?.wrong ?? null].filter((text) => text !== null);
+    if (wrong.length > 0) return `${wrong.join('; ')}: the checks use what was read before`;
+    const isSame = this.#ca.inUse === before.ca && this.#client?.inUse === before.client;
+    return isSame ? 'the certificates have not changed' : 'the checks use the new certificates';
+  }
+
   /** No look, line or callback comes after it. */
   async stop(): Promise<void> {
     this.#stopping.abort();

@@ -17,8 +17,6 @@ export type ProxyWorkerData = {
   readonly admission: AdmissionMemory;
   /** From createProxyCounters; the same for all workers. */
   readonly counters: SharedArrayBuffer;
-  /** True: a log event for each connection. Without it no such message is posted at all. */
-  readonly debug?: boolean;
   /** Where this thread shows that it lives, and its slot there; see runtime/thread-vitals. */
   readonly vitals?: { readonly buffer: SharedArrayBuffer; readonly thread: number };
 };

@@ -45,7 +45,7 @@ export type RelayHost = {
   /** The connection that `choose` counted is no more. */
   released(backendIndex: number): void;
   /** The client has its backend; `tried` is how many were tried in vain before. */
-  opened(relay: Relay, backendIndex: number, tried: number): void;
+  opened(relay: Relay, backendIndex: number): void;
   /** The connection to this backend came back to the proxy; `ownBackends` must contain it from now on. */
   reachedItself(backendIndex: number): void;
   /** Nothing could be reached; the client is reset next. */
@@ -261,7 +261,7 @@ export class Relay implements Watcher, Task {
     this.openedAtMs = loop.nowMs;
     this.activeAtMs = loop.nowMs;
     this.#host.attempted(this);
-    this.#host.opened(this, index, this.#tried.length);
+    this.#host.opened(this, index);
     this.#note(this.#earlyEvents, toBackend, toClient);
     this.#note(events, toClient, toBackend);
     this.#pump();

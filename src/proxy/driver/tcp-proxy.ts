@@ -30,8 +30,6 @@ export type TcpProxyOptions = {
   readonly counters: SharedArrayBuffer;
   readonly limits: ProxyLimits;
   readonly admission: AdmissionMemory;
-  /** True: each connection is logged, at level debug. */
-  readonly debug: boolean;
   readonly log: Log;
   /** There is something in `connections` to take. */
   readonly onConnections?: () => void;
@@ -234,7 +232,7 @@ export class TcpProxy {
       attempted: (relay) => this.#attempts.end(relay),
       connectFailed: (index, reason, attemptedAtMs) => upstreams.connectFailed(index, reason, attemptedAtMs),
       released: (index) => this.#counters.addConnections(index, -1),
-      opened: (relay, index, tried) => this.#opened(relay, index, tried),
+      opened: (relay, index) => this.#opened(relay, index),
       reachedItself: (index) => upstreams.reachedItself(index),
       refused: (tried) => this.#refused(tried),
       closed: (relay, index) => this.#closed(relay, index),
@@ -264,7 +262,7 @@ export class TcpProxy {
     this.#logLimited(`accept-${code}`, 'error', `cannot accept a client: ${code}`, { code });
   }
 
-  #opened(relay: Relay, backendIndex: number, tried: number): void {
+  #opened(relay: Relay, backendIndex: number): void {
     this.#upstreams.connected(backendIndex);
     this.#loop.arm(this.#flushDeadline, this.#times.flushIntervalMs);
     const { client, clientPort, local } = relay.addresses;
@@ -273,14 +271,6 @@ export class TcpProxy {
     this.connections.opens(relay, { client, clientPort, local, backend, openedAtMs });
     this.#options.onConnections?.();
     if (this.#options.limits.maxConnectionAgeMs > 0) this.#loop.arm(this.#ageDeadline, AGE_TICK_MS);
-    if (!this.#options.debug) return;
-    this.#options.log('debug', `client ${client}:${clientPort} goes to ${backend}`, {
-      client,
-      clientPort,
-      local,
-      backend,
-      tried,
-    });
   }
 
   #refused(tried: number): void {

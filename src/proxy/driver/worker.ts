@@ -35,7 +35,6 @@ class ProxyWorker {
       counters: data.counters,
       limits: data.limits,
       admission: data.admission,
-      debug: data.debug ?? false,
       log: (level, message, fields) => this.#log(level, message, fields),
       onConnections: () => this.#reportSoon(),
     });
