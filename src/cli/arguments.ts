@@ -8,7 +8,7 @@ import type { CommandSpec } from './commands.ts';
 export type Invocation = {
   /** The command's own flags: text, or true for a switch. */
   readonly options: ReadonlyMap<string, string | true>;
-  /** Flags of the configuration, all of them known and with a value. */
+  /** Flags of the configuration, all of them known and with a value, each once. */
   readonly configFlags: readonly GivenFlag[];
   readonly problems: readonly ConfigProblem[];
   readonly help: boolean;
@@ -83,7 +83,11 @@ export function readArguments(spec: CommandSpec, args: readonly string[]): Invoc
   return {
     options,
     configFlags: flags.filter(
-      ({ name, value }) => value !== null && spec.configFields.some(({ flag }) => flag === name),
+      ({ name, value }, index) =>
+        value !== null &&
+        spec.configFields.some(({ flag }) => flag === name) &&
+        // Given twice is a problem already, and is not to be found a second time.
+        flags.findIndex((other) => other.name === name) === index,
     ),
     problems: [...problems, ...findFlagProblems(flags, [...names.valued, ...names.switches])],
     help: flags.some(({ name }) => name === 'help'),

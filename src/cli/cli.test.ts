@@ -107,6 +107,12 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       for (const name of Object.keys(COMMANDS)) assert.match(long.stdout, new RegExp(`^  ${name} +\\w`, 'm'));
     });
 
+    test('help behind a command is its help', async () => {
+      const [word, flag] = await Promise.all([cli(['check', 'help']), cli(['check', '--help'])]);
+      assert.deepEqual(word, flag);
+      assert.equal(word.code, 0);
+    });
+
     test('every command has help with an example, whatever else is given', async () => {
       const { code, stdout } = await cli(['check', '--vrrp-vrid', '--help']);
       assert.deepEqual([code, stdout], [0, `${commandHelp(COMMANDS.check)}\n`]);
@@ -142,8 +148,14 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
     });
 
     test('version tells ours and that of Node', async () => {
-      const [word, flag] = await Promise.all([cli(['version']), cli(['--version'])]);
-      assert.deepEqual(flag, word);
+      const [word, flag, letter, json] = await Promise.all([
+        cli(['version']),
+        cli(['--version']),
+        cli(['-V']),
+        cli(['version', '--json']),
+      ]);
+      assert.deepEqual([flag, letter], [word, word]);
+      assert.deepEqual(Object.keys(JSON.parse(json.stdout) as object), ['version', 'nodejs', 'arch']);
       assert.equal(word.code, 0);
       assert.match(word.stdout, /^kube-vrrp \d+\.\d+\.\d+ \(Node \d+\.\d+\.\d+\)\n$/);
       assert.equal((await cli(['version', '--jsn'])).code, 2);
@@ -151,6 +163,31 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
   });
 
   suite('usage and configuration', () => {
+    test('one mistake is one problem', async () => {
+      const cases: [readonly string[], RegExp][] = [
+        [['--vip', '10.0.0.8', '--vip', '10.0.0.9'], /^ {2}--vip = "10\.0\.0\.9": given twice/m],
+        [['--vip'], /^ {2}--vip: expected a value after it/m],
+        [['--vipp', '10.0.0.9'], /^ {2}--vipp: unknown flag; did you mean --vip\?/m],
+      ];
+      for (const [args, expected] of cases) {
+        const { code, stderr } = await cli(['run', '--peers', '10.0.0.1', ...args]);
+        assert.equal(code, 2);
+        assert.match(stderr, /^kube-vrrp run: one problem in/, args.join(' '));
+        assert.match(stderr, expected);
+      }
+    });
+
+    test('--config - reads standard input, for run as well, which reads it in a thread', async () => {
+      for (const command of ['manifest', 'run']) {
+        const child = spawn(process.execPath, [MAIN, command, '--config', '-'], { stdio: 'pipe' });
+        const [ended, stderr] = [once(child, 'exit'), textOf(child.stderr)];
+        child.stdout.resume();
+        child.stdin.end('vip: 10.0.0.9\npeers: [10.0.0.9]\n');
+        assert.deepEqual(await ended, [2, null]);
+        assert.match(await stderr, /^ {2}peers\[0\] = .* \(standard input line 2\)$/m);
+      }
+    });
+
     test('run tells everything that is wrong with file, variables and flags at once, without a stack', async () => {
       const path = await inFolder(
         'bad.yaml',

@@ -21,7 +21,7 @@ const RUNNERS: Readonly<Record<Exclude<CommandName, 'run'>, (invocation: Invocat
   manifest: async (invocation) => (await import('./manifest.ts')).manifestCommand(invocation),
   kubeadm: async (invocation) => (await import('./kubeadm.ts')).kubeadmCommand(invocation),
   import: async (invocation) => (await import('./import.ts')).importCommand(invocation),
-  version: async () => (await import('./version.ts')).versionCommand(),
+  version: async (invocation) => (await import('./version.ts')).versionCommand(invocation),
 };
 
 function isCommand(word: string): word is CommandName {
@@ -44,9 +44,6 @@ async function dispatch(name: CommandName, args: readonly string[]): Promise<Out
     print(commandHelp(spec));
     return { exitCode: 0 };
   }
-  // Commands with a configuration report problems of arguments together with those of the configuration.
-  if (spec.options.length === 0 && invocation.problems.length > 0)
-    return { exitCode: reportProblems(name, invocation.problems) };
   if (name !== 'run') return { exitCode: await RUNNERS[name](invocation) };
   const config = await loadConfig(invocation);
   return config.ok ? { run: config.value } : { exitCode: reportProblems('run', config.problems) };
@@ -58,7 +55,7 @@ export async function interpret([word, ...args]: readonly string[]): Promise<Out
     printError(generalHelp());
     return { exitCode: BAD_USAGE };
   }
-  if (word === '--version') return dispatch('version', args);
+  if (word === '--version' || word === '-V') return dispatch('version', args);
   const wantsHelp = word === 'help' || word === '--help' || word === '-h';
   const about = wantsHelp ? args[0] : undefined;
   if (wantsHelp && about === undefined) {
@@ -67,5 +64,6 @@ export async function interpret([word, ...args]: readonly string[]): Promise<Out
   }
   const name = about ?? word;
   if (!isCommand(name)) return { exitCode: refuseWord(name) };
-  return dispatch(name, wantsHelp ? ['--help'] : args);
+  // As `kube-vrrp help check`, and as a flag: no command takes a word of its own.
+  return dispatch(name, wantsHelp || args[0] === 'help' ? ['--help'] : args);
 }

@@ -33,7 +33,7 @@ export type CommandSpec = {
 const CONFIG_OPTION: CommandOption = {
   name: 'config',
   placeholder: 'FILE',
-  description: 'The configuration file (YAML). Also KUBE_VRRP_CONFIG.',
+  description: 'The configuration file (YAML), or - for standard input. Also KUBE_VRRP_CONFIG.',
 };
 const JSON_OPTION: CommandOption = {
   name: 'json',
@@ -184,8 +184,8 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     name: 'version',
     summary: 'Print the versions of kube-vrrp and Node.',
     details: '',
-    options: [],
+    options: [JSON_OPTION],
     configFields: [],
-    examples: [['kube-vrrp version', '']],
+    examples: [['kube-vrrp version', 'also kube-vrrp --version and kube-vrrp -V']],
   },
 };

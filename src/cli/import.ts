@@ -7,7 +7,7 @@ import type { Imported } from '../import/imported.ts';
 import { importKeepalived } from '../import/keepalived.ts';
 import { importKubeVip } from '../import/kube-vip.ts';
 import type { Invocation } from './arguments.ts';
-import { readText, reportProblems } from './load-config.ts';
+import { nameOf, readText, reportProblems } from './load-config.ts';
 import { print, printError } from './terminal.ts';
 
 /** By option; a later one beats an earlier one. */
@@ -26,7 +26,7 @@ async function readSources({ options }: Invocation): Promise<Sources> {
     const name = options.get(option);
     if (typeof name !== 'string') continue;
     const read = await readText(name);
-    if ('text' in read) imported.push(importer({ name, text: read.text }));
+    if ('text' in read) imported.push(importer({ name: nameOf(name), text: read.text }));
     else problems.push({ path: `--${option}`, value: quoteValue(name), message: read.refusal, where: null });
   }
   if (imported.length === 0 && problems.length === 0) {

@@ -1,4 +1,5 @@
 /** Brings file, variables and flags together for a command, and tells what is wrong with them. */
+import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 
 import type { Config } from '../config/config.ts';
@@ -11,6 +12,7 @@ import {
   type Parsed,
 } from '../config/parse.ts';
 import { formatProblem, quoteValue, type ConfigProblem } from '../config/problem.ts';
+import { CONFIG_FIELDS } from '../config/schema.ts';
 import type { Invocation } from './arguments.ts';
 import { findReservedVips, ownSubnets } from './own-subnets.ts';
 import { describeFileError } from './system-errors.ts';
@@ -20,17 +22,52 @@ import { printError } from './terminal.ts';
 const BAD_USAGE = 2;
 
 const FILE_MAX_BYTES = 1_048_576;
+const TOO_LARGE = `cannot be used: it is larger than ${FILE_MAX_BYTES} bytes`;
 
-/** The content of a small file, or why it cannot be used. */
+/** What stands for standard input in the place of a file's name. */
+const STANDARD_INPUT = '-';
+
+/** What messages call the file. */
+export function nameOf(path: string): string {
+  return path === STANDARD_INPUT ? 'standard input' : path;
+}
+
+async function readStandardInput(): Promise<{ text: string } | { refusal: string }> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  // The descriptor itself: the command line of `run` is read in a thread, which has no standard input of its own.
+  for await (const chunk of createReadStream('', { fd: 0, autoClose: false }) as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > FILE_MAX_BYTES) return { refusal: TOO_LARGE };
+  }
+  return { text: Buffer.concat(chunks).toString('utf8') };
+}
+
+/** The content of a small file, or of standard input for `-`; or why it cannot be used. */
 export async function readText(path: string): Promise<{ text: string } | { refusal: string }> {
   try {
+    if (path === STANDARD_INPUT) return await readStandardInput();
     const { size } = await stat(path);
-    if (size > FILE_MAX_BYTES)
-      return { refusal: `cannot be used: it is larger than ${FILE_MAX_BYTES} bytes` };
+    if (size > FILE_MAX_BYTES) return { refusal: TOO_LARGE };
     return { text: await readFile(path, 'utf8') };
   } catch (error) {
     return { refusal: `cannot be read: ${describeFileError(error)}` };
   }
+}
+
+/** A flag that was given wrongly is the one problem: that its field is missing then is the same one. */
+function withoutEchoes(
+  problems: readonly ConfigProblem[],
+  ofArguments: readonly ConfigProblem[],
+): readonly ConfigProblem[] {
+  const meant = new Set(
+    ofArguments.map(({ path, message }) => /did you mean (--[\w-]+)\?/.exec(message)?.[1] ?? path),
+  );
+  return problems.filter(({ path, message }) => {
+    const flag = CONFIG_FIELDS.find((field) => field.path === path)?.flag;
+    return flag === undefined || !message.startsWith('missing') || !meant.has(`--${flag}`);
+  });
 }
 
 async function load<Value>(
@@ -47,10 +84,10 @@ async function load<Value>(
       const unreadable = { path: name, value: quoteValue(path), message: read.refusal, where: null };
       return { ok: false, problems: [...problems, unreadable] };
     }
-    file = { name: path, text: read.text };
+    file = { name: nameOf(path), text: read.text };
   }
   const parsed = parse({ file, env: process.env, flags: configFlags });
-  const all = [...problems, ...(parsed.ok ? [] : parsed.problems)];
+  const all = [...problems, ...(parsed.ok ? [] : withoutEchoes(parsed.problems, problems))];
   return all.length > 0 ? { ok: false, problems: all } : parsed;
 }
 

@@ -37,7 +37,13 @@ suite('from haproxy', () => {
   test("kubeadm's guide: the port, the API servers and their port, and nothing that is commented out", () => {
     assert.deepEqual(read(GUIDE), {
       values: { 'proxy.port': 8443, peers: ['192.168.100.1', '192.168.100.2'], 'proxy.backendPort': 6443 },
-      findings: [],
+      findings: [
+        'h.cfg line 1: global is left out: it is about the haproxy process itself',
+        'h.cfg line 6: option http-server-close is left out: kube-vrrp passes on what clients send as it is',
+        "h.cfg line 7: timeout check is left out: kube-vrrp's own is 2s (health.timeout)",
+        'h.cfg line 18: balance is left out: each new client gets the API server that has the fewest',
+        "h.cfg line 19: verify none is left out: kube-vrrp verifies the API servers' certificates, by the CA in health.caFile",
+      ],
     });
   });
 
@@ -55,11 +61,11 @@ suite('from haproxy', () => {
 
   test('the path of the checks, however it is written', () => {
     for (const line of [
-      'option httpchk GET /readyz',
-      'option httpchk /readyz',
-      'http-check send meth GET uri /readyz ver HTTP/1.1',
+      'option httpchk GET /livez',
+      'option httpchk /livez',
+      'http-check send meth GET uri /livez ver HTTP/1.1',
     ]) {
-      assert.equal(read(listen(`${line}\n${SERVER}`)).values['health.path'], '/readyz', line);
+      assert.equal(read(listen(`${line}\n${SERVER}`)).values['health.path'], '/livez', line);
     }
     assert.equal(read(listen(`http-check send meth GET\n${SERVER}`)).values['health.path'], undefined);
   });
@@ -112,7 +118,10 @@ suite('from haproxy', () => {
     assert.deepEqual(values['peers'], ['10.0.0.1']);
     assert.match(findings.join('\n'), /line 3: use_backend is left out/);
     const ingress = read(`${listen(SERVER)}listen ingress\nbind :443\nserver w 10.0.1.1:8080\n`);
-    assert.match(ingress.findings.join('\n'), /line 4: ingress is left out, and is gone when haproxy is/);
+    assert.match(
+      ingress.findings.join('\n'),
+      /line 4: listen ingress is left out: .* is gone when haproxy is/,
+    );
   });
 
   test('the path of the checks is the last one that holds: not that of other defaults, nor one that is replaced', () => {
@@ -144,8 +153,97 @@ suite('from haproxy', () => {
         'default-server inter 10s rise 2 fall 2\nserver a 10.0.0.1:6443 check ssl verify none\nserver b 10.0.0.2:6443 ssl verify none',
       ),
     );
-    assert.equal(findings.length, 2, findings.join('\n'));
-    assert.match(findings[0] ?? '', /line 3: inter, rise and fall are left out/);
-    assert.match(findings[1] ?? '', /line 4: ssl and send-proxy are left out/);
+    assert.deepEqual(
+      findings.map((finding) => finding.split(':')[0]),
+      ['h.cfg line 3', 'h.cfg line 4', 'h.cfg line 4'],
+    );
+    assert.match(findings[0] ?? '', /inter, rise, fall are left out/);
+    assert.match(findings[1] ?? '', /ssl is left out/);
+    assert.match(findings[2] ?? '', /verify none is left out: kube-vrrp verifies/);
+  });
+
+  /** As OpenShift's operator writes it. */
+  const OPENSHIFT = `defaults
+  maxconn 20000
+  mode    tcp
+  log     /var/run/haproxy/haproxy-log.sock local0
+  option  dontlognull
+  retries 3
+  timeout client 86400s
+  timeout server 86400s
+frontend  main
+  bind :::9445 v4v6
+  default_backend masters
+listen health_check_http_url
+  bind :::9444 v4v6
+  mode http
+  monitor-uri /haproxy_ready
+listen stats
+  bind localhost:29445
+  mode http
+  stats enable
+backend masters
+   timeout connect 10s
+   option  httpchk GET /readyz HTTP/1.0
+   balance roundrobin
+   server etcd-0 192.168.1.99:6443 weight 1 verify none check check-ssl inter 1s fall 2 rise 3
+`;
+
+  test("OpenShift's: /readyz stays readiness, and every line that is left out is said", () => {
+    const { values, findings } = read(OPENSHIFT);
+    assert.deepEqual(values, { 'proxy.port': 9445, peers: ['192.168.1.99'], 'proxy.backendPort': 6443 });
+    const text = findings.join('\n');
+    for (const expected of [
+      /line 2: maxconn is left out/,
+      /line 4: log, option dontlognull are left out/,
+      /line 6: retries is left out/,
+      /line 7: timeout client, timeout server are left out: kube-vrrp ends no connection/,
+      /line 12: listen health_check_http_url is left out: kube-vrrp status/,
+      /line 16: listen stats is left out/,
+      /line 21: timeout connect is left out/,
+      /line 22: \/readyz as the path of the checks is left out: kube-vrrp asks \/healthz for health/,
+      /line 24: weight is left out/,
+      /line 24: verify none is left out/,
+      /line 24: inter, fall, rise are left out/,
+    ])
+      assert.match(text, expected);
+  });
+
+  test('the defaults that a section names hold for it, with those that they are built on', () => {
+    const text = `defaults base\noption httpchk GET /livez\ndefaults k8s from base\nmode tcp\ndefaults web\noption httpchk GET /ping\n`;
+    assert.equal(read(`${text}listen api from k8s\nbind :36443\n${SERVER}`).values['health.path'], '/livez');
+    assert.equal(read(`${text}listen api\nbind :36443\n${SERVER}`).values['health.path'], '/ping');
+    const backend = `frontend f\nbind :36443\ndefault_backend b\nbackend b from base\n${SERVER}`;
+    assert.equal(read(text + backend).values['health.path'], '/livez');
+  });
+
+  test('another kind of check takes back one by HTTP that was inherited', () => {
+    const inherited = 'defaults\noption httpchk GET /livez\n';
+    for (const line of ['option ssl-hello-chk', 'option tcp-check', 'no option httpchk']) {
+      const { values, findings } = read(`${inherited}${listen(`${line}\n${SERVER}`)}`);
+      assert.equal(values['health.path'], undefined, line);
+      if (!line.startsWith('no'))
+        assert.match(findings.join('\n'), /option \S+ is left out: kube-vrrp asks GET/);
+    }
+  });
+
+  test('quotes, families of addresses, templates of servers, and variables', () => {
+    const quotedName = `frontend f\nbind ipv4@*:36443\ndefault_backend "api servers"\nbackend "api servers"\nserver a ipv4@10.0.0.1:6443 check\nserver b tcp6@[fd00::2]:6443 check\n`;
+    const { values, findings } = read(quotedName);
+    assert.deepEqual(values['peers'], ['10.0.0.1', 'fd00::2']);
+    assert.equal(values['proxy.port'], 36_443);
+    assert.deepEqual(findings, []);
+    const template = read(listen('server-template cp 3 cp.example:6443 check resolvers dns'));
+    assert.match(
+      template.findings.join('\n'),
+      /line 3: server-template cp\.example is left out: kube-vrrp asks no name server, so give/,
+    );
+    assert.equal(template.values['proxy.backendPort'], 6443);
+    const variable = read(listen('server a "${CP1}:6443" check\nserver b unix@/run/x check'));
+    assert.match(variable.findings.join('\n'), /line 3: server \$\{CP1\} is left out: variables/);
+    assert.match(
+      variable.findings.join('\n'),
+      /line 4: server unix@\/run\/x is left out: it is no TCP address/,
+    );
   });
 });

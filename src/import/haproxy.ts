@@ -9,6 +9,8 @@ type Section = {
   /** `frontend`, `backend`, `listen`, `defaults` or another one. */
   readonly kind: string;
   readonly name: string;
+  /** The `defaults` section that it names, from HAProxy 2.4 on; null: the last one before it. */
+  readonly from: string | null;
   readonly line: number;
   readonly lines: Line[];
 };
@@ -17,6 +19,8 @@ type Section = {
 type Proxy = {
   readonly name: string;
   readonly line: number;
+  /** The sections that it is made of, without defaults. */
+  readonly sections: readonly Section[];
   /** What the listening side says. */
   readonly front: readonly Line[];
   /** What is said of the servers, defaults first. */
@@ -25,6 +29,8 @@ type Proxy = {
 
 type Server = {
   readonly address: IpAddress | null;
+  /** Its keyword and its host, as messages call it. */
+  readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly line: number;
@@ -40,7 +46,8 @@ const DEFAULT_PATH = '/healthz';
 /** Where several proxies may be the one for the API servers, or none, it says so and has no values. */
 export function importHaproxy(file: ConfigFile): Imported {
   const importing = new Importing(file.name);
-  const proxies = findProxies(readSections(file.text));
+  const sections = readSections(file.text);
+  const proxies = findProxies(sections);
   const likely = proxies.filter((proxy) => serversOf(proxy).some(({ port }) => port === API_SERVER_PORT));
   const [proxy, ...others] = likely.length > 0 ? likely : proxies;
   if (proxy === undefined) {
@@ -53,28 +60,38 @@ export function importHaproxy(file: ConfigFile): Imported {
     importPort(importing, proxy);
     importServers(importing, serversOf(proxy));
     importCheckPath(importing, proxy);
-    noteServers(importing, proxy);
-    noteFront(importing, proxy);
-    for (const { name, line } of proxies) {
-      if (line !== proxy.line) importing.find(`${name} is left out, and is gone when haproxy is`, line);
-    }
+    noteOptions(importing, proxy);
+    noteRest(importing, sections, proxy);
+    noteSections(importing, sections, proxy);
   }
   return importing;
 }
 
-/** Comments begin with #; quotes and backslashes, which no line of interest needs, stay as they are. */
+/** A word may have parts in quotes; a backslash, but not within single quotes, takes the sign behind it as it is. */
+const WORD = /(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|[^\s#"'\\])+|#.*/g;
+
+function wordsOf(line: string): string[] {
+  const words = [...line.matchAll(WORD)].map(([word]) => word).filter((word) => !word.startsWith('#'));
+  return words.map((word) =>
+    word.replaceAll(
+      /'([^']*)'|\\(.)|"/g,
+      (_match, strong?: string, escaped?: string) => strong ?? escaped ?? '',
+    ),
+  );
+}
+
 function readSections(text: string): Section[] {
   const sections: Section[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
-    const words = raw
-      .replace(/(^|\s)#.*/, '')
-      .split(/\s+/)
-      .filter((word) => word !== '');
-    const [keyword, name = ''] = words;
+    const words = wordsOf(raw);
+    const [keyword, ...rest] = words;
     const line = index + 1;
     if (keyword === undefined) continue;
-    if (SECTIONS.has(keyword)) sections.push({ kind: keyword, name, line, lines: [] });
-    else sections.at(-1)?.lines.push({ words, line });
+    if (SECTIONS.has(keyword)) {
+      const fromAt = rest.indexOf('from');
+      const from = fromAt === -1 ? null : (rest[fromAt + 1] ?? null);
+      sections.push({ kind: keyword, name: fromAt === 0 ? '' : (rest[0] ?? ''), from, line, lines: [] });
+    } else sections.at(-1)?.lines.push({ words, line });
   }
   return sections;
 }
@@ -83,13 +100,15 @@ function findProxies(sections: readonly Section[]): Proxy[] {
   return sections
     .flatMap((section): Proxy[] => {
       const { kind, name, line, lines: front } = section;
-      if (kind === 'listen')
-        return [{ name, line, front, lines: [...defaultsOf(section, sections), ...front] }];
+      if (kind === 'listen') {
+        const lines = [...defaultsOf(section, sections), ...front];
+        return [{ name, line, sections: [section], front, lines }];
+      }
       if (kind !== 'frontend') return [];
       // Which of several a client gets is decided by conditions: each may be the one for the API servers.
       return backendsOf(section, sections).map((backend) => {
         const lines = [...defaultsOf(backend, sections), ...backend.lines];
-        return { name: `${name} to ${backend.name}`, line, front, lines };
+        return { name: `${name} to ${backend.name}`, line, sections: [section, backend], front, lines };
       });
     })
     .filter((proxy) => serversOf(proxy).length > 0);
@@ -104,25 +123,39 @@ function backendsOf({ lines }: Section, sections: readonly Section[]): Section[]
   return sections.filter(({ kind, name }) => kind === 'backend' && names.has(name));
 }
 
-/** The defaults section that stands before another one holds for it. */
+/**
+ * What holds for a section before its own lines: the `defaults` that it names, which may be built on others, or the
+ * last one that stands before it.
+ */
 function defaultsOf(section: Section, sections: readonly Section[]): readonly Line[] {
   const before = sections.filter(({ kind, line }) => kind === 'defaults' && line < section.line);
-  return before.at(-1)?.lines ?? [];
+  const named = before.findLast(({ name }) => name === section.from);
+  const base = section.from === null ? before.at(-1) : named;
+  if (base === undefined) return [];
+  // A section of defaults without `from` begins from nothing.
+  return base.from === null ? base.lines : [...defaultsOf(base, sections), ...base.lines];
 }
 
+/** What may stand before an address: a family or protocol that its form tells anyway. */
+const FAMILY_PREFIX = /^(?:ipv[46]|tcp[46]?)@/;
+
 /**
- * The address and port at the end of `bind` and `server`: `*:8443`, `192.0.2.1:6443`, `[2001:db8::1]:6443`, `:::6443`.
+ * The address and port at the end of `bind` and `server`: `*:8443`, `ipv4@192.0.2.1:6443`, `[2001:db8::1]:6443`,
+ * `:::6443`.
  */
-function splitHostPort(text: string): { readonly host: string; readonly port: number } {
+function splitHostPort(given: string): { readonly host: string; readonly port: number } {
+  const text = given.replace(FAMILY_PREFIX, '');
   const [, host = text, port = ''] = /^(.*):(\d+)$/.exec(text) ?? [];
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? Number.NaN : Number(port) };
 }
 
-function serversOf({ lines }: Proxy): Server[] {
-  return lines.flatMap(({ words: [keyword, , target = ''], line }) => {
-    if (keyword !== 'server') return [];
-    const { host, port } = splitHostPort(target);
-    return [{ address: parseIp(host), host, port, line }];
+/** `server NAME ADDRESS`, and `server-template PREFIX COUNT NAME`, whose addresses a name server knows. */
+function serversOf({ lines }: Pick<Proxy, 'lines'>): Server[] {
+  return lines.flatMap(({ words: [keyword = '', , second = '', third = ''], line }) => {
+    if (keyword !== 'server' && keyword !== 'server-template') return [];
+    const { host, port } = splitHostPort(keyword === 'server' ? second : third);
+    const address = keyword === 'server' ? parseIp(host) : null;
+    return [{ address, name: `${keyword} ${host}`, host, port, line }];
   });
 }
 
@@ -150,33 +183,12 @@ function importPort(importing: Importing, proxy: Proxy): void {
 }
 
 const UNWRAPPED = 'kube-vrrp passes on what clients send as it is';
-const RULES = /^(?:acl|tcp-request|http-request|use_backend|maxconn)$/;
-
-/** What the listening side does beyond listening. */
-function noteFront(importing: Importing, { front }: Proxy): void {
-  for (const { words, line } of front) {
-    const [keyword = ''] = words;
-    if (keyword === 'bind') {
-      for (const option of ['accept-proxy', 'ssl']) {
-        if (!words.includes(option)) continue;
-        importing.leaveOut(option, UNWRAPPED, line);
-      }
-    } else if (RULES.test(keyword)) {
-      const why =
-        'see proxy.allowedSources, proxy.maxConnections and proxy.acceptRate for what kube-vrrp can limit';
-      importing.leaveOut(keyword, why, line);
-    }
-  }
-}
 
 function importServers(importing: Importing, servers: readonly Server[]): void {
   const addresses: string[] = [];
-  for (const { address, host, line } of servers) {
+  for (const { address, name, host, line } of servers) {
     if (address !== null) addresses.push(address.text);
-    else {
-      const why = 'kube-vrrp asks no name server, so give the addresses by --peers';
-      importing.leaveOut(`server ${host}`, why, line);
-    }
+    else importing.leaveOut(name, `${whyNoAddress(host)}, so give the addresses by --peers`, line);
   }
   const [first] = servers;
   if (first === undefined) return;
@@ -196,42 +208,34 @@ function importServers(importing: Importing, servers: readonly Server[]): void {
   }
 }
 
+function whyNoAddress(host: string): string {
+  if (host.includes('$')) return 'variables of the environment are not replaced here';
+  return /[@/]/.test(host) ? 'it is no TCP address' : 'kube-vrrp asks no name server';
+}
+
 /** The path is what decides who is healthy; how often is kube-vrrp's own, which notices sooner. */
 function importCheckPath(importing: Importing, { lines }: Proxy): void {
-  const paths = lines.flatMap(({ words, line }) => {
-    const path = checkPath(words);
-    return path === null ? [] : [{ path, line }];
-  });
-  const last = paths.at(-1);
-  if (last !== undefined && last.path !== DEFAULT_PATH) importing.set('health.path', last.path, last.line);
-}
-
-const PACE = new Set(['inter', 'rise', 'fall']);
-const WRAPPING = new Set(['ssl', 'send-proxy', 'send-proxy-v2']);
-
-/** What is said of servers beside their addresses; of what many of them say, the first line stands for all. */
-function noteServers(importing: Importing, { lines }: Proxy): void {
-  const firstWith = (options: ReadonlySet<string>): number | undefined =>
-    lines.find(({ words }) => isServerLine(words) && words.some((word) => options.has(word)))?.line;
-  const paceLine = firstWith(PACE);
-  if (paceLine !== undefined) {
-    const text =
-      "inter, rise and fall are left out: kube-vrrp's own are 1s, 2 and 3 (health.interval, health.rise, health.fall)";
-    importing.find(text, paceLine);
-  }
+  let last: { readonly path: string; readonly line: number } | null = null;
   for (const { words, line } of lines) {
-    const mark = ['disabled', 'backup'].find((word) => words.includes(word));
-    if (words[0] !== 'server' || mark === undefined) continue;
-    importing.find(`server ${words[1] ?? ''} is ${mark} here, and is one of the peers all the same`, line);
+    const path = checkPath(words);
+    if (path !== null) last = { path, line };
+    else if (isOtherCheck(words)) last = null;
   }
-  const wrappedLine = firstWith(WRAPPING);
-  if (wrappedLine !== undefined) {
-    importing.find(`ssl and send-proxy are left out: ${UNWRAPPED}`, wrappedLine);
-  }
+  if (last === null || last.path === DEFAULT_PATH) return;
+  if (/^\/readyz\b/.test(last.path)) {
+    const why = `kube-vrrp asks ${DEFAULT_PATH} for health, and beside it /readyz by itself: an API server that is not ready gets no new clients and keeps those that it has`;
+    importing.leaveOut(`${last.path} as the path of the checks`, why, last.line);
+  } else importing.set('health.path', last.path, last.line);
 }
 
-function isServerLine([keyword]: readonly string[]): boolean {
-  return keyword === 'server' || keyword === 'default-server';
+const CHECKS_OF_OTHERS = /^(?:ssl-hello-chk|tcp-check|(?:ldap|mysql|pgsql|redis|spop)-check|smtpchk)$/;
+
+/** An option that sets another kind of check in the place of one by HTTP, or takes that back. */
+function isOtherCheck([first = '', second = '', third = '']: readonly string[]): boolean {
+  return (
+    (first === 'option' && CHECKS_OF_OTHERS.test(second)) ||
+    (first === 'no' && second === 'option' && third === 'httpchk')
+  );
 }
 
 /** `option httpchk [METHOD] PATH`, `http-check send meth GET uri PATH`; null for any other line. */
@@ -241,4 +245,164 @@ function checkPath(words: readonly string[]): string | null {
   if (first !== 'http-check' || second !== 'send') return null;
   const path = rest.includes('uri') ? rest[rest.indexOf('uri') + 1] : undefined;
   return path?.startsWith('/') === true ? path : null;
+}
+
+const OWN_PACE = "kube-vrrp's own are 1s, 2 and 3 (health.interval, health.rise, health.fall)";
+const ALIKE = 'each new client gets the API server that has the fewest';
+const VERIFIED = "kube-vrrp verifies the API servers' certificates, by the CA in health.caFile";
+const NOTHING = 'kube-vrrp has nothing that corresponds to it';
+
+type Option = {
+  /** Whether a word follows that is its value. */
+  readonly valued: boolean;
+  /** Null: nothing needs to be said. */
+  readonly why: string | null;
+};
+
+/** What may follow the addresses of `server` and `bind`. Options that are not here are taken to have no value. */
+const OPTIONS: ReadonlyMap<string, Option> = new Map([
+  ...entries(['check', 'check-ssl', 'v4v6'], false, null),
+  ...entries(['name'], true, null),
+  ...entries(['inter', 'fastinter', 'downinter', 'rise', 'fall'], true, OWN_PACE),
+  ...entries(['verify', 'ca-file', 'crl-file', 'verifyhost', 'check-sni', 'sni'], true, VERIFIED),
+  ...entries(['weight'], true, ALIKE),
+  ...entries(['ssl', 'send-proxy', 'send-proxy-v2', 'accept-proxy'], false, UNWRAPPED),
+  ...entries(['crt', 'alpn', 'check-alpn', 'ssl-min-ver', 'ssl-max-ver', 'ciphers'], true, UNWRAPPED),
+  ...entries(['maxconn', 'maxqueue', 'minconn'], true, 'proxy.maxConnections limits the clients of the node'),
+  ...entries(
+    ['backlog', 'interface', 'mss', 'nice', 'process', 'thread', 'user', 'group', 'mode'],
+    true,
+    NOTHING,
+  ),
+  ...entries(['slowstart'], true, 'kube-vrrp fills an API server that returns over 30 s'),
+  ...entries(['port', 'addr', 'agent-port', 'agent-addr', 'agent-inter', 'agent-send'], true, NOTHING),
+  ...entries(['on-error', 'on-marked-down', 'on-marked-up', 'observe', 'error-limit'], true, NOTHING),
+  ...entries(['init-addr', 'resolvers', 'resolve-prefer', 'resolve-opts', 'resolve-net'], true, NOTHING),
+  ...entries(
+    ['id', 'cookie', 'source', 'namespace', 'proto', 'check-proto', 'track', 'log-proto'],
+    true,
+    NOTHING,
+  ),
+  // They are said of each server by itself.
+  ...entries(['disabled', 'backup'], false, null),
+]);
+
+function entries(names: readonly string[], valued: boolean, why: string | null): [string, Option][] {
+  return names.map((name) => [name, { valued, why }]);
+}
+
+/** How many words stand before the options of a line. */
+const WORDS_BEFORE_OPTIONS: Readonly<Record<string, number>> = {
+  bind: 2,
+  server: 3,
+  'server-template': 4,
+  'default-server': 1,
+};
+
+type LeftOut = { readonly what: string; readonly why: string; readonly line: number };
+
+/** What is said of addresses beside them; of what many of them say, the first line stands for all. */
+function noteOptions(importing: Importing, { front, lines }: Proxy): void {
+  const binds = front.filter(({ words: [keyword] }) => keyword === 'bind');
+  const servers = lines.filter(({ words: [keyword] }) => keyword !== 'bind');
+  noteByReason(importing, [...binds, ...servers].flatMap(optionsOf));
+  for (const { words, line } of servers) {
+    const mark = ['disabled', 'backup'].find((word) => words.includes(word));
+    if (mark === undefined || words[0] !== 'server') continue;
+    importing.find(`server ${words[1] ?? ''} is ${mark} here, and is one of the peers all the same`, line);
+  }
+}
+
+function optionsOf({ words, line }: Line): LeftOut[] {
+  const before = WORDS_BEFORE_OPTIONS[words[0] ?? ''];
+  const parts: LeftOut[] = [];
+  for (let at = before ?? words.length; at < words.length; at += 1) {
+    const name = words[at] ?? '';
+    const option = OPTIONS.get(name);
+    const value = option?.valued === true ? words[(at += 1)] : undefined;
+    const why = option === undefined ? NOTHING : option.why;
+    // How certificates are verified matters by its value, all else by its name.
+    if (why !== null)
+      parts.push({ what: name === 'verify' ? `verify ${value ?? ''}`.trim() : name, why, line });
+  }
+  return parts;
+}
+
+/** One line for each reason, at the first place where it applies. */
+function noteByReason(importing: Importing, parts: readonly LeftOut[]): void {
+  for (const why of new Set(parts.map((part) => part.why)))
+    importing.leaveOutAll(
+      parts.filter((part) => part.why === why),
+      why,
+    );
+}
+
+/** Lines that are read elsewhere, or say what kube-vrrp does anyway. */
+const READ = new Set([
+  ...['bind', 'server', 'server-template', 'default-server', 'default_backend', 'description', 'enabled'],
+]);
+
+const IDLE =
+  'kube-vrrp ends no connection because it is idle; proxy.maxConnectionAge ends old ones at a moment when they are';
+const LIMITS =
+  'see proxy.allowedSources, proxy.maxConnections and proxy.acceptRate for what kube-vrrp can limit';
+const OWN_LOG = 'kube-vrrp writes its own log (log.level, log.format) and /metrics';
+const OWN_CHECK = `kube-vrrp asks GET ${DEFAULT_PATH} over TLS (health.path), and any 2xx is healthy`;
+
+/** By the first words of a line, the longer ones first. */
+const LINES: readonly (readonly [start: RegExp, why: string | null])[] = [
+  [/^mode tcp$/, null],
+  [/^mode /, UNWRAPPED],
+  [/^option httpchk/, null],
+  [/^http-check (?:connect|send)/, null],
+  [/^http-check expect status 200$/, null],
+  [/^http-check|^tcp-check|^option (?:ssl-hello-chk|tcp-check|\w+-check|smtpchk)/, OWN_CHECK],
+  [/^timeout check/, "kube-vrrp's own is 2s (health.timeout)"],
+  [/^timeout connect/, 'kube-vrrp tries another API server after 2 s, sooner where it can'],
+  [/^timeout /, IDLE],
+  [/^balance /, ALIKE],
+  [/^(?:acl|tcp-request|http-request|use_backend|maxconn|rate-limit)/, LIMITS],
+  [/^log|^option (?:tcplog|httplog|dontlognull|dontlog-normal|log-)|^no log/, OWN_LOG],
+  [/^retries|^option redispatch/, 'kube-vrrp tries each API server that is up before it gives up'],
+  [/^option (?:http|forwardfor|forceclose|prefer-last)|^http-/, UNWRAPPED],
+  [/^stats|^monitor/, 'kube-vrrp status and /metrics say what it shows'],
+  [/^email-alert/, 'kube-vrrp sends no mail; see /metrics'],
+];
+
+/** Every further line of what becomes kube-vrrp's proxy, so that nothing of it is lost without a word. */
+function noteRest(importing: Importing, sections: readonly Section[], proxy: Proxy): void {
+  const bySection = proxy.sections.map((section) => {
+    const lines = [...defaultsOf(section, sections), ...section.lines];
+    const lastMode = lines.findLast(({ words: [keyword] }) => keyword === 'mode');
+    return lines.filter((line) => line.words[0] !== 'mode' || line === lastMode);
+  });
+  const parts = [...new Set(bySection.flat())].flatMap(({ words, line }) => {
+    const [keyword = ''] = words;
+    const text = words.join(' ');
+    const [, why] = LINES.find(([start]) => start.test(text)) ?? [null, NOTHING];
+    if (READ.has(keyword) || why === null) return [];
+    const isPair = /^(?:option|timeout|http-check|tcp-check|stats|no|mode)$/.test(keyword);
+    return [{ what: isPair ? words.slice(0, 2).join(' ') : keyword, why, line }];
+  });
+  noteByReason(importing, parts);
+}
+
+/** Why whole sections have no place here. */
+const SECTION_REASONS: Readonly<Record<string, string>> = {
+  global: 'it is about the haproxy process itself',
+  resolvers: 'kube-vrrp asks no name server',
+};
+
+function whySection({ kind, lines }: Section): string {
+  const isStats = lines.some(({ words: [keyword] }) => keyword === 'stats' || keyword === 'monitor-uri');
+  if (isStats && kind !== 'global') return 'kube-vrrp status, /metrics and /livez say what it shows';
+  return SECTION_REASONS[kind] ?? 'it is not about the API servers, and is gone when haproxy is';
+}
+
+function noteSections(importing: Importing, sections: readonly Section[], { sections: used }: Proxy): void {
+  for (const section of sections) {
+    const { kind, name, line, lines } = section;
+    if (used.includes(section) || kind === 'defaults' || lines.length === 0) continue;
+    importing.leaveOut(`${kind} ${name}`.trim(), whySection(section), line);
+  }
 }

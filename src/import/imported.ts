@@ -21,11 +21,16 @@ export type Imported = {
 /** Collects what is found in one file. */
 export class Importing {
   readonly values = new Map<string, ImportedValue>();
-  readonly findings: Finding[] = [];
+  readonly #findings: { readonly line: number; readonly finding: Finding }[] = [];
   readonly #fileName: string;
 
   constructor(fileName: string) {
     this.#fileName = fileName;
+  }
+
+  /** In the order of the file, those of the whole file first. */
+  get findings(): readonly Finding[] {
+    return this.#findings.toSorted((a, b) => a.line - b.line).map(({ finding }) => finding);
   }
 
   /** `line` counts from 1. */
@@ -40,12 +45,22 @@ export class Importing {
 
   /** One sentence without a full stop; `line` null speaks of the whole file. */
   find(text: string, line: number | null): void {
-    this.findings.push({ where: line === null ? this.#fileName : this.where(line), text });
+    const where = line === null ? this.#fileName : this.where(line);
+    this.#findings.push({ line: line ?? 0, finding: { where, text } });
   }
 
   /** `what` of the file has no place here. */
   leaveOut(what: string, why: string, line: number | null): void {
     this.find(`${what} is left out: ${why}`, line);
+  }
+
+  /** Several of the file have no place here, for one reason: one line for all, at the first of them. */
+  leaveOutAll(parts: readonly { readonly what: string; readonly line: number }[], why: string): void {
+    const [first] = parts.toSorted((a, b) => a.line - b.line);
+    if (first === undefined) return;
+    const names = [...new Set(parts.map(({ what }) => what))];
+    const verb = names.length === 1 ? 'is' : 'are';
+    this.find(`${names.join(', ')} ${verb} left out: ${why}`, first.line);
   }
 
   where(line: number): string {

@@ -53,7 +53,13 @@ suite('from keepalived', () => {
     });
     assert.deepEqual(
       findings.map((line) => line.split(' is left out')[0]),
-      ['k.conf line 16: priority', 'k.conf line 24: track_script'],
+      [
+        'k.conf line 2: router_id',
+        'k.conf line 4: vrrp_script check_apiserver',
+        'k.conf line 13: state',
+        'k.conf line 16: priority',
+        'k.conf line 24: track_script',
+      ],
     );
   });
 
@@ -110,6 +116,20 @@ suite('from keepalived', () => {
     assert.match(findings.join('\n'), /k\.conf line 4: 10\.0\.0\.8 is left out/);
   });
 
+  test('what the VIP has beside its address, mails and announcements: each is said', () => {
+    const addresses = 'virtual_ipaddress {\n10.0.0.9/24 brd 10.0.0.255 dev eth0 label eth0:vip\n}';
+    const body = `interface eth0\n${addresses}\nsmtp_alert\ngarp_master_delay 1`;
+    const { values, findings } = read(`vrrp_script a {\nscript b\n}\n${instance(body)}`);
+    assert.equal(values['vip'], '10.0.0.9');
+    const text = findings.join('\n');
+    assert.match(text, /line 1: vrrp_script a is left out/);
+    assert.match(text, /line 7: \/24 is left out: kube-vrrp adds the VIP by itself, as \/32/);
+    assert.match(text, /line 7: brd 10\.0\.0\.255 label eth0:vip is left out/);
+    assert.match(text, /line 9: smtp_alert is left out: kube-vrrp sends no mail/);
+    assert.match(text, /line 10: garp_master_delay is left out/);
+    assert.doesNotMatch(read(instance('virtual_ipaddress {\n10.0.0.9/32\n}')).findings.join('\n'), /\/32/);
+  });
+
   test('an IPv4 and an IPv6 instance of one VRID are two VIPs, of version 3', () => {
     const text =
       instance('virtual_router_id 7\nvirtual_ipaddress {\n10.0.0.9\n}', 'A') +
@@ -135,7 +155,7 @@ suite('from keepalived', () => {
     assert.deepEqual(values, {});
     assert.deepEqual(
       findings.map((line) => line.split(':')[0]),
-      ['k.conf line 1', 'k.conf line 2', 'k.conf line 3', 'k.conf line 4', 'k.conf'],
+      ['k.conf', 'k.conf line 1', 'k.conf line 2', 'k.conf line 3', 'k.conf line 4'],
     );
   });
 

@@ -16,18 +16,8 @@ const SILENT = new Set([
   'accept',
   'authentication',
   'advert_int',
-  'debug',
-  'dont_track_primary',
-  'garp_lower_prio_delay',
-  'garp_lower_prio_repeat',
-  'garp_master_delay',
-  'garp_master_refresh',
-  'garp_master_refresh_repeat',
-  'garp_master_repeat',
   'interface',
   'native_ipv6',
-  'smtp_alert',
-  'state',
   'unicast_peer',
   'unicast_src_ip',
   'unicast_ttl',
@@ -52,13 +42,30 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   virtual_routes: 'kube-vrrp sets no routes',
   virtual_rules: 'kube-vrrp sets no rules',
   strict_mode: 'kube-vrrp always refuses what the RFC has a router discard',
+  state: 'every node begins as Backup, and the VIP stays where it is',
+  smtp_alert: 'kube-vrrp sends no mail; each move is a line of its log, and in /metrics',
+  dont_track_primary: 'kube-vrrp leaves the election while its interface is down',
+  debug: 'log.level: debug has the same purpose',
+};
+
+/** Statements beside the instances: why they have no place here. */
+const TOP_LEFT_OUT: Readonly<Record<string, string>> = {
+  vrrp_script: 'kube-vrrp checks the API servers itself (health)',
+  vrrp_track_process: 'kube-vrrp checks the API servers itself (health)',
+  vrrp_track_file: 'kube-vrrp drain hands the VIP over by hand',
+  virtual_server: "kube-vrrp's proxy takes the place of IPVS",
+  virtual_server_group: "kube-vrrp's proxy takes the place of IPVS",
+  vrrp_sync_group: 'an IPv4 and an IPv6 VIP are elected each by itself',
 };
 
 /** Without a virtual router of its own, or with more than can be told apart, it says so and has no values. */
 export function importKeepalived(file: ConfigFile): Imported {
   const importing = new Importing(file.name);
   const statements = readStatements(file.text);
-  for (const statement of statements) noteForm(importing, statement);
+  for (const statement of statements) {
+    noteForm(importing, statement);
+    noteTop(importing, statement);
+  }
   const instances = statements.filter(({ keyword, block }) => keyword === 'vrrp_instance' && block !== null);
   const [first, ...others] = instances;
   if (first === undefined) importing.find('has no vrrp_instance, so nothing of it is used', null);
@@ -85,20 +92,32 @@ function noteForm(importing: Importing, { keyword, words, line, block }: Stateme
   else if (keyword.startsWith('~')) importing.find('repetitions (~) are not read', line);
   else if ([keyword, ...words].some((word) => word.startsWith('$'))) {
     importing.find('definitions ($) are not replaced, so what is said by one is not used', line);
-  } else if (keyword === 'virtual_server' || keyword === 'virtual_server_group') {
-    importing.leaveOut(keyword, "kube-vrrp's proxy takes the place of IPVS", line);
-  } else if (keyword === 'vrrp_sync_group') {
-    importing.leaveOut(keyword, 'an IPv4 and an IPv6 VIP are elected each by itself', line);
   }
 }
 
-/** Of what holds for all instances, what decides who hears whom. */
+/** What stands beside the instances. */
+function noteTop(importing: Importing, { keyword, words, line }: Statement): void {
+  if (keyword === 'vrrp_instance' || keyword === 'global_defs' || isForm(keyword)) return;
+  const what = [keyword, ...words].join(' ');
+  importing.leaveOut(what, TOP_LEFT_OUT[keyword] ?? whyUnknown(keyword), line);
+}
+
+/** What noteForm speaks of. */
+function isForm(keyword: string): boolean {
+  return /^(?:[@~$]|include)/.test(keyword);
+}
+
+/** Of what holds for all instances, what decides who hears whom; the rest is one line. */
 function noteGlobals(importing: Importing, globals: readonly Statement[]): void {
+  const others: { what: string; line: number }[] = [];
   for (const { keyword, line } of globals) {
-    if (!keyword.startsWith('vrrp_mcast_group')) continue;
-    const why = 'kube-vrrp speaks to the group of the RFC, which keepalived nodes have to use first';
-    importing.leaveOut(keyword, why, line);
+    if (keyword === 'vrrp_version' || keyword === 'vrrp_strict' || isForm(keyword)) continue;
+    if (keyword.startsWith('vrrp_mcast_group')) {
+      const why = 'kube-vrrp speaks to the group of the RFC, which keepalived nodes have to use first';
+      importing.leaveOut(keyword, why, line);
+    } else others.push({ what: keyword, line });
   }
+  importing.leaveOutAll(others, 'of global_defs, only vrrp_version and vrrp_strict have a counterpart');
 }
 
 /** One instance for each IP version that differ in their addresses only: what kube-vrrp makes of two VIPs. */
@@ -129,6 +148,10 @@ function find({ block }: Statement, keyword: string): Statement | undefined {
 
 type Address = {
   readonly address: IpAddress;
+  /** `/24`, where that is not the address alone; null otherwise. */
+  readonly prefix: string | null;
+  /** Further words, other than those of `dev`. */
+  readonly more: readonly string[];
   /** Where another interface than the instance's is named; null otherwise. */
   readonly device: string | null;
   readonly line: number;
@@ -139,10 +162,15 @@ function listedAddresses(instance: Statement): Address[] {
   const entries = find(instance, 'virtual_ipaddress')?.block ?? [];
   const link = find(instance, 'interface')?.words[0];
   return entries.flatMap(({ keyword, words, line }) => {
+    const [, prefix = null] = /(\/\d+)$/.exec(keyword) ?? [];
     const address = parseIp(keyword.replace(/\/\d+$/, ''));
-    const named = words.includes('dev') ? (words[words.indexOf('dev') + 1] ?? null) : null;
+    if (address === null) return [];
+    const deviceAt = words.indexOf('dev');
+    const named = deviceAt === -1 ? null : (words[deviceAt + 1] ?? null);
+    const more = deviceAt === -1 ? words : words.toSpliced(deviceAt, 2);
+    const isWhole = prefix === `/${address.octets.length * 8}`;
     const device = named === link ? null : named;
-    return address === null ? [] : [{ address, device, line }];
+    return [{ address, prefix: isWhole ? null : prefix, device, more, line }];
   });
 }
 
@@ -201,6 +229,12 @@ function importAddresses(importing: Importing, instance: Statement): Address[] {
     const why = 'kube-vrrp has the VIP on the interface that it speaks VRRP on';
     importing.leaveOut(`dev ${first.device}`, why, first.line);
   }
+  if (first.prefix !== null) {
+    const why = `kube-vrrp adds the VIP by itself, as /${first.address.octets.length * 8}; its subnet is that of the node's own address`;
+    importing.leaveOut(first.prefix, why, first.line);
+  }
+  if (first.more.length > 0)
+    importing.leaveOut(first.more.join(' '), 'kube-vrrp adds the VIP without that', first.line);
   for (const { address, line } of others) {
     const why = `a virtual router has one address here, and ${OTHER_LIST}, so leave that one alone on all nodes first`;
     importing.leaveOut(address.text, why, line);
@@ -302,11 +336,12 @@ function importUnicast(importing: Importing, instance: Statement): Map<string, n
 }
 
 function noteKeyword(importing: Importing, keyword: string, line: number): void {
-  if (SILENT.has(keyword) || /^(?:[@~$]|include)/.test(keyword)) return;
+  if (SILENT.has(keyword) || isForm(keyword)) return;
   importing.leaveOut(keyword, LEFT_OUT[keyword] ?? whyUnknown(keyword), line);
 }
 
 function whyUnknown(keyword: string): string {
+  if (keyword.startsWith('garp_')) return 'kube-vrrp announces the VIP at times of its own';
   return keyword.startsWith('notify')
     ? 'kube-vrrp starts no programs; each move is a line of its log, and in /metrics'
     : 'kube-vrrp has nothing that corresponds to it';

@@ -45,6 +45,26 @@ suite('from kube-vip', () => {
     assert.equal(read(pod({ address: '10.0.0.9', port: '7443' })).values['proxy.backendPort'], 7443);
   });
 
+  test('an address with its prefix length, two of them, and what else is set', () => {
+    const one = read(pod({ address: '10.0.0.9/32', vip_subnet: '32' }));
+    assert.deepEqual(one, { values: { vip: '10.0.0.9' }, findings: [] });
+    const wide = read(pod({ address: '10.0.0.9/24' }));
+    assert.equal(wide.values['vip'], '10.0.0.9');
+    assert.match(wide.findings.join('\n'), /\/24 is left out: kube-vrrp adds the VIP by itself, as \/32/);
+    const two = read(pod({ address: '10.0.0.9, fd00::9', vip_subnet: '32,128' }));
+    assert.deepEqual(two, { values: { vip: ['10.0.0.9', 'fd00::9'] }, findings: [] });
+    const more = read(
+      pod({
+        address: '10.0.0.9',
+        vip_leaderelection: 'true',
+        vip_leaseduration: '5',
+        prometheus_server: ':2112',
+      }),
+    ).findings.join('\n');
+    assert.match(more, /vip_leaderelection, vip_leaseduration are left out: kube-vrrp elects/);
+    assert.match(more, /prometheus_server is left out/);
+  });
+
   test('a name as address, Services and BGP are said', () => {
     const { values, findings } = read(
       pod({ address: 'vip.example', svc_enable: 'true', bgp_enable: 'true', cp_enable: 'true' }),

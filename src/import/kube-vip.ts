@@ -19,16 +19,34 @@ export function importKubeVip(file: ConfigFile): Imported {
   if (variables === null) return importing;
   const address = variables.get('address') ?? variables.get('vip_address');
   if (address === undefined) importing.find('has no variable address, so nothing of it is used', null);
-  else if (parseIp(address.text) !== null) importing.set('vip', address.text, address.line);
-  else {
-    const why = 'kube-vrrp asks no name server, so give the VIP by --vip';
-    importing.leaveOut(`address ${address.text}`, why, address.line);
-  }
+  else importAddresses(importing, address);
   const link = variables.get('vip_interface');
   if (link !== undefined && link.text !== '') importing.set('interface', link.text, link.line);
   importPorts(importing, variables);
   noteFeatures(importing, variables);
+  if (address !== undefined) noteRest(importing, variables);
   return importing;
+}
+
+/** One address or two with a comma between them, each perhaps with a prefix length. */
+function importAddresses(importing: Importing, { text, line }: Variable): void {
+  const items = text.split(',').map((item) => item.trim());
+  const addresses = items.map((item) => parseIp(item.replace(/\/\d+$/, '')));
+  if (addresses.includes(null)) {
+    const why = 'kube-vrrp asks no name server, so give the VIP by --vip';
+    importing.leaveOut(`address ${text}`, why, line);
+    return;
+  }
+  const vips = addresses.flatMap((vip) => (vip === null ? [] : [vip]));
+  const [first] = vips;
+  if (first === undefined) return;
+  importing.set('vip', vips.length === 1 ? first.text : vips.map((vip) => vip.text), line);
+  for (const [index, vip] of vips.entries()) {
+    const [prefix] = /\/\d+$/.exec(items[index] ?? '') ?? [];
+    const whole = `/${vip.octets.length * 8}`;
+    if (prefix === undefined || prefix === whole) continue;
+    importing.leaveOut(prefix, `kube-vrrp adds the VIP by itself, as ${whole}`, line);
+  }
 }
 
 type Variable = { readonly text: string; readonly line: number };
@@ -85,5 +103,29 @@ function noteFeatures(importing: Importing, variables: ReadonlyMap<string, Varia
   note(
     'enable_node_labeling',
     'kube-vrrp asks the API for nothing; kube-vrrp status and /metrics say who holds the VIP',
+  );
+}
+
+/** Variables that are read above, or say what kube-vrrp does anyway. */
+const READ = new Set([
+  ...['address', 'vip_address', 'vip_interface', 'port', 'svc_enable', 'bgp_enable', 'enable_node_labeling'],
+  ...['vip_arp', 'cp_enable', 'cp_namespace', 'vip_nodename', 'vip_preserve_on_leadership_loss'],
+]);
+
+/** Lengths that mean the address alone; kube-vip has had both names. */
+const WHOLE_SUBNETS = /^(?:auto|\/?(?:32|128))(?:,(?:auto|\/?(?:32|128)))*$/;
+
+/** All other variables that are not off, so that nothing is lost without a word. */
+function noteRest(importing: Importing, variables: ReadonlyMap<string, Variable>): void {
+  const others = [...variables].flatMap(([what, { text, line }]) => {
+    const isWhole = /^vip_(?:subnet|cidr)$/.test(what) && WHOLE_SUBNETS.test(text);
+    return READ.has(what) || text === 'false' || text === '' || isWhole ? [] : [{ what, line }];
+  });
+  const isElection = ({ what }: { what: string }): boolean =>
+    /^vip_(?:leader|lease|renew|retry)|^plndr_/.test(what);
+  importing.leaveOutAll(others.filter(isElection), 'kube-vrrp elects the holder by VRRP, without a lease');
+  importing.leaveOutAll(
+    others.filter((other) => !isElection(other)),
+    'kube-vrrp has nothing that corresponds to it',
   );
 }

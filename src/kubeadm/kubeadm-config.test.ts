@@ -6,9 +6,10 @@ import { parseAllDocuments } from 'yaml';
 import { parseConfig } from '../config/parse.ts';
 import { API_VERSIONS, kubeadmConfig, type ApiVersion } from './kubeadm-config.ts';
 
+const PEERS = ['192.168.100.1', '192.168.100.2', 'fd00::1'];
+
 function textOf(env: Readonly<Record<string, string>>, version: ApiVersion = 'v1beta4'): string {
-  const peers = '192.168.100.1,192.168.100.2,fd00::1';
-  const parsed = parseConfig({ file: null, env: { KUBE_VRRP_PEERS: peers, ...env }, flags: [] });
+  const parsed = parseConfig({ file: null, env: { KUBE_VRRP_PEERS: PEERS.join(','), ...env }, flags: [] });
   assert.ok(parsed.ok);
   return kubeadmConfig(parsed.value, version);
 }
@@ -29,7 +30,7 @@ function cluster(version: string, endpoint: string, sans: string[]): unknown {
     apiVersion: `kubeadm.k8s.io/${version}`,
     kind: 'ClusterConfiguration',
     controlPlaneEndpoint: endpoint,
-    apiServer: { certSANs: sans },
+    apiServer: { certSANs: [...sans, ...PEERS] },
   };
 }
 
@@ -52,7 +53,7 @@ suite('the configuration of kubeadm', () => {
         lines.replaceAll(/^ {2}# /gm, '  '),
       );
       const [{ apiServer }] = documentsOf(text) as [{ apiServer: unknown }];
-      assert.deepEqual(apiServer, { certSANs: ['192.168.100.10'], extraArgs: extraArgs[version] });
+      assert.deepEqual(apiServer, { certSANs: ['192.168.100.10', ...PEERS], extraArgs: extraArgs[version] });
     }
   });
 
@@ -61,6 +62,8 @@ suite('the configuration of kubeadm', () => {
     assert.deepEqual(documentsOf(text), [cluster('v1beta4', '[fd00::10]:443', ['fd00::10'])]);
     assert.match(text, /^# {3}kubeadm join "\[fd00::10\]:443" --token TOKEN /m);
     assert.match(text, /--apiserver-advertise-address/);
+    assert.match(text.replaceAll('\n# ', ' '), /with its own of fd00::1 as ADDRESS/);
+    assert.match(text, /^# {3}echo KUBELET_EXTRA_ARGS=--node-ip=ADDRESS > \/etc\/default\/kubelet$/m);
   });
 
   test('dual stack: the first VIP is the endpoint, and both are in the certificate', () => {
@@ -68,6 +71,7 @@ suite('the configuration of kubeadm', () => {
     const sans = ['192.168.100.10', '2001:10:20:30:40:50:10:20'];
     assert.deepEqual(documentsOf(text), [cluster('v1beta4', '192.168.100.10:36443', sans)]);
     assert.match(text, /Dual stack/);
+    assert.match(text, /--node-ip=IPV4,IPV6/);
     assert.doesNotMatch(text, /--apiserver-advertise-address/);
   });
 

@@ -1,6 +1,6 @@
 /** What kubeadm has to be told so that a cluster lives behind the VIP. Pure. */
 import type { Config } from '../config/config.ts';
-import { formatHostPort } from '../ip/address.ts';
+import { formatHostPort, type IpAddress } from '../ip/address.ts';
 import { ended, noted, quoted, renderYaml, type Tree } from '../config/noted-yaml.ts';
 
 /** Versions of kubeadm's configuration, newest first. */
@@ -75,19 +75,25 @@ function steps(config: Config, apiVersion: ApiVersion): string[] {
   ];
 }
 
-/** What the VIPs' families ask of the rest of the file. */
-function familyNotes({ vips }: Config): string[] {
+function listText(addresses: readonly IpAddress[]): string {
+  return addresses.map(({ text }) => text).join(', ');
+}
+
+/** What the VIPs' families ask of the rest of the file, and of the nodes. */
+function familyNotes({ vips, peers }: Config): string[] {
+  const ipv6Peers = peers.filter(({ family }) => family === 'IPv6');
+  const its = ipv6Peers.length === 0 ? 'its own address' : `its own of ${listText(ipv6Peers)}`;
+  const dualStack =
+    'Dual stack: clients are given the first VIP; the second is good for the same certificate. networking.podSubnet and networking.serviceSubnet need a range of each family, that of the first VIP first.';
+  const nodeIp = [
+    `An IPv6 VIP stands before the address of its holder in the kernel's list, and what takes the first one takes the VIP for the node. So tell kubelet on each control-plane node, before kubeadm init and kubeadm join, with ${its} as ADDRESS (in /etc/sysconfig/kubelet where kubelet is from an RPM, and with --node-ip=IPV4,IPV6 in a dual-stack cluster):`,
+    '  echo KUBELET_EXTRA_ARGS=--node-ip=ADDRESS > /etc/default/kubelet',
+  ];
+  const advertised = `Name the same address in localAPIEndpoint.advertiseAddress of an InitConfiguration on the first node, and with --apiserver-advertise-address when the others join: kubeadm would take the IPv4 address of a node that has one.`;
   return [
-    ...(vips.length > 1
-      ? [
-          'Dual stack: clients are given the first VIP; the second is good for the same certificate. networking.podSubnet and networking.serviceSubnet need a range of each family, that of the first VIP first.',
-        ]
-      : []),
-    ...(vips[0]?.family === 'IPv6'
-      ? [
-          "kubeadm prefers a node's IPv4 address where it has one: name the IPv6 address of each node, in localAPIEndpoint.advertiseAddress of an InitConfiguration and with --apiserver-advertise-address when it joins.",
-        ]
-      : []),
+    ...(vips.length > 1 ? [dualStack] : []),
+    ...(vips.some(({ family }) => family === 'IPv6') ? nodeIp : []),
+    ...(vips[0]?.family === 'IPv6' ? [advertised] : []),
   ];
 }
 
@@ -102,8 +108,8 @@ function clusterTree(config: Config, apiVersion: ApiVersion): { [key: string]: T
     apiServer: ended(
       {
         certSANs: noted(
-          'Every address that clients use. kubeadm adds that of the endpoint by itself, and the node and Service ones.',
-          config.vips.map(({ text }) => quoted(text)),
+          'The VIPs, which clients use, and peers, by which kube-vrrp verifies the API servers. kubeadm adds by itself the address that a node advertises, which on a node with several may be another than in peers, and the names of the Service.',
+          [...config.vips, ...config.peers].map(({ text }) => quoted(text)),
         ),
       },
       EXTRA_ARGS[apiVersion],
