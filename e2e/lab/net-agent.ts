@@ -121,7 +121,6 @@ type VrrpOpening = {
 };
 
 function openVrrp({ name, link, source, multicast, throwsAt }: VrrpOpening): void {
-  if (multicast) memberships.set(name, openGroupMembership(ip(source).family, link.index));
   const socket = openVrrpSocket({
     family: ip(source).family,
     link,
@@ -138,6 +137,7 @@ function openVrrp({ name, link, source, multicast, throwsAt }: VrrpOpening): voi
     onError: (error) => event('vrrpError', error.message),
   });
   sockets.set(name, socket);
+  if (multicast) memberships.set(name, openGroupMembership(ip(source).family, link.index));
 }
 
 async function connectTo(host: string, port: number): Promise<Socket> {

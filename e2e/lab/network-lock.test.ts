@@ -14,7 +14,7 @@ import { LockHolder } from '../kit/rtnl.ts';
 await enterLab();
 
 /** Their removal takes some three times as long as the lease of an address lasts. */
-const LINKS_FOR_3_S = 12_000;
+const LINKS_FOR_3_S = 20_000;
 const BULK_ADDRESSES = 5000;
 
 describe('the network configuration of the machine under other programs', () => {
