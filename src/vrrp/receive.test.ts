@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type IpAddress, parseIp } from '../ip/address.ts';
 import { type Advertisement, encodeAdvertisement } from './advertisement.ts';
+import { autoPriorities, configuredPriorities } from './priority.ts';
 import { type ReceiveOptions, type ReceiveResult, receiveAdvertisement } from './receive.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
@@ -99,4 +100,27 @@ test('RFC 9568 7.1, RFC 3768 7.1: the VRID with other addresses is another group
   assert.equal(reasonOf(receive({ addresses })), 'other_addresses');
   assert.equal(reasonOf(receive({ addresses, priority: 255 })), 'other_addresses');
   assert.equal(reasonOf(receive({ ...version2, addresses }, options2)), 'other_addresses');
+});
+
+test('RFC 9568 8.3.2: a priority that this node advertises too, in whatever class of its health, is remarked on', () => {
+  const priorities = { A: 212, B: 106, C: 42 };
+  const remarkOn = (priority: number): readonly string[] => {
+    const result = receive({ priority }, { priorities });
+    return result.ok ? result.mismatches : [result.reason];
+  };
+  for (const priority of [212, 106, 42]) assert.deepEqual(remarkOn(priority), ['priority']);
+  for (const priority of [0, 1, 43, 105, 211, 213, 254, 255]) assert.deepEqual(remarkOn(priority), []);
+});
+
+test('two nodes with one priority, or with peers in another order, remark on it whatever their classes', () => {
+  const same = [
+    [configuredPriorities(40), configuredPriorities(40)],
+    [autoPriorities(1, 3), autoPriorities(1, 3)],
+  ] as const;
+  for (const [own, other] of same) {
+    for (const priority of Object.values(other)) {
+      const result = receive({ priority }, { priorities: own });
+      assert.deepEqual(result.ok && result.mismatches, ['priority']);
+    }
+  }
 });

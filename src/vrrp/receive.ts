@@ -10,12 +10,16 @@ import {
 } from './advertisement.ts';
 import type { ChecksumForm } from './checksum.ts';
 import { isIntervalOf } from './intervals.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import { classOfPriority } from './priority.ts';
 
 export type ReceiveOptions = {
   readonly vrid: number;
   readonly version: VrrpVersion;
   readonly advertisementIntervalMs: number;
   readonly addresses: readonly IpAddress[];
+  /** What this node advertises in each class of its health; left out, priorities are not compared. */
+  readonly priorities?: Readonly<Record<HealthClass, number>>;
   readonly authentication: Authentication;
   /** The address that this node sends from; null before it has one. */
   readonly self: string | null;
@@ -55,8 +59,12 @@ export const REJECT_REASONS: readonly RejectReason[] = [
   'other_addresses',
 ];
 
-/** What an accepted packet says that its sender and this node should not differ in. */
-export type Mismatch = 'interval' | 'addresses';
+/**
+ * What an accepted packet says that its sender and this node should not differ in. In `priority` they should: two nodes
+ * of one priority take over in the same moment.
+ */
+export const MISMATCHES = ['interval', 'addresses', 'priority'] as const;
+export type Mismatch = (typeof MISMATCHES)[number];
 
 export type ReceiveResult =
   | {
@@ -122,6 +130,9 @@ function findMismatches(advertisement: Advertisement, options: ReceiveOptions): 
   const sameAddresses =
     advertisement.addresses.length === options.addresses.length &&
     advertisement.addresses.every((address, index) => address.text === options.addresses[index]?.text);
-  if (sameInterval && sameAddresses) return NO_MISMATCH;
-  return [...(sameInterval ? [] : ['interval' as const]), ...(sameAddresses ? [] : ['addresses' as const])];
+  const samePriority =
+    options.priorities?.[classOfPriority(advertisement.priority)] === advertisement.priority;
+  if (sameInterval && sameAddresses && !samePriority) return NO_MISMATCH;
+  const differs = { interval: !sameInterval, addresses: !sameAddresses, priority: samePriority };
+  return MISMATCHES.filter((mismatch) => differs[mismatch]);
 }

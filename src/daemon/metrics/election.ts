@@ -3,7 +3,7 @@ import { CONFLICTS, LEASE_PURPOSES, UNREAD_KINDS } from '../../vrrp/driver/count
 import { DURATION_BUCKETS_MS, type Durations } from '../../vrrp/driver/durations.ts';
 import type { RouterSnapshot } from '../../vrrp/driver/router.ts';
 import { CAUSE_KINDS } from '../../vrrp/events.ts';
-import { REJECT_REASONS } from '../../vrrp/receive.ts';
+import { MISMATCHES, REJECT_REASONS } from '../../vrrp/receive.ts';
 import type { Observation } from '../status.ts';
 import type { Metric } from './metric.ts';
 
@@ -86,8 +86,8 @@ export const ELECTION_METRICS: readonly Metric[] = [
   perRouterAnd(
     'field',
     'kube_vrrp_mismatches_total',
-    'Accepted advertisements that differ from this configuration',
-    ({ counters }) => Object.entries(counters.mismatches),
+    'Accepted advertisements that do not fit this configuration: another interval, other addresses, the same priority',
+    ({ counters }) => MISMATCHES.map((mismatch) => [mismatch, counters.mismatches[mismatch]]),
   ),
   perRouterAnd(
     'kind',

@@ -1,7 +1,7 @@
 /** What a router counts, as one plain value that other threads can be sent. */
 import type { ChecksumForm } from '../checksum.ts';
 import { CAUSE_KINDS, type CauseKind } from '../events.ts';
-import { type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
+import { MISMATCHES, type Mismatch, REJECT_REASONS, type RejectReason } from '../receive.ts';
 import { createDurations, type Durations } from './durations.ts';
 
 /** `address_claimed`: another host says, without VRRP, that it has the VIP. */
@@ -45,7 +45,7 @@ export function createRouterCounters(): RouterCounters {
     rejected: zeros(REJECT_REASONS),
     unread: { expected: 0, unexpected: 0 },
     checksumForms: { 'pseudo-header': 0, message: 0 },
-    mismatches: { interval: 0, addresses: 0 },
+    mismatches: zeros(MISMATCHES),
     conflicts: { two_actives: 0, address_claimed: 0 },
     transitions: zeros(CAUSE_KINDS),
     leaseRenewals: 0,

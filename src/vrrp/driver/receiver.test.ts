@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { type IpAddress, parseIp } from '../../ip/address.ts';
 import type { LogFields } from '../../log/log.ts';
 import { type Advertisement, encodeAdvertisement } from '../advertisement.ts';
+import { autoPriorities } from '../priority.ts';
 import { REJECT_REASONS } from '../receive.ts';
 import { createRouterCounters } from './counters.ts';
 import { Receiver } from './receiver.ts';
@@ -36,6 +37,7 @@ class Stage {
       version: 3,
       advertisementIntervalMs: 100,
       vip: ownAddress.family === 'IPv4' ? VIP : ip('fd00::100'),
+      priorities: autoPriorities(1, 3),
       authentication: { type: 'none' },
       senders,
       counters: this.counters,
@@ -94,6 +96,11 @@ describe('what a router says about packets that do not fit', () => {
     ['another group with the same VRID', { addresses: [ip('10.0.0.101')] }, /another vrrp\.vrid$/u],
     ['another version', { version: 2, advertisementIntervalMs: 1000 }, /same vrrp\.version on all$/u],
     ['another interval', { advertisementIntervalMs: 300 }, /same vrrp\.advertisementInterval on all$/u],
+    [
+      'the same priority',
+      { priority: 212 },
+      /give each node a vrrp\.priority of its own, or with auto the same peers/u,
+    ],
     ['more addresses', { addresses: [VIP, ip('10.0.0.101')] }, /another vrrp\.vrid, or all the same vip$/u],
   ];
   for (const [name, change, expected] of rows) {
@@ -113,6 +120,20 @@ describe('what a router says about packets that do not fit', () => {
     for (let count = 0; count < 10_000; count += 1) stage.hear({}, ip(`10.1.${count >> 8}.${count & 0xff}`));
     assert.equal(stage.lines.length, 65);
     assert.equal(stage.counters.rejected.source_not_in_peers, 10_000);
+  });
+
+  test('the first packet of a misconfigured peer is named, whatever strangers have cost before', () => {
+    const stage = new Stage();
+    for (let count = 0; count < 10_000; count += 1) stage.hear({}, ip(`10.1.${count >> 8}.${count & 0xff}`));
+    const { length } = stage.lines;
+    stage.hear({ priority: 212 });
+    assert.match(
+      stage.lines[length]?.message ?? '',
+      /^10\.0\.0\.2 advertises priority 212, as this node does in class A/u,
+    );
+    stage.hear({ priority: 212 });
+    assert.equal(stage.lines.length, length + 1);
+    assert.equal(stage.counters.mismatches.priority, 2);
   });
 
   test('every reason has its words', () => {

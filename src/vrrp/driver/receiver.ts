@@ -8,7 +8,15 @@ import { monotonicMs } from '../../runtime/clock.ts';
 import type { ExpectedAdvertisements } from './vrrp-filters.ts';
 import type { VrrpDatagram } from './vrrp-socket.ts';
 import type { Advertisement, Authentication, VrrpVersion } from '../advertisement.ts';
-import { type Mismatch, type ReceiveOptions, type RejectReason, receiveAdvertisement } from '../receive.ts';
+import type { VirtualRouterOptions } from '../events.ts';
+import {
+  MISMATCHES,
+  type Mismatch,
+  REJECT_REASONS,
+  type ReceiveOptions,
+  type RejectReason,
+  receiveAdvertisement,
+} from '../receive.ts';
 import type { RouterCounters } from './counters.ts';
 import { describeMismatch, describeReject } from './remarks.ts';
 
@@ -17,6 +25,7 @@ export type ReceiverOptions = {
   readonly version: VrrpVersion;
   readonly advertisementIntervalMs: number;
   readonly vip: IpAddress;
+  readonly priorities: VirtualRouterOptions['priorities'];
   readonly authentication: Authentication;
   /** The addresses that this node and its peers may send from. */
   readonly senders: readonly IpAddress[];
@@ -27,19 +36,27 @@ export type ReceiverOptions = {
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
+/** Lines that there can be about one sender: each reason for a reject, and each mismatch. */
+const SENDER_KEYS = REJECT_REASONS.length + MISMATCHES.length;
 
 export class Receiver {
   private readonly options: ReceiverOptions;
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  /** Strangers, however many, take no line from a node of the cluster that is configured otherwise. */
+  private readonly senderLimit: LogLimit;
+  private readonly senderTexts: ReadonlySet<string>;
   private own: ReceiveOptions;
   private sources: readonly IpAddress[] | null = null;
 
   constructor(options: ReceiverOptions) {
-    const { vrid, version, advertisementIntervalMs, vip, authentication } = options;
+    const { vrid, version, advertisementIntervalMs, vip, priorities, authentication } = options;
     const addresses = [vip];
     this.options = options;
+    this.senderTexts = new Set(options.senders.map(({ text }) => text));
+    this.senderLimit = new LogLimit(LOG_PERIOD_MS, this.senderTexts.size * SENDER_KEYS);
     const unknown = { self: null, allowedSources: null };
-    this.own = { vrid, version, advertisementIntervalMs, addresses, authentication, ...unknown };
+    const group = { vrid, version, advertisementIntervalMs, addresses, priorities, authentication };
+    this.own = { ...group, ...unknown };
   }
 
   /**
@@ -82,7 +99,7 @@ export class Receiver {
     this.options.counters.rejected[reason] += 1;
     // Other groups on the segment are nobody's mistake.
     if (reason === 'other_vrid') return;
-    const suppressed = this.logLimit.take(`${reason} ${source.text}`, monotonicMs());
+    const suppressed = this.takeLine(reason, source);
     if (suppressed === null) return;
     const fields = { event: 'rejected', reason, source: source.text, suppressed };
     this.options.log('warn', `dropped a VRRP packet from ${source.text}: ${describeReject(reason)}`, fields);
@@ -90,9 +107,14 @@ export class Receiver {
 
   private onMismatch(mismatch: Mismatch, advertisement: Advertisement, source: IpAddress): void {
     this.options.counters.mismatches[mismatch] += 1;
-    const suppressed = this.logLimit.take(`${mismatch} ${source.text}`, monotonicMs());
+    const suppressed = this.takeLine(mismatch, source);
     if (suppressed === null) return;
     const text = describeMismatch(mismatch, advertisement, source, this.own);
     this.options.log('warn', text, { event: 'mismatch', mismatch, source: source.text, suppressed });
+  }
+
+  private takeLine(what: RejectReason | Mismatch, source: IpAddress): number | null {
+    const limit = this.senderTexts.has(source.text) ? this.senderLimit : this.logLimit;
+    return limit.take(`${what} ${source.text}`, monotonicMs());
   }
 }

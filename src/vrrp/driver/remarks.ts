@@ -1,6 +1,7 @@
 /** What the log says about packets that are dropped, or that should not differ from this node's own. */
 import type { IpAddress } from '../../ip/address.ts';
 import type { Advertisement } from '../advertisement.ts';
+import { classOfPriority } from '../priority.ts';
 import type { Mismatch, ReceiveOptions, RejectReason } from '../receive.ts';
 
 const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
@@ -40,6 +41,10 @@ export function describeMismatch(
   if (mismatch === 'interval') {
     const intervals = `each ${advertisement.advertisementIntervalMs} ms, this node each ${own.advertisementIntervalMs} ms`;
     return `${source.text} advertises ${intervals}: set the same vrrp.advertisementInterval on all`;
+  }
+  if (mismatch === 'priority') {
+    const { priority } = advertisement;
+    return `${source.text} advertises priority ${priority}, as this node does in class ${classOfPriority(priority)}, so that both would take over at once: give each node a vrrp.priority of its own, or with auto the same peers in the same order on all`;
   }
   const list = (addresses: readonly IpAddress[]): string =>
     addresses.map((address) => address.text).join(', ');

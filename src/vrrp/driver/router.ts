@@ -118,6 +118,7 @@ export class Router {
       version: options.core.version,
       advertisementIntervalMs: options.core.advertisementIntervalMs,
       vip: options.vip,
+      priorities: options.core.priorities,
       authentication: options.authentication,
       senders: [...options.peers, ...options.linkLocalPeers],
       counters: this.counters,
