@@ -104,13 +104,16 @@ const milliseconds = (min: number, max: number): fc.Arbitrary<string> =>
   );
 
 const common = {
-  interface: word.map((text) => text.replaceAll(/[\s/:]/g, '').slice(0, 15)).filter((text) => text !== ''),
+  interface: word
+    .map((text) => text.replaceAll(/[\s/:@]/g, '').slice(0, 15))
+    .filter((text) => text !== '' && text !== 'lo'),
   'vrrp-vrid': fc.integer({ min: 1, max: 255 }).map(String),
   'vrrp-priority': fc.oneof(fc.constant('auto'), fc.integer({ min: 1, max: 63 }).map(String)),
   'vrrp-preempt': fc.constantFrom('never', 'unhealthy', 'always'),
   'vrrp-preempt-delay': milliseconds(0, 3_600_000),
   'vrrp-checksum': fc.constantFrom('message', 'pseudo-header'),
-  'proxy-port': fc.integer({ min: 1, max: 20_000 }).map(String),
+  // Below those of kubelet and beyond those of etcd, which a control-plane node needs itself.
+  'proxy-port': fc.integer({ min: 2382, max: 10_247 }).map(String),
   'proxy-backend-port': fc.integer({ min: 20_001, max: 36_442 }).map(String),
   'proxy-workers': fc.integer({ min: 1, max: 16 }).map(String),
   'proxy-max-connections': fc.oneof(fc.constant('auto'), fc.integer({ min: 1, max: 1_000_000 }).map(String)),
