@@ -81,70 +81,70 @@ export async function runDaemon(config: Config, reread: () => Promise<Reread>): 
 type End = { readonly code: 0 | 1; readonly text: string };
 
 class Daemon {
-  private readonly config: Config;
-  private readonly reread: () => Promise<Reread>;
-  private isReloading = false;
-  private readonly vitals: SharedArrayBuffer;
-  private readonly counters = createProxyCounters();
-  private readonly proxyCounters = new ProxyCounters(this.counters);
-  private readonly services: Services;
-  private readonly log: Log;
-  private readonly servicesReady: Promise<void>;
-  private readonly end: Promise<End>;
-  private finish: (end: End) => void = () => undefined;
-  private network: Network | null = null;
-  private election: Election | null = null;
-  private proxy: ProxyThreads | null = null;
-  private waitingFor: string | null = 'the daemon to start';
-  private readonly stopping = new AbortController();
-  private onServicesReady: (error: Error | null) => void = () => undefined;
-  private stopBeat: () => void = () => undefined;
-  private hasException = false;
-  private readonly exceptionLimit = new LogLimit(LOG_PERIOD_MS, 1);
+  readonly #config: Config;
+  readonly #reread: () => Promise<Reread>;
+  #isReloading = false;
+  readonly #vitals: SharedArrayBuffer;
+  readonly #counters = createProxyCounters();
+  readonly #proxyCounters = new ProxyCounters(this.#counters);
+  readonly #services: Services;
+  readonly #log: Log;
+  readonly #servicesReady: Promise<void>;
+  readonly #end: Promise<End>;
+  #finish: (end: End) => void = () => undefined;
+  #network: Network | null = null;
+  #election: Election | null = null;
+  #proxy: ProxyThreads | null = null;
+  #waitingFor: string | null = 'the daemon to start';
+  readonly #stopping = new AbortController();
+  #onServicesReady: (error: Error | null) => void = () => undefined;
+  #stopBeat: () => void = () => undefined;
+  #hasException = false;
+  readonly #exceptionLimit = new LogLimit(LOG_PERIOD_MS, 1);
 
   constructor(config: Config, reread: () => Promise<Reread>) {
-    this.config = config;
-    this.reread = reread;
-    this.vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
-    this.end = new Promise((resolve) => {
-      this.finish = resolve;
+    this.#config = config;
+    this.#reread = reread;
+    this.#vitals = createThreadVitals(THREAD_PROXY + config.proxy.workers);
+    this.#end = new Promise((resolve) => {
+      this.#finish = resolve;
     });
-    this.servicesReady = new Promise((resolve, reject) => {
-      this.onServicesReady = (error) => (error === null ? resolve() : reject(error));
+    this.#servicesReady = new Promise((resolve, reject) => {
+      this.#onServicesReady = (error) => (error === null ? resolve() : reject(error));
     });
-    this.services = new Services(
+    this.#services = new Services(
       {
         config,
         version: VERSION,
-        vitals: this.vitals,
-        proxyCounters: this.counters,
+        vitals: this.#vitals,
+        proxyCounters: this.#counters,
         handled: new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT),
       },
-      { onMessage: (message) => this.onServices(message), onExit: (reason) => this.fail(reason) },
+      { onMessage: (message) => this.#onServices(message), onExit: (reason) => this.#fail(reason) },
     );
-    this.log = this.services.log;
+    this.#log = this.#services.log;
   }
 
   async run(): Promise<number> {
     handleSignals({
-      stop: (signal) => this.finish({ code: 0, text: signal }),
-      logState: () => this.services.logState(),
-      reload: () => void this.reload(),
-      log: this.log,
+      stop: (signal) => this.#finish({ code: 0, text: signal }),
+      logState: () => this.#services.logState(),
+      reload: () => void this.#reload(),
+      log: this.#log,
     });
     unblockSigusr1();
     ignoreRealTimeSignals();
-    process.on('uncaughtException', (error) => this.onException(error));
-    await Promise.race([this.servicesReady, this.end]);
+    process.on('uncaughtException', (error) => this.#onException(error));
+    await Promise.race([this.#servicesReady, this.#end]);
     const scheduling = raisePriority();
-    this.stopBeat = beat(this.vitals, THREAD_ELECTION, () => this.election?.works() ?? true);
-    const snapshots = setInterval(() => this.publish(), SNAPSHOT_MS);
+    this.#stopBeat = beat(this.#vitals, THREAD_ELECTION, () => this.#election?.works() ?? true);
+    const snapshots = setInterval(() => this.#publish(), SNAPSHOT_MS);
     try {
-      const starting = this.start(scheduling);
-      await Promise.race([starting, this.end]);
-      const end = await this.end;
-      await this.abandonStart(starting);
-      await this.stop(end);
+      const starting = this.#start(scheduling);
+      await Promise.race([starting, this.#end]);
+      const end = await this.#end;
+      await this.#abandonStart(starting);
+      await this.#stop(end);
       return end.code;
     } finally {
       clearInterval(snapshots);
@@ -152,36 +152,36 @@ class Daemon {
   }
 
   /** Answers SIGHUP. A signal during a reload is answered by it. */
-  private async reload(): Promise<void> {
-    if (this.isReloading) return;
-    this.isReloading = true;
-    const { logLevel, text } = reloadOf(this.config, await this.reread());
-    this.services.reload(logLevel, text);
-    this.isReloading = false;
+  async #reload(): Promise<void> {
+    if (this.#isReloading) return;
+    this.#isReloading = true;
+    const { logLevel, text } = reloadOf(this.#config, await this.#reread());
+    this.#services.reload(logLevel, text);
+    this.#isReloading = false;
   }
 
   /** Whatever happened: no timer, socket or thread is left. */
   async close(): Promise<void> {
-    this.stopBeat();
-    await this.network?.stop();
-    await this.proxy?.stop(0);
-    await this.services.stop();
+    this.#stopBeat();
+    await this.#network?.stop();
+    await this.#proxy?.stop(0);
+    await this.#services.stop();
   }
 
   /** What a start that is under way is opening has to be there before it can be closed. */
-  private async abandonStart(starting: Promise<void>): Promise<void> {
-    this.stopping.abort();
+  async #abandonStart(starting: Promise<void>): Promise<void> {
+    this.#stopping.abort();
     await Promise.race([Promise.allSettled([starting]), delay(START_MS, undefined, { ref: false })]);
   }
 
   /** Rejects with an AbortError when the daemon is to stop meanwhile. */
-  private async start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<void> {
-    const { config } = this;
-    const { signal } = this.stopping;
-    const network = await this.openNetwork();
+  async #start(scheduling: keyof typeof SCHEDULING_TEXT): Promise<void> {
+    const config = this.#config;
+    const { signal } = this.#stopping;
+    const network = await this.#openNetwork();
     signal.throwIfAborted();
-    const credentials = await this.untilDone('the certificates of health', () => this.readCredentials());
-    const place = await this.untilDone('the network of this node', () => findPlace(network), {
+    const credentials = await this.#untilDone('the certificates of health', () => this.#readCredentials());
+    const place = await this.#untilDone('the network of this node', () => findPlace(network), {
       changed: () => network.changed(),
     });
     const port = config.proxy.backendPort;
@@ -190,50 +190,51 @@ class Daemon {
       port,
       local: place.ownPeers.some(({ text }) => text === address.text),
     }));
-    this.proxy = await this.untilDone('the port of the proxy', () => this.startProxy(backends));
+    this.#proxy = await this.#untilDone('the port of the proxy', () => this.#startProxy(backends));
     signal.throwIfAborted();
-    for (const text of place.warnings) this.log('warn', text, { event: 'network' });
-    this.services.start(place, backends, credentials, this.proxy.servicesPorts);
-    this.waitingFor = null;
-    this.startElection(network, place);
-    this.publish();
-    this.logReady(place, backends, scheduling);
+    for (const text of place.warnings) this.#log('warn', text, { event: 'network' });
+    this.#services.start(place, backends, credentials, this.#proxy.servicesPorts);
+    this.#waitingFor = null;
+    this.#startElection(network, place);
+    this.#publish();
+    this.#logReady(place, backends, scheduling);
   }
 
-  private async openNetwork(): Promise<Network> {
-    this.network = await Network.open({
-      config: this.config,
-      vitals: this.vitals,
-      log: this.log,
-      onView: (view) => this.election?.show(view),
-      onAddressGone: (linkIndex, address) => this.election?.onAddressGone(linkIndex, address),
-      onExit: (reason) => this.fail(reason),
+  async #openNetwork(): Promise<Network> {
+    this.#network = await Network.open({
+      config: this.#config,
+      vitals: this.#vitals,
+      log: this.#log,
+      onView: (view) => this.#election?.show(view),
+      onAddressGone: (linkIndex, address) => this.#election?.onAddressGone(linkIndex, address),
+      onExit: (reason) => this.#fail(reason),
     });
-    return this.network;
+    return this.#network;
   }
 
-  private startElection(network: Network, place: Place): void {
-    this.election = new Election(
+  #startElection(network: Network, place: Place): void {
+    this.#election = new Election(
       {
-        config: this.config,
-        log: this.log,
+        config: this.#config,
+        log: this.#log,
         leaseCalls: network,
-        closeVip: async (vip, handedOver) => this.proxy?.closeVip(vip, handedOver),
-        onChange: () => this.publish(),
-        onLost: (active) => this.passOver(active),
+        closeVip: async (vip, handedOver) => this.#proxy?.closeVip(vip, handedOver),
+        onChange: () => this.#publish(),
+        onLost: (active) => this.#passOver(active),
       },
       place,
     );
     network.begin(place.interfaceName);
-    if (network.view !== null) this.election.show(network.view);
+    if (network.view !== null) this.#election.show(network.view);
   }
 
-  private logReady(
+  #logReady(
     place: Place,
     backends: readonly BackendAddress[],
     scheduling: keyof typeof SCHEDULING_TEXT,
   ): void {
-    const { config, log } = this;
+    const config = this.#config;
+    const log = this.#log;
     const vips = config.vips.map((vip) => vip.text).join(' and ');
     const list = backends.map(({ address, port }) => formatHostPort(address, port)).join(', ');
     log(
@@ -252,25 +253,25 @@ class Daemon {
   }
 
   /** Waits for what may yet come, and says what that is: to the log, to /status and to /readyz. */
-  private untilDone<Result>(
+  #untilDone<Result>(
     subject: string,
     attempt: () => Result | Promise<Result>,
     more: Pick<Waiting, 'changed'> = {},
   ): Promise<Result> {
     return untilDone(attempt, {
       ...more,
-      signal: this.stopping.signal,
+      signal: this.#stopping.signal,
       onObstacle: (text) => {
-        this.waitingFor = text === null ? 'the daemon to start' : `${subject}: ${text}`;
-        logObstacle(this.log, subject, text);
-        this.publish();
+        this.#waitingFor = text === null ? 'the daemon to start' : `${subject}: ${text}`;
+        logObstacle(this.#log, subject, text);
+        this.#publish();
       },
     });
   }
 
-  private readCredentials(): Credentials {
+  #readCredentials(): Credentials {
     try {
-      return readCredentials(this.config.health);
+      return readCredentials(this.#config.health);
     } catch (error) {
       if (error instanceof CredentialFileError) throw new Obstacle(error.message);
       throw error;
@@ -281,15 +282,15 @@ class Daemon {
    * A lost node's API server has the fewest connections, so that each new client would wait for it. Until a check that
    * begins from now on is good, others come first.
    */
-  private passOver(active: IpAddress): void {
-    const index = backendPeers(this.config).findIndex(({ text }) => text === active.text);
-    if (index !== -1) this.proxyCounters.suspect(index, monotonicMs());
+  #passOver(active: IpAddress): void {
+    const index = backendPeers(this.#config).findIndex(({ text }) => text === active.text);
+    if (index !== -1) this.#proxyCounters.suspect(index, monotonicMs());
   }
 
-  private async startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
-    const { config } = this;
+  async #startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
+    const config = this.#config;
     const { limits, warning } = proxyLimits(config.proxy, clientsByOpenFiles(config.proxy.workers));
-    if (warning !== null) this.log('warn', warning, { event: 'limits' });
+    if (warning !== null) this.#log('warn', warning, { event: 'limits' });
     try {
       return await ProxyThreads.start({
         count: config.proxy.workers,
@@ -306,33 +307,33 @@ class Daemon {
           reusePort: config.proxy.workers > 1,
           limits,
           admission: createAdmissionMemory(limits, randomInt(MAX_SEED)),
-          counters: this.counters,
+          counters: this.#counters,
         },
-        vitals: this.vitals,
-        log: this.log,
-        onExit: (reason) => this.fail(reason),
+        vitals: this.#vitals,
+        log: this.#log,
+        onExit: (reason) => this.#fail(reason),
       });
     } catch (error) {
       throw new Obstacle(errorText(error));
     }
   }
 
-  private onServices(message: FromServices): void {
+  #onServices(message: FromServices): void {
     switch (message.type) {
       case 'ready':
-        this.onServicesReady(null);
+        this.#onServicesReady(null);
         break;
       case 'failed':
-        this.onServicesReady(new StartError(message.message));
+        this.#onServicesReady(new StartError(message.message));
         break;
       case 'health':
-        this.election?.setHealth(message.class, message.confirmedAtMs);
+        this.#election?.setHealth(message.class, message.confirmedAtMs);
         break;
       case 'drain':
-        this.election?.drain(message.force);
+        this.#election?.drain(message.force);
         break;
       case 'undrain':
-        this.election?.undrain();
+        this.#election?.undrain();
         break;
       case 'handoverPrepared':
       case 'stopped':
@@ -341,47 +342,47 @@ class Daemon {
   }
 
   /** Something that this process needs has died. Better gone, and started again by kubelet, than half alive. */
-  private fail(reason: string): void {
-    this.onServicesReady(new StartError(reason));
-    this.log('error', `${reason}: giving up the VIP and stopping`, { event: 'failed' });
-    this.finish({ code: 1, text: reason });
+  #fail(reason: string): void {
+    this.#onServicesReady(new StartError(reason));
+    this.#log('error', `${reason}: giving up the VIP and stopping`, { event: 'failed' });
+    this.#finish({ code: 1, text: reason });
   }
 
   /** The first one ends the daemon; one of the stop itself must not keep the VIP from being given up. */
-  private onException(error: Error): void {
+  #onException(error: Error): void {
     const text = `internal error: ${error.stack ?? error.message}`;
-    if (!this.hasException) {
-      this.hasException = true;
-      this.fail(text);
+    if (!this.#hasException) {
+      this.#hasException = true;
+      this.#fail(text);
       return;
     }
-    const suppressed = this.exceptionLimit.take('exception', monotonicMs());
+    const suppressed = this.#exceptionLimit.take('exception', monotonicMs());
     if (suppressed === null) return;
-    this.log('error', `${text}: the stop goes on`, { event: 'failed', suppressed });
+    this.#log('error', `${text}: the stop goes on`, { event: 'failed', suppressed });
   }
 
   /** The successor first, then the clients, then the rest. */
-  private async stop(end: End): Promise<void> {
-    this.log('info', `stopping: ${end.text}`, { event: 'stopping' });
-    this.publish();
+  async #stop(end: End): Promise<void> {
+    this.#log('info', `stopping: ${end.text}`, { event: 'stopping' });
+    this.#publish();
     const handover = end.code === 0;
-    if (handover && this.election?.isActive === true) await this.services.prepareHandover();
-    await this.election?.stop(handover, end.text);
-    this.network?.end();
-    this.publish();
-    await this.proxy?.stop(handover ? PROXY_GRACE_MS : 0);
-    this.proxy = null;
-    this.log(end.code === 0 ? 'info' : 'error', `stopped: ${end.text}`, { event: 'stopped' });
+    if (handover && this.#election?.isActive === true) await this.#services.prepareHandover();
+    await this.#election?.stop(handover, end.text);
+    this.#network?.end();
+    this.#publish();
+    await this.#proxy?.stop(handover ? PROXY_GRACE_MS : 0);
+    this.#proxy = null;
+    this.#log(end.code === 0 ? 'info' : 'error', `stopped: ${end.text}`, { event: 'stopped' });
   }
 
-  private publish(): void {
+  #publish(): void {
     const snapshot: ElectionSnapshot = {
-      waitingFor: this.waitingFor,
-      interface: this.election?.interfaceName ?? this.config.interface,
-      stopping: this.stopping.signal.aborted,
-      routers: this.election?.snapshots() ?? [],
+      waitingFor: this.#waitingFor,
+      interface: this.#election?.interfaceName ?? this.#config.interface,
+      stopping: this.#stopping.signal.aborted,
+      routers: this.#election?.snapshots() ?? [],
     };
-    this.services.election(snapshot);
+    this.#services.election(snapshot);
   }
 }
 

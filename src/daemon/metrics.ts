@@ -24,45 +24,45 @@ const METRICS: readonly Metric[] = [
 ];
 
 export class Metrics {
-  private readonly registry = new Registry();
-  private observation: Observation | null = null;
+  readonly #registry = new Registry();
+  #observation: Observation | null = null;
 
   constructor() {
-    for (const metric of METRICS) this.register(metric);
-    this.registerHistogram(LATENESS, latenessSamples);
-    this.registerHistogram(LEASE_DURATION, leaseDurationSamples);
+    for (const metric of METRICS) this.#register(metric);
+    this.#registerHistogram(LATENESS, latenessSamples);
+    this.#registerHistogram(LEASE_DURATION, leaseDurationSamples);
   }
 
   get contentType(): string {
-    return this.registry.contentType;
+    return this.#registry.contentType;
   }
 
   /** The exposition text of one observation. */
   render(observation: Observation): Promise<string> {
-    this.observation = observation;
-    return this.registry.metrics();
+    this.#observation = observation;
+    return this.#registry.metrics();
   }
 
-  private registerHistogram(
+  #registerHistogram(
     about: typeof LATENESS | typeof LEASE_DURATION,
     samples: (observation: Observation) => object[],
   ): void {
     // A registry asks for no more than this of a metric.
     const metric = {
       name: about.name,
-      get: async () => ({ ...about, values: this.observation === null ? [] : samples(this.observation) }),
+      get: async () => ({ ...about, values: this.#observation === null ? [] : samples(this.#observation) }),
     };
-    this.registry.registerMetric(metric as unknown as Histogram);
+    this.#registry.registerMetric(metric as unknown as Histogram);
   }
 
   /** What is kept elsewhere: set anew at each scrape. */
-  private register(metric: Metric): void {
-    const read = (): readonly Sample[] => (this.observation === null ? [] : metric.read(this.observation));
+  #register(metric: Metric): void {
+    const read = (): readonly Sample[] => (this.#observation === null ? [] : metric.read(this.#observation));
     const options = {
       name: metric.name,
       help: metric.help,
       labelNames: [...metric.labels],
-      registers: [this.registry],
+      registers: [this.#registry],
     };
     if (metric.name.endsWith('_total')) {
       new Counter({

@@ -28,38 +28,38 @@ export type ServicesEvents = {
 };
 
 export class Services {
-  private readonly worker: Worker;
-  private readonly handled: Int32Array;
-  private posted = 0;
-  private dropped = 0;
-  private isStopping = false;
+  readonly #worker: Worker;
+  readonly #handled: Int32Array;
+  #posted = 0;
+  #dropped = 0;
+  #isStopping = false;
 
   constructor(data: ServicesWorkerData, events: ServicesEvents) {
-    this.handled = new Int32Array(data.handled);
-    this.worker = startThread('services-thread', 'services', data);
-    this.worker.on('message', events.onMessage);
-    this.worker.on('error', (error: Error) => events.onExit(`the services thread failed: ${error.message}`));
-    this.worker.on('exit', (code) => {
-      if (!this.isStopping) events.onExit(`the services thread ended with code ${code}`);
+    this.#handled = new Int32Array(data.handled);
+    this.#worker = startThread('services-thread', 'services', data);
+    this.#worker.on('message', events.onMessage);
+    this.#worker.on('error', (error: Error) => events.onExit(`the services thread failed: ${error.message}`));
+    this.#worker.on('exit', (code) => {
+      if (!this.#isStopping) events.onExit(`the services thread ended with code ${code}`);
     });
   }
 
   readonly log = (level: LogLevel, message: string, fields: LogFields = {}): void => {
-    this.post({ type: 'log', record: { level, message, fields, timeMs: Date.now() } });
+    this.#post({ type: 'log', record: { level, message, fields, timeMs: Date.now() } });
   };
 
   election(snapshot: ElectionSnapshot): void {
-    this.post({ type: 'election', snapshot });
+    this.#post({ type: 'election', snapshot });
   }
 
   /** Logs from this level on, reads the certificates again, and logs `text` with what that brought. */
   reload(logLevel: LogLevel, text: string): void {
-    this.post({ type: 'reload', logLevel, text });
+    this.#post({ type: 'reload', logLevel, text });
   }
 
   /** Writes one line about the state of the daemon to the log. */
   logState(): void {
-    this.post({ type: 'logState' });
+    this.#post({ type: 'logState' });
   }
 
   start(
@@ -68,9 +68,9 @@ export class Services {
     credentials: Credentials,
     proxyPorts: readonly MessagePort[],
   ): void {
-    this.posted += 1;
+    this.#posted += 1;
     const message: ToServices = { type: 'start', ...node, backends, credentials, proxyPorts };
-    this.worker.postMessage(message, [...proxyPorts]);
+    this.#worker.postMessage(message, [...proxyPorts]);
   }
 
   /** Resolves when peers are prepared to take the VIP over, or soon. Never rejects. */
@@ -81,40 +81,40 @@ export class Services {
       };
       const done = (): void => {
         clearTimeout(timer);
-        this.worker.off('message', onMessage);
+        this.#worker.off('message', onMessage);
         resolve();
       };
       const timer = setTimeout(done, PREPARE_TIMEOUT_MS);
-      this.worker.on('message', onMessage);
+      this.#worker.on('message', onMessage);
     });
-    this.post({ type: 'prepareHandover' });
+    this.#post({ type: 'prepareHandover' });
     await prepared;
   }
 
   /** Ends the thread after it has written out the log; by force when it does not answer. */
   async stop(): Promise<void> {
-    this.isStopping = true;
-    this.worker.postMessage({ type: 'stop' } satisfies ToServices);
-    await ended(this.worker, STOP_TIMEOUT_MS);
+    this.#isStopping = true;
+    this.#worker.postMessage({ type: 'stop' } satisfies ToServices);
+    await ended(this.#worker, STOP_TIMEOUT_MS);
   }
 
-  private post(message: ToServices): void {
+  #post(message: ToServices): void {
     // 32-bit wrap-around cancels out in the difference.
-    const waiting = (this.posted - Atomics.load(this.handled, 0)) | 0;
+    const waiting = (this.#posted - Atomics.load(this.#handled, 0)) | 0;
     if (waiting >= MAX_WAITING) {
-      this.dropped += 1;
+      this.#dropped += 1;
       return;
     }
-    if (this.dropped > 0) this.reportDropped();
-    this.posted += 1;
-    this.worker.postMessage(message);
+    if (this.#dropped > 0) this.#reportDropped();
+    this.#posted += 1;
+    this.#worker.postMessage(message);
   }
 
-  private reportDropped(): void {
-    const message = `${this.dropped} messages to the services thread were dropped while it was busy`;
-    this.dropped = 0;
-    this.posted += 1;
+  #reportDropped(): void {
+    const message = `${this.#dropped} messages to the services thread were dropped while it was busy`;
+    this.#dropped = 0;
+    this.#posted += 1;
     const record = { level: 'warn', message, fields: { event: 'dropped' }, timeMs: Date.now() } as const;
-    this.worker.postMessage({ type: 'log', record } satisfies ToServices);
+    this.#worker.postMessage({ type: 'log', record } satisfies ToServices);
   }
 }

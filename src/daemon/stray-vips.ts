@@ -24,16 +24,16 @@ export type StrayVipsOptions = {
 };
 
 export class StrayVips {
-  private readonly options: StrayVipsOptions;
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
-  private sweepTimer: NodeJS.Timeout | null = null;
+  readonly #options: StrayVipsOptions;
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  #sweepTimer: NodeJS.Timeout | null = null;
 
   constructor(options: StrayVipsOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   isVip(address: IpAddress): boolean {
-    return this.options.vips.some((vip) => vip.text === address.text);
+    return this.#options.vips.some((vip) => vip.text === address.text);
   }
 
   /**
@@ -41,13 +41,13 @@ export class StrayVips {
    * may have left them, or another program or a hand have put them there. Throws NetlinkError.
    */
   sweep(): void {
-    const { interfaces, removeExactly, log } = this.options;
+    const { interfaces, removeExactly, log } = this.#options;
     for (const stray of interfaces.allAddresses()) {
-      if (!this.isStray(stray) || !removeExactly(stray)) continue;
+      if (!this.#isStray(stray) || !removeExactly(stray)) continue;
       const { address, linkIndex, prefixLength } = stray;
       const link = interfaces.allLinks().find(({ index }) => index === linkIndex);
       const what = `${address.text}/${prefixLength} on ${link?.name ?? `link ${linkIndex}`}`;
-      const suppressed = this.logLimit.take(`sweep ${what}`, monotonicMs());
+      const suppressed = this.#logLimit.take(`sweep ${what}`, monotonicMs());
       if (suppressed === null) continue;
       const text = `removed a stale VIP, ${what}: no node may hold it without an election; see that nothing else configures it`;
       log('warn', text, { event: 'sweep', suppressed });
@@ -59,10 +59,10 @@ export class StrayVips {
     try {
       this.sweep();
     } catch (error) {
-      const suppressed = this.logLimit.take('sweep failed', monotonicMs());
+      const suppressed = this.#logLimit.take('sweep failed', monotonicMs());
       if (suppressed === null) return;
       const text = `cannot remove a stale VIP: ${errorText(error)}; remove it by hand`;
-      this.options.log('warn', text, { event: 'sweep', suppressed });
+      this.#options.log('warn', text, { event: 'sweep', suppressed });
     }
   }
 
@@ -71,18 +71,18 @@ export class StrayVips {
    * come after the lease has ended, and another program may try again.
    */
   look(address: InterfaceAddress): void {
-    if (!this.isStray(address)) return;
-    this.sweepTimer ??= setTimeout(() => {
-      this.sweepTimer = null;
+    if (!this.#isStray(address)) return;
+    this.#sweepTimer ??= setTimeout(() => {
+      this.#sweepTimer = null;
       this.sweepAgain();
     }, SWEEP_MS);
   }
 
   close(): void {
-    if (this.sweepTimer !== null) clearTimeout(this.sweepTimer);
+    if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
   }
 
-  private isStray(address: InterfaceAddress): boolean {
-    return this.isVip(address.address) && !this.options.isOurs(address);
+  #isStray(address: InterfaceAddress): boolean {
+    return this.isVip(address.address) && !this.#options.isOurs(address);
   }
 }

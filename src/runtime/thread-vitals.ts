@@ -61,26 +61,26 @@ export function beat(
  */
 export class LoopVitals {
   static readonly intervalMs = HEARTBEAT_MS;
-  private readonly fields: Float64Array;
-  private readonly turnsUs = createHistogram();
-  private beats = 0;
+  readonly #fields: Float64Array;
+  readonly #turnsUs = createHistogram();
+  #beats = 0;
 
   constructor(vitals: SharedArrayBuffer, thread: number) {
-    this.fields = new Float64Array(vitals, thread * FIELDS * Float64Array.BYTES_PER_ELEMENT, FIELDS);
-    this.fields[0] = monotonicMs();
+    this.#fields = new Float64Array(vitals, thread * FIELDS * Float64Array.BYTES_PER_ELEMENT, FIELDS);
+    this.#fields[0] = monotonicMs();
   }
 
   turned(durationMs: number): void {
-    this.turnsUs.record(Math.max(1, Math.round(durationMs * 1000)));
+    this.#turnsUs.record(Math.max(1, Math.round(durationMs * 1000)));
   }
 
   beat(): void {
-    this.fields[0] = monotonicMs();
-    this.beats += 1;
-    if (this.beats % DELAY_WINDOW_BEATS !== 0) return;
-    this.fields[1] = this.turnsUs.percentile(99) / 1000;
-    this.fields[2] = this.turnsUs.max / 1000;
-    this.turnsUs.reset();
+    this.#fields[0] = monotonicMs();
+    this.#beats += 1;
+    if (this.#beats % DELAY_WINDOW_BEATS !== 0) return;
+    this.#fields[1] = this.#turnsUs.percentile(99) / 1000;
+    this.#fields[2] = this.#turnsUs.max / 1000;
+    this.#turnsUs.reset();
   }
 }
 
