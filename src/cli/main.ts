@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The entry point. */
+import './own-node.ts';
 import './debugger.ts';
 import './memory.ts';
 import { endAtSignals } from './early-signals.ts';
