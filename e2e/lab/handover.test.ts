@@ -184,8 +184,11 @@ describe('draining a node', () => {
     for (const other of cluster.others(holder)) await cluster.apiServer(other).kill();
     await othersSeenDown(holder);
     const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain', '--force');
-    assert.equal(exitCode, 0, stderr);
+    assert.equal(exitCode, 1, 'no node serves clients');
     assert.match(stdout, new RegExp(`${VIP_IPV4} given up, and nobody has taken it`, 'u'));
+    assert.match(stderr, new RegExp(`^kube-vrrp drain: no node holds ${VIP_IPV4} now`, 'u'));
+    const [router] = (await cluster.daemon(holder).status()).virtualRouters;
+    assert.equal(router?.priority, 0, 'a drained node stands for no election');
     await eventually(() => lab.holders(VIP_IPV4).length === 0, { what: 'the VIP to be gone' });
     assert.equal((await cluster.daemon(holder).command('undrain')).exitCode, 0);
     assert.equal(await cluster.oneHolder(), holder);

@@ -435,6 +435,56 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       );
     });
 
+    test('a drain by force that leaves no holder says so, and exits 1', async () => {
+      const path = join(folder, 'left.sock');
+      let asked = 0;
+      const [router] = STATUS.virtualRouters;
+      const gone = {
+        ...STATUS,
+        drained: true,
+        virtualRouters: [{ ...router, state: 'Backup', bound: false }],
+      };
+      const outcome = await serve(
+        (request, response) => {
+          asked += 1;
+          if (request.method === 'POST') response.end('{}');
+          else response.end(JSON.stringify(asked < 4 ? STATUS : gone));
+        },
+        { path },
+        () => cli(['drain', '--force', '--admin-socket', path]),
+      );
+      assert.equal(outcome.code, 1);
+      assert.match(outcome.stdout, /10\.0\.0\.10 given up, and nobody has taken it, within/u);
+      assert.match(
+        outcome.stderr,
+        /^kube-vrrp drain: no node holds 10\.0\.0\.10 now, so clients reach no API server/u,
+      );
+    });
+
+    test('a node that holds nothing is drained only once its daemon says so', async () => {
+      const path = join(folder, 'waiting.sock');
+      let asked = 0;
+      const waiting = { ...STATUS, waitingFor: 'the certificates of health', virtualRouters: [] };
+      const outcome = await serve(
+        (request, response) => {
+          asked += 1;
+          if (request.method === 'POST') response.end('{}');
+          else response.end(JSON.stringify({ ...waiting, drained: asked > 3 }));
+        },
+        { path },
+        () => cli(['drain', '--admin-socket', path]),
+      );
+      assert.deepEqual([outcome.code, outcome.stderr], [0, '']);
+      assert.ok(asked > 3);
+      const never = await serve(
+        (request, response) => response.end(request.method === 'POST' ? '{}' : JSON.stringify(waiting)),
+        { path: join(folder, 'never.sock') },
+        () => cli(['drain', '--timeout', '300ms', '--admin-socket', join(folder, 'never.sock')]),
+      );
+      assert.equal(never.code, 1);
+      assert.match(never.stderr, /^kube-vrrp drain: cp-1 has not confirmed the drain in time/u);
+    });
+
     test('a drain that the daemon takes back has failed, and is not waited for', async () => {
       const path = join(folder, 'taken-back.sock');
       let asked = 0;

@@ -94,7 +94,7 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
     name: 'drain',
     summary: 'Hand the VIP over to another node and keep it away from this one, as before maintenance.',
     details:
-      'Returns when the VIP has moved. The node stays drained until undrain or until its kube-vrrp restarts. Refused when no other node is healthy.',
+      'Returns when the VIP has moved. The node stays drained until undrain or until its kube-vrrp restarts. Refused when no other node is healthy. With --force it exits 1 when no node holds the VIP afterwards.',
     options: [
       CONFIG_OPTION,
       { name: 'force', placeholder: null, description: 'Drain even when no other node is healthy.' },

@@ -12,6 +12,8 @@ import { print, printError } from './terminal.ts';
 
 const ANSWER_TIMEOUT_MS = 5000;
 const POLL_MS = 100;
+/** For a successor to be heard: longer than any election takes at the default interval. */
+const HOLDER_TIMEOUT_MS = 2000;
 const DEFAULT_TIMEOUT = '30s';
 const TIMEOUT_MAX_MS = 3_600_000;
 
@@ -36,36 +38,92 @@ function reportMoves(before: Held, status: Status, elapsedMs: number): void {
   }
 }
 
-async function waitForHandover(endpoint: Endpoint, timeoutMs: number): Promise<number> {
-  const startMs = monotonicMs();
-  let status = await fetchStatus(endpoint, ANSWER_TIMEOUT_MS);
-  let held = heldVips(status);
-  if (held.size > 0)
-    print(`${status.node} is draining: waiting for another node to take ${[...held.keys()].join(', ')}`);
-  let wasDrained = status.drained;
-  while (held.size > 0) {
-    const kept = [...held.keys()].join(', ');
-    // The daemon has taken the drain back: somebody must hold the address.
-    if (wasDrained && !status.drained) {
-      printError(
-        `kube-vrrp drain: no other node took ${kept}, so ${status.node} keeps it and is not drained: see why in the other nodes' "kube-vrrp status", or use --force`,
-      );
-      return 1;
-    }
-    wasDrained = status.drained;
-    if (monotonicMs() - startMs >= timeoutMs) {
-      printError(
-        `kube-vrrp drain: ${status.node} still holds ${kept}: no other node has taken it; the drain goes on, see "kube-vrrp status"`,
-      );
-      return 1;
-    }
-    await sleep(POLL_MS);
-    status = await fetchStatus(endpoint, ANSWER_TIMEOUT_MS);
-    reportMoves(held, status, monotonicMs() - startMs);
-    held = heldVips(status);
+/** Where a drain is: what the daemon said last, and what this node held at first. */
+class Drain {
+  readonly #startMs = monotonicMs();
+  readonly #heldAtFirst: Held;
+  #status: Status;
+  #held: Held;
+  #wasDrained = false;
+
+  constructor(status: Status) {
+    this.#status = status;
+    this.#held = heldVips(status);
+    this.#heldAtFirst = this.#held;
   }
-  print(`${status.node} is drained: it does not take the VIP until "kube-vrrp undrain" or a restart`);
+
+  get heldVips(): string {
+    return [...this.#held.keys()].join(', ');
+  }
+
+  get elapsedMs(): number {
+    return monotonicMs() - this.#startMs;
+  }
+
+  /** A node that holds nothing has only to confirm that it stays away. */
+  get isDone(): boolean {
+    return this.#held.size === 0 && (this.#heldAtFirst.size > 0 || this.#status.drained);
+  }
+
+  /** The daemon has given the drain up: the address must stay at some node. */
+  get isTakenBack(): boolean {
+    return this.#held.size > 0 && this.#wasDrained && !this.#status.drained;
+  }
+
+  /** The VIPs that this node has given up, and that no other node is known to have. */
+  get withoutHolder(): string[] {
+    return this.#status.virtualRouters
+      .filter(({ vip, active }) => this.#heldAtFirst.has(vip) && !this.#held.has(vip) && active === null)
+      .map(({ vip }) => vip);
+  }
+
+  update(status: Status): void {
+    this.#wasDrained = this.#status.drained;
+    this.#status = status;
+    reportMoves(this.#held, status, this.elapsedMs);
+    this.#held = heldVips(status);
+  }
+}
+
+async function waitForHandover(endpoint: Endpoint, timeoutMs: number): Promise<number> {
+  const first = await fetchStatus(endpoint, ANSWER_TIMEOUT_MS);
+  const { node } = first;
+  const drain = new Drain(first);
+  if (drain.heldVips !== '') print(`${node} is draining: waiting for another node to take ${drain.heldVips}`);
+  while (!drain.isDone) {
+    if (drain.isTakenBack) return fail(describeTakenBack(node, drain.heldVips));
+    if (drain.elapsedMs >= timeoutMs) return fail(describeTimeout(node, drain.heldVips));
+    await sleep(POLL_MS);
+    drain.update(await fetchStatus(endpoint, ANSWER_TIMEOUT_MS));
+  }
+  print(`${node} is drained: it does not take the VIP until "kube-vrrp undrain" or a restart`);
+  const doneMs = drain.elapsedMs;
+  while (drain.withoutHolder.length > 0) {
+    if (drain.elapsedMs - doneMs >= HOLDER_TIMEOUT_MS)
+      return fail(describeWithoutHolder(drain.withoutHolder.join(', ')));
+    await sleep(POLL_MS);
+    drain.update(await fetchStatus(endpoint, ANSWER_TIMEOUT_MS));
+  }
   return 0;
+}
+
+function fail(text: string): number {
+  printError(`kube-vrrp drain: ${text}`);
+  return 1;
+}
+
+function describeTakenBack(node: string, vips: string): string {
+  return `no other node took ${vips}, so ${node} keeps it and is not drained: see why in the other nodes' "kube-vrrp status", or use --force`;
+}
+
+function describeTimeout(node: string, vips: string): string {
+  return vips === ''
+    ? `${node} has not confirmed the drain in time: see "kube-vrrp status"`
+    : `${node} still holds ${vips}: no other node has taken it; the drain goes on, see "kube-vrrp status"`;
+}
+
+function describeWithoutHolder(vips: string): string {
+  return `no node holds ${vips} now, so clients reach no API server through it: make another node healthy, or run "kube-vrrp undrain" here`;
 }
 
 async function drainAt(endpoint: Endpoint, force: boolean, timeoutMs: number): Promise<number> {

@@ -1,58 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { isNode, listeningPorts, type Running, startKubeVrrpOn } from '../testing/own-network.ts';
 import { until } from '../testing/until.ts';
+import { DEADLINE_MS, endWith, NETWORK, startDaemon } from '../testing/waiting-daemon.ts';
 
-/** Starts of Node, on a busy machine. */
-const DEADLINE_MS = 60_000;
 const ADMIN_PORT = 10_480;
-const NETWORK = { setUp: ['ip address add 10.0.0.1/24 dev eth0'] };
-
-type Line = { readonly level: string; readonly msg: string; readonly event: string };
-
-/** A daemon that waits for the CA's certificate, and its log. */
-function startDaemon(context: TestContext, nodeFlags: readonly string[] = []) {
-  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-signals-'));
-  const args = ['run', '--vip=10.0.0.100', '--peers=10.0.0.1,10.0.0.2'];
-  const config = join(folder, 'config.yaml');
-  writeFileSync(config, '{}\n');
-  const paths = [
-    `--config=${config}`,
-    `--health-ca-file=${join(folder, 'ca.crt')}`,
-    `--admin-socket=${join(folder, 'control.sock')}`,
-  ];
-  const daemon = startKubeVrrpOn(NETWORK, [...args, ...paths], nodeFlags);
-  const lines: Line[] = [];
-  let complaints = '';
-  createInterface({ input: daemon.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line));
-  daemon.stderr.on('data', (data: Buffer) => (complaints += data.toString()));
-  endWith(context, daemon, folder);
-  const describe = (): string => `${JSON.stringify(lines)}\n${complaints}\n${daemon.exitCode}`;
-  const logged = (event: string): Promise<void> =>
-    until(
-      () => lines.some((line) => line.event === event),
-      () => `a line of ${event}: ${describe()}`,
-      DEADLINE_MS,
-    );
-  return { daemon, lines, logged, describe, config };
-}
-
-function endWith(context: TestContext, process: Running, folder?: string): void {
-  context.after(async () => {
-    if (process.exitCode === null && process.signalCode === null) {
-      process.kill('SIGKILL');
-      await once(process, 'exit');
-    }
-    if (folder !== undefined) rmSync(folder, { recursive: true });
-  });
-}
 
 /** Whether Node blocks or handles SIGUSR1 already: before, it ends every program (proc_pid_status(5)). */
 function mindsSigusr1({ pid }: Running): boolean {

@@ -26,13 +26,17 @@ export function describeAge(seconds: number): string {
   return shown.map(([count, unit]) => `${count}${unit}`).join(' ');
 }
 
+/** A holder that advertises priority 0 is about to give the VIP up. */
+function describeHolder(active: Status['virtualRouters'][number]['active']): string {
+  if (active === null) return 'not known';
+  return `${active.address} (${active.priority === 0 ? 'giving up' : active.priority})`;
+}
+
 function routerRows({ virtualRouters }: Status, nowMs: number): string[][] {
   return virtualRouters.map((router) => {
     const ageSeconds = Math.max(0, (nowMs - Date.parse(router.sinceIso)) / 1000);
-    const holder =
-      router.active === null ? 'not known' : `${router.active.address} (${router.active.priority})`;
     const state = router.state === 'Active' && !router.bound ? 'Active, not bound' : router.state;
-    const active = router.state === 'Active' ? 'this node' : holder;
+    const active = router.state === 'Active' ? 'this node' : describeHolder(router.active);
     return [
       router.vip,
       String(router.vrid),

@@ -89,6 +89,10 @@ export class Election {
     return this.routers.every((router) => monotonicMs() - router.deadlineMs < OVERDUE_MS);
   }
 
+  get isDrained(): boolean {
+    return this.routers.some((router) => router.isDrained);
+  }
+
   /** Whether this node is Active for any VIP. */
   get isActive(): boolean {
     return this.routers.some(({ isActive }) => isActive);

@@ -95,6 +95,8 @@ class Daemon {
   #network: Network | null = null;
   #election: Election | null = null;
   #proxy: ProxyThreads | null = null;
+  /** What was asked for before there was an election. */
+  #isDrainWanted = false;
   #waitingFor: string | null = 'the daemon to start';
   readonly #stopping = new AbortController();
   #onServicesReady: (error: Error | null) => void = () => undefined;
@@ -224,6 +226,7 @@ class Daemon {
       },
       place,
     );
+    if (this.#isDrainWanted) this.#election.drain(false);
     network.begin(place.interfaceName);
     if (network.view !== null) this.#election.show(network.view);
   }
@@ -330,10 +333,14 @@ class Daemon {
         this.#election?.setHealth(message.class, message.confirmedAtMs);
         break;
       case 'drain':
+        this.#isDrainWanted = true;
         this.#election?.drain(message.force);
+        this.#publish();
         break;
       case 'undrain':
+        this.#isDrainWanted = false;
         this.#election?.undrain();
+        this.#publish();
         break;
       case 'handoverPrepared':
       case 'stopped':
@@ -380,6 +387,7 @@ class Daemon {
       waitingFor: this.#waitingFor,
       interface: this.#election?.interfaceName ?? this.#config.interface,
       stopping: this.#stopping.signal.aborted,
+      drained: this.#election?.isDrained ?? this.#isDrainWanted,
       routers: this.#election?.snapshots() ?? [],
     };
     this.#services.election(snapshot);

@@ -35,6 +35,8 @@ export type ElectionSnapshot = {
   readonly waitingFor: string | null;
   readonly interface: string | null;
   readonly stopping: boolean;
+  /** Whether the node is to stay away from elections; known before there are routers. */
+  readonly drained: boolean;
   readonly routers: readonly RouterSnapshot[];
 };
 

@@ -52,6 +52,7 @@ const snapshotOf = (
   waitingFor: null,
   interface: 'eth0',
   stopping: false,
+  drained: false,
   routers: [{ vip: VIP.text, state } as RouterSnapshot],
   ...changes,
 });

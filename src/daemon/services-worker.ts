@@ -71,6 +71,7 @@ const NOT_STARTED: ElectionSnapshot = {
   waitingFor: 'the daemon to start',
   interface: null,
   stopping: false,
+  drained: false,
   routers: [],
 };
 const NOT_CHECKED: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };

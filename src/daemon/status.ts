@@ -62,7 +62,7 @@ export function buildStatus(observation: Observation): Status {
     interface: election.interface,
     waitingFor: election.waitingFor,
     class: observation.healthClass,
-    drained: election.routers.some((router) => router.drained),
+    drained: election.drained,
     virtualRouters: election.routers.map(({ counters: _counters, drained: _drained, ...router }) => router),
     backends: backends.map((backend, index) => ({
       id: backend.id,

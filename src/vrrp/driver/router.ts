@@ -69,6 +69,7 @@ export type RouterSnapshot = {
   /** The address is, or may still be, on the interface. */
   readonly bound: boolean;
   readonly drained: boolean;
+  /** What it stands for election with; 0 while it is drained, and once it gives the address up. */
   readonly priority: number;
   readonly sinceIso: string;
   readonly cause: string;
@@ -158,6 +159,10 @@ export class Router {
   /** The interface that it uses; null while there is none. */
   get link(): RouterLink | null {
     return this.wanted;
+  }
+
+  get isDrained(): boolean {
+    return this.core.drained;
   }
 
   get isActive(): boolean {
@@ -259,7 +264,7 @@ export class Router {
       state: this.core.stateName,
       bound: this.performer.leased || this.performer.releasing,
       drained: this.core.drained,
-      priority: this.core.priority,
+      priority: this.core.stateName !== 'Active' && this.core.drained ? 0 : this.core.priority,
       sinceIso: this.since.toISOString(),
       cause: this.cause.text,
       active: heard === null ? null : { address: heard.address.text, priority: heard.priority },
