@@ -1,13 +1,18 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
 import type { Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
+import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
+import { isLocalAddress } from '../net/local-address.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import type { Authentication } from '../vrrp/advertisement.ts';
 import type { LeaseCalls } from '../vrrp/driver/kernel-lease.ts';
-import { Router, type RouterLink, type RouterSnapshot } from '../vrrp/driver/router.ts';
+import { SYSTEM_CLOCK } from '../vrrp/driver/router-clock.ts';
+import { type RouterLink, openRouterSockets } from '../vrrp/driver/router-sockets.ts';
+import { Router, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { HealthClass } from '../node/health-class.ts';
 import { autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
+import { VirtualRouter } from '../vrrp/virtual-router.ts';
 import type { LinkVerdict } from './interfaces.ts';
 import type { NetworkView, Place } from './network/view.ts';
 
@@ -16,7 +21,7 @@ export type ElectionOptions = {
   readonly log: Log;
   /** Binds, renews and removes addresses in the kernel. */
   readonly leaseCalls: LeaseCalls;
-  /** This address is about to leave the kernel; see RouterOptions. */
+  /** This address is about to leave the kernel: resolves when its connections are closed; see RouterOptions. */
   readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
   /** Anything that /status shows has changed. */
   readonly onChange: () => void;
@@ -79,7 +84,10 @@ export class Election {
 
   /** Hands over and leaves; resolves when no router is Active any more. */
   async stop(handover: boolean, text: string): Promise<void> {
-    await Promise.all(this.routers.map((router) => router.shutdown(handover, text)));
+    const stops = this.routers.map(
+      (router) => new Promise<void>((resolve) => router.shutdown(handover, text, resolve)),
+    );
+    await Promise.all(stops);
     // What happens to the interface from here on is no longer ours.
     this.place = null;
   }
@@ -111,26 +119,39 @@ export class Election {
     return new Router({
       vrid: vrrp.vrid,
       vip,
-      core: {
+      core: new VirtualRouter({
         version: vrrp.version,
         priorities: prioritiesOf(config, this.self),
         advertisementIntervalMs: vrrp.advertisementIntervalMs,
         preempt: vrrp.preempt,
         preemptDelayMs: vrrp.preemptDelayMs,
         isAlone: isOnlyNode(config),
-      },
+      }),
       authentication,
       checksumForm: vrrp.checksum,
       peers,
       linkLocalPeers: vip.family === 'IPv6' ? vrrp.linkLocalPeers : [],
       unicast: vrrp.transport === 'unicast',
       leaseCalls: this.options.leaseCalls,
+      isPresent: () => isLocalAddress(vip),
+      openSockets: openRouterSockets,
+      clock: SYSTEM_CLOCK,
       log,
-      closeVip: this.options.closeVip,
+      closeVip: (handedOver, onEnd) => this.closeVip(vip, handedOver, onEnd),
       onChange: this.options.onChange,
       // A node is drained as a whole: half of it would stay away from elections, and nobody would know.
       onDrainFailed: () => this.undrain(),
       onLost: this.options.onLost,
+    });
+  }
+
+  /** The address goes all the same when that fails: another node may have it already. */
+  private closeVip(vip: IpAddress, handedOver: boolean, onEnd: () => void): void {
+    const { closeVip, log } = this.options;
+    closeVip(vip, handedOver).then(onEnd, (error: unknown) => {
+      const text = `cannot reset the connections of ${vip.text} before it is removed: ${errorText(error)}`;
+      log('warn', text, { event: 'close_vip', vip: vip.text });
+      onEnd();
     });
   }
 

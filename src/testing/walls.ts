@@ -50,7 +50,9 @@ export const WALLS: Readonly<Record<string, Row>> = {
   'src/runtime': { imports: 'src/net node', pure: '' },
   'src/vrrp/driver': {
     imports: 'src/ip src/log src/wire src/vrrp src/net src/runtime node raw-socket',
-    pure: 'counters.ts durations.ts kernel-lease.ts performer.ts remarks.ts reopening.ts unread-packets.ts',
+    pure:
+      'conflicts.ts counters.ts durations.ts kernel-lease.ts performer.ts receiver.ts remarks.ts reopening.ts ' +
+      'router.ts unread-packets.ts',
   },
   'src/health/driver': { imports: 'src/ip src/log src/health src/net src/runtime node undici', pure: '' },
   'src/proxy/driver': {
@@ -100,7 +102,10 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'node oxc-parser',
     pure: 'heard.ts imported.ts',
   },
-  'src/testing/simulator': { imports: 'src/ip src/node src/vrrp src/health src/vrrp/driver', pure: 'all' },
+  'src/testing/simulator': {
+    imports: 'src/ip src/node src/vrrp src/health src/proxy src/vrrp/driver',
+    pure: 'all',
+  },
   'src/testing/simulator/main.ts': { imports: 'src/testing/simulator node', pure: '' },
 
   'e2e/kit': {

@@ -1,7 +1,6 @@
 /** Calls of the kernel, each with an answer that says how long it took and what for. */
 import { readFileSync } from 'node:fs';
 import { errorText } from '../../log/error-text.ts';
-import { NetError } from '../../net/net-error.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import type { Answer } from './messages.ts';
 
@@ -21,7 +20,7 @@ export class AnsweredCalls {
     try {
       removed = await call();
     } catch (error) {
-      refusal = { code: error instanceof NetError ? error.code : 'EIO', message: errorText(error) };
+      refusal = errorText(error);
     }
     this.#post({
       type: 'answer',

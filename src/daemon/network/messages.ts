@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.ts';
 import type { IpAddress } from '../../ip/address.ts';
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { AddressLease } from '../../net/rtnetlink-messages.ts';
+import type { LeaseAnswer } from '../../vrrp/driver/kernel-lease.ts';
 import type { NetworkView } from './view.ts';
 
 export type NetworkWorkerData = {
@@ -10,19 +11,7 @@ export type NetworkWorkerData = {
   readonly vitals: { readonly buffer: SharedArrayBuffer; readonly thread: number };
 };
 
-/** A refusal of the kernel, as values that a thread can be sent. `code` is that of NetlinkError. */
-export type Refusal = { readonly code: string; readonly message: string };
-
-export type Answer = {
-  readonly type: 'answer';
-  readonly id: number;
-  /** How long the system call took, of that `waitedForCpuMs` because no processor was free. */
-  readonly durationMs: number;
-  readonly waitedForCpuMs: number;
-  /** Of `remove`: whether there was an address to remove. */
-  readonly removed: boolean;
-  readonly refusal: Refusal | null;
-};
+export type Answer = LeaseAnswer & { readonly type: 'answer'; readonly id: number };
 
 export type ToNetwork =
   /** Bind the address, or renew it; answered. */

@@ -9,9 +9,9 @@ import type { Log } from '../../log/log.ts';
 import type { AddressLease } from '../../net/rtnetlink-messages.ts';
 import { NetlinkError } from '../../net/rtnetlink.ts';
 import { THREAD_NETWORK } from '../../runtime/thread-vitals.ts';
-import type { LeaseCall } from '../../vrrp/driver/kernel-lease.ts';
+import type { LeaseAnswer, LeaseCalls } from '../../vrrp/driver/kernel-lease.ts';
 import { ended, startThread } from '../threads.ts';
-import type { Answer, FromNetwork, NetworkWorkerData, ToNetwork } from './messages.ts';
+import type { FromNetwork, NetworkWorkerData, ToNetwork } from './messages.ts';
 import type { NetworkView } from './view.ts';
 
 /** A thread that waits for rtnl ends when it gets it; the process cannot end before. */
@@ -27,10 +27,10 @@ export type NetworkOptions = {
   readonly onExit: (reason: string) => void;
 };
 
-export class Network {
+export class Network implements LeaseCalls {
   readonly #worker: Worker;
   readonly #options: NetworkOptions;
-  readonly #calls = new Map<number, (answer: Answer) => void>();
+  readonly #calls = new Map<number, (answer: LeaseAnswer) => void>();
   readonly #whenChanged = new Set<() => void>();
   #view: NetworkView | null = null;
   #nextId = 1;
@@ -76,14 +76,14 @@ export class Network {
     this.#post({ type: 'end' });
   }
 
-  /** Binds or renews the address. Rejects with NetlinkError. */
-  async leaseAddress(lease: AddressLease): Promise<LeaseCall> {
-    return this.#call((id) => ({ type: 'lease', id, lease }));
+  /** Binds or renews the address. */
+  leaseAddress(lease: AddressLease, onAnswer: (answer: LeaseAnswer) => void): void {
+    this.#call((id) => ({ type: 'lease', id, lease }), onAnswer);
   }
 
-  /** Removes the address; `removed` is false when it was not there. Rejects with NetlinkError. */
-  async removeAddress(linkIndex: number, address: IpAddress): Promise<LeaseCall> {
-    return this.#call((id) => ({ type: 'remove', id, linkIndex, address }));
+  /** Removes the address; `removed` is false when it was not there. */
+  removeAddress(linkIndex: number, address: IpAddress, onAnswer: (answer: LeaseAnswer) => void): void {
+    this.#call((id) => ({ type: 'remove', id, linkIndex, address }), onAnswer);
   }
 
   /** Ends the thread. Calls that have not been answered never are. */
@@ -97,16 +97,11 @@ export class Network {
     this.#worker.postMessage(message);
   }
 
-  async #call(messageOf: (id: number) => ToNetwork): Promise<LeaseCall> {
+  #call(messageOf: (id: number) => ToNetwork, onAnswer: (answer: LeaseAnswer) => void): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    const answer = await new Promise<Answer>((resolve) => {
-      this.#calls.set(id, resolve);
-      this.#post(messageOf(id));
-    });
-    const { durationMs, waitedForCpuMs, removed, refusal } = answer;
-    if (refusal !== null) throw new NetlinkError(refusal.code, refusal.message);
-    return { durationMs, waitedForCpuMs, removed };
+    this.#calls.set(id, onAnswer);
+    this.#post(messageOf(id));
   }
 
   #opened(): Promise<void> {

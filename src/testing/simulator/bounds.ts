@@ -1,7 +1,7 @@
 /** How long things may take, derived. All in simulated milliseconds. */
 import { outageGraceMs } from '../../health/schedule.ts';
 import { recoveryMs } from './health.ts';
-import { UNBIND_MS } from './daemon.ts';
+import { releaseMs } from './daemon.ts';
 import { downMs, skewMs } from './router-checker.ts';
 import { MAX_DRIFT_RATIO, type Scenario } from './scenario.ts';
 
@@ -94,5 +94,5 @@ export function isBestAhead(scenario: Scenario, priorities: readonly number[], i
 
 /** By when a resigning Active is out: it waits for a successor for twice its interval, or a second. */
 export function resignationMs(scenario: Scenario, intervalMs: number): number {
-  return driftedMs(2 * Math.max(intervalMs, 500) + timerMs(scenario)) + delayMs(scenario) + UNBIND_MS.high;
+  return driftedMs(2 * Math.max(intervalMs, 500) + timerMs(scenario)) + delayMs(scenario) + releaseMs(true);
 }

@@ -7,14 +7,15 @@ import type {
   StateName,
   VirtualRouterOptions,
 } from '../../vrrp/events.ts';
-import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
+import { LEASE_RENEWAL_MS } from '../../vrrp/lease.ts';
 import { driftedMs, resignationMs, timerMs } from './bounds.ts';
 import {
   type CreateRouter,
   type Daemon,
   type DaemonObserver,
+  type Step,
   type Surroundings,
-  UNBIND_MS,
+  releaseMs,
 } from './daemon.ts';
 import { type Fail, failAt } from './failure.ts';
 import type { ApiState } from './health.ts';
@@ -50,8 +51,10 @@ export type ClusterOptions = {
   readonly writeTrace: ((line: string) => void) | null;
 };
 
-/** A dead daemon's VIP is gone within this. */
-export const LEASE_OVER_MS = 1000 * LEASE_SECONDS + EXPIRY_LATENESS_MS + 10;
+/** The VIP of a daemon that is dead is gone within this. */
+export function leaseOverMs({ kernel }: Host): number {
+  return 1000 * kernel.validSeconds + EXPIRY_LATENESS_MS + 10;
+}
 /** An Active that has run for this long has renewed. */
 const RENEWED_MS = 2 * LEASE_RENEWAL_MS;
 
@@ -103,7 +106,7 @@ export class Cluster implements DaemonObserver {
   }
 
   isActive(host: Host): boolean {
-    return host.daemon?.router.stateName === 'Active';
+    return host.daemon?.core.stateName === 'Active';
   }
 
   /** Whether this host's daemon could take the VIP. */
@@ -185,14 +188,15 @@ export class Cluster implements DaemonObserver {
 
   /** Something happens that no router does; for the trace. */
   note(host: Host | null, text: string): void {
-    this.trace?.line(host?.setup.name ?? '', host?.daemon?.router.stateName ?? '-', `* ${text}`);
+    this.trace?.line(host?.setup.name ?? '', host?.daemon?.core.stateName ?? '-', `* ${text}`);
   }
 
-  rejected(daemon: Daemon, reason: string): void {
-    this.trace?.line(daemon.machine.setup.name, daemon.router.stateName, `drops a packet: ${reason}`);
+  logged(daemon: Daemon, level: string, text: string): void {
+    this.trace?.line(daemon.machine.setup.name, daemon.core.stateName, `${level}: ${text}`);
   }
 
-  stepped(daemon: Daemon, event: RouterEvent, actions: readonly Action[], from: StateName): void {
+  stepped(daemon: Daemon, step: Step): void {
+    const { event, actions, from } = step;
     const host = this.hosts[daemon.machine.setup.index]!;
     const checker = this.checkerOf(host);
     const { healthClass } = checker;
@@ -201,7 +205,7 @@ export class Cluster implements DaemonObserver {
       this.trace.line(host.setup.name, from, `${describeEvent(event)}${text}`);
     }
     checker.onStep(event, actions, from, host.clock.nowMs);
-    this.checkState(host, daemon, from, actions);
+    this.checkState(host, daemon, step);
     if (from === 'Active') this.checkPunctuality(host, daemon);
     this.expectResignationToEnd(host, daemon, event);
     if (isDisturbing(event, from, healthClass)) this.tellDisturbed();
@@ -211,7 +215,7 @@ export class Cluster implements DaemonObserver {
   resumed(daemon: Daemon, pausedMs: number): void {
     this.trace?.line(
       daemon.machine.setup.name,
-      daemon.router.stateName,
+      daemon.core.stateName,
       `* resumed after ${pausedMs.toFixed(1)} ms`,
     );
   }
@@ -254,17 +258,16 @@ export class Cluster implements DaemonObserver {
   }
 
   /** The address is bound only while the router is Active; and what it says of its state is what its actions were. */
-  private checkState(host: Host, daemon: Daemon, from: StateName, actions: readonly Action[]): void {
-    const { router } = daemon;
+  private checkState(host: Host, daemon: Daemon, { actions, from, to, deadlineMs }: Step): void {
     let expected = from;
-    for (const action of actions) if (action.type === 'transition') expected = action.to;
-    if (router.stateName !== expected) {
-      this.fail('transitions-told', `${host.setup.name} is ${router.stateName} without a transition`);
+    for (const action of actions) {
+      if (action.type === 'transition') expected = action.to;
+      if (action.type === 'unbind') this.expectUnbinding(host, daemon, action.handedOver);
     }
-    if (from === 'Active' && router.stateName !== 'Active') this.expectUnbinding(host, daemon);
-    if (router.stateName === 'Backup') this.checkerOf(host).checkDeadline(router.deadlineMs);
-    if (router.stateName !== 'Initialize' && !Number.isFinite(router.deadlineMs)) {
-      this.fail('deadline', `${host.setup.name} is ${router.stateName} and waits for nothing`);
+    if (to !== expected) this.fail('transitions-told', `${host.setup.name} is ${to} without a transition`);
+    if (to === 'Backup') this.checkerOf(host).checkDeadline(deadlineMs);
+    if (to !== 'Initialize' && !Number.isFinite(deadlineMs)) {
+      this.fail('deadline', `${host.setup.name} is ${to} and waits for nothing`);
     }
   }
 
@@ -279,7 +282,7 @@ export class Cluster implements DaemonObserver {
   }
 
   /** The address is bound only while Active; it goes once the proxy has reset its clients' connections. */
-  private expectUnbinding(host: Host, daemon: Daemon): void {
+  private expectUnbinding(host: Host, daemon: Daemon, handedOver: boolean): void {
     const sinceMs = this.nowMs;
     this.leftAtMs[host.setup.index] = sinceMs;
     const check = (): void => {
@@ -290,14 +293,14 @@ export class Cluster implements DaemonObserver {
         this.fail('bound-only-while-active', `${host.setup.name} is not Active and has the VIP bound`);
       }
     };
-    this.schedule.after(UNBIND_MS.high, { run: check });
+    this.schedule.after(releaseMs(handedOver), { run: check });
   }
 
   /** A drain ends within a bound, and so does a stop: in a successor, in the same Active as before, or in none. */
   private expectResignationToEnd(host: Host, daemon: Daemon, event: RouterEvent): void {
     const { resigningSinceMs } = this;
     const { index } = host.setup;
-    const isResigning = this.isActive(host) && daemon.router.priority === 0;
+    const isResigning = this.isActive(host) && daemon.core.priority === 0;
     if (!isResigning) resigningSinceMs[index] = null;
     // A stop during a drain has a time of its own.
     const isNew = (resigningSinceMs[index] ?? null) === null || event.type === 'shutdown';
@@ -316,20 +319,18 @@ export class Cluster implements DaemonObserver {
   private expectLeaseToEnd(host: Host): void {
     const sinceMs = this.nowMs;
     const { daemon } = host;
+    const dueMs = leaseOverMs(host);
     const check = (): void => {
       const isStill =
         daemon === null
           ? host.daemon === null && host.endedAtMs <= sinceMs
           : !daemon.isDead && daemon.pausedSinceMs === sinceMs;
       if (isStill && host.kernel.bound) {
-        this.fail(
-          'lease-ends',
-          `${host.setup.name} still has the VIP ${LEASE_OVER_MS} ms after its daemon stopped`,
-        );
+        this.fail('lease-ends', `${host.setup.name} still has the VIP ${dueMs} ms after its daemon stopped`);
       }
     };
     // Only a host that is bound, for time is short in a simulation.
-    if (host.kernel.bound) this.schedule.after(LEASE_OVER_MS, { run: check });
+    if (host.kernel.bound) this.schedule.after(dueMs, { run: check });
   }
 
   private ask(from: number, of: number): ApiState {

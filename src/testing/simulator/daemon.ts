@@ -1,38 +1,36 @@
 /**
- * One run of the program on a host: the simulated counterpart of src/vrrp/driver/router.ts and of what surrounds it,
- * with the same Performer inside. It is late, it is paused and it dies as a process is and does.
+ * One run of the program on a host: the real Router, in a process that is late, is paused and dies as processes do, and
+ * what the daemon does around it: it starts, watches the interface, checks API servers and closes connections.
  */
-import { parseIp } from '../../ip/address.ts';
-import {
-  type RouterLease,
-  Performer,
-  type RouterClock,
-  type RouterSockets,
-} from '../../vrrp/driver/performer.ts';
+import { LINGER_MAX_MS } from '../../proxy/lingering.ts';
+import type { LeaseAnswer, LeaseCalls } from '../../vrrp/driver/kernel-lease.ts';
+import type { RouterClock } from '../../vrrp/driver/router-clock.ts';
+import type { OpenRouterSockets, RouterLink } from '../../vrrp/driver/router-sockets.ts';
+import { Router } from '../../vrrp/driver/router.ts';
 import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
-import { OutgoingAdvertisements } from '../../vrrp/outgoing.ts';
-import { type ReceiveOptions, receiveAdvertisement } from '../../vrrp/receive.ts';
 import type { VirtualRouter } from '../../vrrp/virtual-router.ts';
 import type { HostClock } from './clock.ts';
 import { type ApiState, HealthChecks } from './health.ts';
 import type { Kernel } from './kernel.ts';
-import type { Announcement, Frame, Packet } from './link.ts';
+import type { Frame, Packet } from './link.ts';
 import type { Random } from './random.ts';
 import type { NodeSetup, Scenario } from './scenario.ts';
 import type { Schedule, Task } from './schedule.ts';
+import { SimulatedSockets } from './sockets.ts';
 
-const VRRP_GROUP = { IPv4: parseIp('224.0.0.18')!, IPv6: parseIp('ff02::12')! };
-
-/** What a receive buffer of 256 KiB holds. */
-const MAX_QUEUED_PACKETS = 600;
 /** Between the sweep and the startup event: the proxy is made to listen. */
 const STARTUP_MS = { low: 5, high: 60 };
-/** The proxy finishes or resets its clients' connections before the address goes (driver: closeVip). */
-export const UNBIND_MS = { low: 0.2, high: 260 };
-/** Where nobody else has been heard to have the address, nothing is waited for. */
-const RESET_MS = 5;
-/** From a system call to its answer, or from a change to its notification, over rtnetlink. */
+/** Until the proxy has closed its clients' connections, when another node has the address (daemon: closeVip). */
+const CLOSE_MS = { low: 0.2, high: 50 };
+/** The same after a handover: it finishes first what clients have begun. */
+const FINISH_MS = { low: 20, high: LINGER_MAX_MS + 250 };
+/** From a request to the network thread to its answer, or from a change to its notification. */
 const NETLINK_MS = { low: 0.02, high: 0.4 };
+
+/** The longest time from the end of a term as Active until the address is out of the kernel. */
+export function releaseMs(handedOver: boolean): number {
+  return (handedOver ? FINISH_MS : CLOSE_MS).high + 2 * NETLINK_MS.high;
+}
 
 export type CreateRouter = (options: VirtualRouterOptions) => VirtualRouter;
 
@@ -42,6 +40,10 @@ export type Machine = {
   readonly clock: HostClock;
   readonly kernel: Kernel;
   readonly carrier: boolean;
+  /** A new value at each change of name or hardware address. */
+  readonly link: RouterLink;
+  /** Fault: no socket can be opened, and nothing can be sent. */
+  readonly refusesSockets: boolean;
 };
 
 export type Surroundings = {
@@ -57,11 +59,20 @@ export type Surroundings = {
   readonly observer: DaemonObserver;
 };
 
-/** Who looks on. Times are the host's own. */
+/** One step of the core: the state on both sides of it, and when it wants to be served next. */
+export type Step = {
+  readonly event: RouterEvent;
+  readonly actions: readonly Action[];
+  readonly from: StateName;
+  readonly to: StateName;
+  readonly deadlineMs: number;
+};
+
+/** Observes daemons. Times are the host's own. */
 export type DaemonObserver = {
-  /** A packet was dropped on the ladder. */
-  rejected(daemon: Daemon, reason: string): void;
-  stepped(daemon: Daemon, event: RouterEvent, actions: readonly Action[], from: StateName): void;
+  logged(daemon: Daemon, level: string, text: string): void;
+  /** What the step asked for has been done. */
+  stepped(daemon: Daemon, step: Step): void;
   resumed(daemon: Daemon, pausedMs: number): void;
   stopped(daemon: Daemon): void;
 };
@@ -69,55 +80,35 @@ export type DaemonObserver = {
 export class Daemon {
   readonly machine: Machine;
   readonly options: VirtualRouterOptions;
-  readonly router: VirtualRouter;
+  readonly core: VirtualRouter;
   /** Milliseconds of simulated time; null while it runs. */
   pausedSinceMs: number | null = null;
   resumedAtMs = -Infinity;
   isDead = false;
+  /** It has begun to take part, wherever the interface is usable. */
+  isStarted = false;
   private readonly surroundings: Surroundings;
-  private readonly performer: Performer;
-  private readonly receiveOptions: ReceiveOptions;
-  private readonly outgoing: OutgoingAdvertisements;
-  private readonly announcement: Announcement;
-  private isAttached = false;
-  private isStarted = false;
+  private readonly router: Router;
   private isStopping = false;
-  private queue: Packet[] = [];
+  private hasStopped = false;
+  private sockets: SimulatedSockets | null = null;
+  /** Steps that the observer has not been shown yet. */
+  private steps: Step[] = [];
   private inbox: Task[] = [];
-  private timer: Timer | null = null;
+  /** Timers that fired while it was paused. */
+  private due: Timer[] = [];
 
   /** The process begins: it sweeps what an earlier one has left, before it does anything else. */
   constructor(machine: Machine, surroundings: Surroundings, options: VirtualRouterOptions) {
-    const { schedule, scenario, random, createRouter } = surroundings;
+    const { schedule, random, createRouter } = surroundings;
     this.machine = machine;
     this.surroundings = surroundings;
     this.options = options;
-    this.router = createRouter(options);
-    this.performer = this.createPerformer();
-    this.receiveOptions = {
-      vrid: scenario.vrid,
-      version: options.version,
-      advertisementIntervalMs: options.advertisementIntervalMs,
-      addresses: [scenario.vip],
-      authentication: scenario.authentication,
-      self: machine.setup.address.text,
-      allowedSources: scenario.allowedSources,
-    };
-    this.outgoing = new OutgoingAdvertisements({
-      version: options.version,
-      vrid: scenario.vrid,
-      addresses: [scenario.vip],
-      authentication: scenario.authentication,
-      checksumForm: scenario.checksumForm,
-      source: machine.setup.address,
-      destinations: scenario.unicast
-        ? scenario.nodes.map(({ address }) => address)
-        : [VRRP_GROUP[scenario.vip.family]],
-    });
-    this.announcement = { kind: 'announcement', from: machine.setup.index };
+    this.core = this.observe(createRouter(options));
+    this.router = this.createRouter();
     machine.kernel.remove('daemon');
-    const begin: Task = { run: () => this.begin() };
-    schedule.after(random.between(STARTUP_MS.low, STARTUP_MS.high), { run: () => this.whenAwake(begin) });
+    const startupMs = random.between(STARTUP_MS.low, STARTUP_MS.high);
+    schedule.after(startupMs, { run: () => this.enter(() => this.begin()) });
   }
 
   get isAwake(): boolean {
@@ -128,6 +119,11 @@ export class Daemon {
     return this.isStopping;
   }
 
+  /** Its sockets are open. */
+  get isAttached(): boolean {
+    return this.sockets !== null;
+  }
+
   /** Takes part in the election, or would as soon as it is well. */
   get takesPart(): boolean {
     return this.isAttached && this.isStarted && !this.isStopping && !this.isDead;
@@ -135,53 +131,54 @@ export class Daemon {
 
   /** Its socket gets this packet. */
   receive(packet: Packet): void {
-    if (!this.isAttached) return;
-    if (this.pausedSinceMs === null) this.read(packet);
-    else if (this.queue.length < MAX_QUEUED_PACKETS) this.queue.push(packet);
+    const { sockets } = this;
+    if (sockets === null) return;
+    if (this.pausedSinceMs === null) this.enter(() => sockets.deliver(packet));
+    else sockets.enqueue(packet);
   }
 
   /** From a signal, a command or a message of another thread. */
   give(event: RouterEvent): void {
-    this.whenAwake({ run: () => this.step(event) });
+    this.enter(() => this.router.give(event));
   }
 
-  /** The kernel notifies: the address is gone, or the interface has or has not a carrier. In order, a moment later. */
-  notifyRemoved(): void {
-    this.afterNetlink(() => {
-      if (this.isAttached) this.step({ type: 'addressLost', text: 'the VIP was removed' });
-    });
+  /** The kernel notifies, a moment later: the address is gone, and this daemon has not removed it. */
+  notifyGone(): void {
+    this.afterNetlink(() => this.router.onAddressGone(this.machine.link.index, this.router.options.vip));
   }
 
-  notifyCarrier(carrier: boolean): void {
-    this.afterNetlink(() => {
-      if (carrier) this.attach();
-      else this.detach();
-    });
+  /** The kernel notifies, a moment later: the interface is another, or has or has not a carrier. */
+  notifyLink(): void {
+    this.afterNetlink(() => this.lookAtLink());
+  }
+
+  /** Fault: to read from its sockets fails. */
+  failSockets(): void {
+    this.enter(() => this.sockets?.fail(new Error('network is down')));
   }
 
   /** SIGTERM (with `handover`), or something that the daemon needs has failed; the first one counts. */
   stop(handover: boolean): void {
-    this.whenAwake({
-      run: () => {
-        if (this.isStopping) return;
-        this.isStopping = true;
-        this.step({ type: 'shutdown', handover, text: handover ? 'SIGTERM' : 'the proxy has failed' });
-        this.endIfStopped();
-      },
+    this.enter(() => {
+      if (this.isStopping) return;
+      this.isStopping = true;
+      this.router.shutdown(handover, handover ? 'SIGTERM' : 'the proxy has failed', () => {
+        this.hasStopped = true;
+      });
     });
   }
 
   /** SIGKILL. */
   kill(): void {
     this.isDead = true;
-    this.isAttached = false;
+    this.sockets = null;
   }
 
   pause(): void {
     this.pausedSinceMs ??= this.surroundings.schedule.nowMs;
   }
 
-  /** Everything that has gathered is handled at once, packets and timer in either order or in turns. */
+  /** Everything that has gathered is handled at once, packets and timers in either order or in turns. */
   resume(): void {
     const { schedule, random, observer } = this.surroundings;
     if (this.pausedSinceMs === null) return;
@@ -191,24 +188,55 @@ export class Daemon {
     observer.resumed(this, pausedMs);
     const packetsFirst = random.pick([0, 0.5, 1]);
     while (this.isAwake) {
-      const isTimerDue = this.timer !== null && this.timer.atMs <= schedule.nowMs;
-      if (this.queue.length > 0 && (!isTimerDue || random.chance(packetsFirst)))
-        this.read(this.queue.shift()!);
-      else if (isTimerDue && (this.inbox.length === 0 || random.chance(0.5))) this.onTimer();
+      this.due = this.due.filter(({ isOver }) => !isOver);
+      const isTimerDue = this.due.length > 0;
+      const isQueued = this.sockets !== null && this.sockets.queued > 0;
+      if (isQueued && (!isTimerDue || random.chance(packetsFirst)))
+        this.enter(() => this.sockets?.deliverFirst());
+      else if (isTimerDue && (this.inbox.length === 0 || random.chance(0.5))) this.fire(this.due.shift()!);
       else if (this.inbox.length > 0) this.inbox.shift()!.run();
       else return;
     }
   }
 
-  /** Timer tasks call this; one that was prevented is stale. */
+  /** Timer tasks call this; one that was prevented is over. */
   onTimerTask(timer: Timer): void {
-    if (timer === this.timer && this.isAwake) this.onTimer();
+    if (timer.isOver || this.isDead) return;
+    if (this.pausedSinceMs === null) this.fire(timer);
+    else this.due.push(timer);
   }
 
-  private whenAwake(task: Task): void {
+  private fire(timer: Timer): void {
+    timer.isOver = true;
+    this.enter(timer.onTime);
+  }
+
+  /** All that the process does begins here: now, or when it wakes up, or not at all if it is dead. */
+  private enter(run: () => void): void {
     if (this.isDead) return;
-    if (this.pausedSinceMs === null) task.run();
-    else this.inbox.push(task);
+    if (this.pausedSinceMs !== null) {
+      this.inbox.push({ run: () => this.enter(run) });
+      return;
+    }
+    run();
+    if (this.steps.length > 0) this.showSteps();
+    if (!this.hasStopped) return;
+    this.kill();
+    this.surroundings.observer.stopped(this);
+  }
+
+  private showSteps(): void {
+    const { steps } = this;
+    this.steps = [];
+    for (const step of steps) this.surroundings.observer.stepped(this, step);
+  }
+
+  private begin(): void {
+    if (this.isStopping) return;
+    this.isStarted = true;
+    this.startChecks();
+    this.lookAtLink();
+    this.router.give({ type: 'startup' });
   }
 
   private startChecks(): void {
@@ -222,81 +250,61 @@ export class Daemon {
       hostCount: scenario.nodes.length,
       localIndex: setup.index,
       ask: (of) => ask(setup.index, of),
-      whenAwake: (task) => this.whenAwake(task),
+      whenAwake: (task) => this.enter(() => task.run()),
       onReport: (healthClass, confirmedAtMs) =>
-        this.step({ type: 'health', class: healthClass, confirmedAtMs }),
+        this.router.give({ type: 'health', class: healthClass, confirmedAtMs }),
     });
   }
 
-  private begin(): void {
-    if (this.isStopping) return;
-    this.isStarted = true;
-    this.startChecks();
-    this.attach();
-    this.step({ type: 'startup' });
-  }
-
-  private attach(): void {
-    if (this.isAttached || !this.isStarted || !this.machine.carrier) return;
-    this.isAttached = true;
-    this.step({ type: 'linkUp', primary: this.machine.setup.address });
-  }
-
-  /** The core still has its socket when it hears of it; what is queued on that goes with it. */
-  private detach(): void {
-    if (!this.isAttached) return;
-    this.step({ type: 'linkDown', text: 'the interface has no carrier' });
-    this.isAttached = false;
-    this.queue = [];
+  /** As the daemon's Election does it. */
+  private lookAtLink(): void {
+    const { carrier, link } = this.machine;
+    const { router } = this;
+    if (!this.isStarted) return;
+    if (!carrier) router.detach('the interface has no carrier');
+    else if (router.link === null) router.attach(link);
+    else if (router.link !== link) router.adopt(link);
   }
 
   private afterNetlink(run: () => void): void {
     const { schedule, random } = this.surroundings;
-    const task: Task = { run };
-    schedule.after(random.between(NETLINK_MS.low, NETLINK_MS.high), { run: () => this.whenAwake(task) });
+    const task: Task = { run: () => this.enter(run) };
+    schedule.after(random.between(NETLINK_MS.low, NETLINK_MS.high), task);
   }
 
-  private onTimer(): void {
-    const { timer } = this;
-    this.timer = null;
-    timer?.onTime();
+  /** Keeps what each step was, to be shown when what it asked for has been done. */
+  private observe(core: VirtualRouter): VirtualRouter {
+    const step = core.step.bind(core);
+    core.step = (event, nowMs) => {
+      const from = core.stateName;
+      const actions = step(event, nowMs);
+      const { stateName: to, deadlineMs } = core;
+      this.steps.push({ event, actions, from, to, deadlineMs });
+      return actions;
+    };
+    return core;
   }
 
-  private read(packet: Packet): void {
-    const result = receiveAdvertisement(packet.message, packet, this.receiveOptions);
-    if (result.ok) {
-      const { advertisement } = result;
-      this.step({ type: 'advertisement', advertisement, source: packet.source });
-    } else this.surroundings.observer.rejected(this, result.reason);
-  }
-
-  private step(event: RouterEvent): void {
-    if (this.isDead) return;
-    this.performer.give(event);
-  }
-
-  private endIfStopped(): void {
-    const isOut = this.router.stateName === 'Initialize' && !this.performer.releasing;
-    if (!this.isStopping || this.isDead || !isOut) return;
-    this.kill();
-    this.surroundings.observer.stopped(this);
-  }
-
-  private createPerformer(): Performer {
-    const { observer } = this.surroundings;
-    return new Performer({
-      core: this.router,
+  private createRouter(): Router {
+    const { scenario, observer } = this.surroundings;
+    return new Router({
+      vrid: scenario.vrid,
+      vip: scenario.vip,
+      core: this.core,
+      authentication: scenario.authentication,
+      checksumForm: scenario.checksumForm,
+      peers: scenario.peers,
+      linkLocalPeers: [],
+      unicast: scenario.unicast,
+      leaseCalls: this.createCalls(),
+      isPresent: () => this.machine.kernel.bound,
+      openSockets: (options) => this.openSockets(options),
       clock: this.createClock(),
-      sockets: this.createSockets(),
-      lease: this.createLease(),
-      observer: {
-        transition: () => {},
-        notice: () => {},
-        stepped: (from, event, actions) => {
-          observer.stepped(this, event, actions, from);
-          if (this.router.stateName !== from) this.endIfStopped();
-        },
-      },
+      log: (level, message) => observer.logged(this, level, message),
+      closeVip: (handedOver, onEnd) => this.closeConnections(handedOver, onEnd),
+      onChange: () => {},
+      onDrainFailed: () => {},
+      onLost: () => {},
     });
   }
 
@@ -308,70 +316,64 @@ export class Daemon {
       nowMs: () => clock.nowMs,
       startTimer: (delayMs, onTime) => {
         const atMs = clock.simulatedMs(clock.nowMs + delayMs) + random.between(-timerEarlyMs, timerLateMs);
-        const timer = new Timer(this, atMs, onTime);
-        this.timer = timer;
+        const timer = new Timer(this, onTime);
         schedule.at(atMs, timer);
         return () => {
-          if (this.timer === timer) this.timer = null;
+          timer.isOver = true;
         };
       },
+      date: () => new Date(schedule.nowMs),
     };
   }
 
-  private createSockets(): RouterSockets {
-    return {
-      sendAdvertisement: (priority, intervalMs) => this.send(priority, intervalMs),
-      announce: () => this.surroundings.send(this.machine.setup.index, null, this.announcement),
-      readQueued: () => {
-        while (this.queue.length > 0) this.read(this.queue.shift()!);
+  private readonly openSockets: OpenRouterSockets = (options) => {
+    const { machine, surroundings } = this;
+    if (machine.refusesSockets) throw new Error('no buffer space available');
+    const sockets = new SimulatedSockets({
+      ...options,
+      send: (destination, frame) => {
+        // The segment knows hosts by index; a group is everybody.
+        const to = surroundings.scenario.nodes.find(({ address }) => address === destination)?.index ?? null;
+        surroundings.send(machine.setup.index, to, frame);
       },
-      discardQueued: () => {
-        this.queue = [];
+      isFull: () => machine.refusesSockets,
+      hostIndex: machine.setup.index,
+      onClose: () => {
+        if (this.sockets === sockets) this.sockets = null;
       },
-    };
-  }
+    });
+    this.sockets = sockets;
+    return sockets;
+  };
 
-  private createLease(): RouterLease {
-    const { schedule, random } = this.surroundings;
+  private createCalls(): LeaseCalls {
     const { kernel } = this.machine;
+    const answer = (
+      onAnswer: (answer: LeaseAnswer) => void,
+      refusal: string | null,
+      removed: boolean,
+    ): void => this.afterNetlink(() => onAnswer({ refusal, removed, durationMs: 0, waitedForCpuMs: 0 }));
     return {
-      take: (_, listener) => {
-        if (!kernel.lease()) this.afterNetlink(() => listener.failed('the kernel refuses'));
-      },
-      release: (handedOver, isOver, onEnd) => {
-        const remove = (): void => {
-          if (isOver()) kernel.remove('daemon');
-          onEnd();
-          this.endIfStopped();
-        };
-        const task: Task = { run: remove };
-        const longestMs = handedOver ? UNBIND_MS.high : RESET_MS;
-        schedule.after(random.between(UNBIND_MS.low, longestMs), { run: () => this.whenAwake(task) });
-      },
+      leaseAddress: ({ validSeconds }, onAnswer) =>
+        answer(onAnswer, kernel.lease(validSeconds) ? null : 'the kernel refuses', false),
+      removeAddress: (_index, _address, onAnswer) => answer(onAnswer, null, kernel.remove('daemon')),
     };
   }
 
-  private send(priority: number, intervalMs: number): void {
-    const { scenario, send } = this.surroundings;
-    const { index, address: source } = this.machine.setup;
-    for (const destination of this.outgoing.destinations) {
-      const message = this.outgoing.message(priority, intervalMs, destination);
-      const packet: Packet = { kind: 'vrrp', message, family: source.family, source, destination, ttl: 255 };
-      // The segment knows hosts by index; a group is everybody.
-      const to = scenario.nodes.find(({ address }) => address === destination)?.index ?? null;
-      send(index, to, packet);
-    }
+  private closeConnections(handedOver: boolean, onEnd: () => void): void {
+    const { schedule, random } = this.surroundings;
+    const { low, high } = handedOver ? FINISH_MS : CLOSE_MS;
+    schedule.after(random.between(low, high), { run: () => this.enter(onEnd) });
   }
 }
 
 class Timer implements Task {
-  readonly atMs: number;
   readonly onTime: () => void;
+  isOver = false;
   private readonly daemon: Daemon;
 
-  constructor(daemon: Daemon, atMs: number, onTime: () => void) {
+  constructor(daemon: Daemon, onTime: () => void) {
     this.daemon = daemon;
-    this.atMs = atMs;
     this.onTime = onTime;
   }
 

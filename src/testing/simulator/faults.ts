@@ -2,6 +2,7 @@
 import type { PreemptMode, VirtualRouterOptions } from '../../vrrp/events.ts';
 import { LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { Cluster } from './cluster.ts';
+import type { Daemon } from './daemon.ts';
 import type { ApiState } from './health.ts';
 import type { Host } from './host.ts';
 import type { LinkQuality } from './link.ts';
@@ -15,6 +16,8 @@ const FAULTS = [
   'kill',
   'cut',
   'refuse',
+  'sockets',
+  'link',
   'remove',
   'api',
   'allApis',
@@ -58,6 +61,7 @@ export class Faults {
     if (random.chance(0.25)) splitSegment(cluster, random);
     for (const host of cluster.hosts) {
       host.kernel.refuses = false;
+      host.refusesSockets = false;
       if (host.isBlind && random.chance(0.7)) this.cluster.setBlind(host, false);
       if (host.api !== 'up') host.api = random.chance(0.7) ? 'up' : 'failing';
       if (random.chance(0.9)) host.setCarrier(true);
@@ -101,6 +105,12 @@ export class Faults {
         break;
       case 'refuse':
         this.refuse();
+        break;
+      case 'sockets':
+        this.sockets();
+        break;
+      case 'link':
+        this.link();
         break;
       case 'remove':
         this.remove();
@@ -243,6 +253,28 @@ export class Faults {
     });
   }
 
+  /** Sockets fail under the router, or the kernel has no room for what it sends; none can be opened for a while. */
+  private sockets(): void {
+    const { cluster, random } = this;
+    const host = this.target();
+    cluster.note(host, 'the kernel has no buffers for sockets');
+    host.refusesSockets = random.chance(0.7);
+    if (random.chance(0.7)) host.daemon?.failSockets();
+    this.afterwards(() => {
+      host.refusesSockets = false;
+    });
+  }
+
+  /** As a bond does that has lost a port, or an administrator who renames an interface. */
+  private link(): void {
+    const { cluster, random } = this;
+    const host = this.target();
+    const number = random.integer(0, 99);
+    const mac = Uint8Array.of(2, 0, 0, 0, number, host.setup.index + 1);
+    cluster.note(host, 'the interface changes');
+    host.changeLink(random.pick([{ name: `eth${number}` }, { mac }]));
+  }
+
   /** Somebody removes the address, once or several times. */
   private remove(): void {
     const host = this.target();
@@ -282,8 +314,21 @@ export class Faults {
     const { daemon } = host;
     if (daemon === null) return;
     cluster.stop(host, random.chance(0.7));
+    if (random.chance(0.3)) this.disturbStop(host, daemon);
     const options = random.chance(0.3) ? this.reconfigured(daemon.options) : daemon.options;
     if (random.chance(0.8)) this.afterwards(() => cluster.start(host, options));
+  }
+
+  /** While it waits for its successor it is drained, or its address cannot be kept. */
+  private disturbStop(host: Host, daemon: Daemon): void {
+    const { cluster, random } = this;
+    const disturb = random.pick([
+      () => daemon.give({ type: 'drain', force: random.chance(0.2) }),
+      () => host.kernel.remove('somebody'),
+    ]);
+    for (let times = random.integer(1, 5); times > 0; times -= 1) {
+      cluster.schedule.after(random.between(0, cluster.scenario.longestIntervalMs), { run: disturb });
+    }
   }
 
   /**

@@ -1,4 +1,5 @@
 /** One host: a clock, a kernel, an interface, an API server, and at most one running daemon. */
+import type { RouterLink } from '../../vrrp/driver/router-sockets.ts';
 import type { VirtualRouterOptions } from '../../vrrp/events.ts';
 import { HostClock } from './clock.ts';
 import { Daemon, type Machine, type Surroundings } from './daemon.ts';
@@ -17,6 +18,8 @@ export class Host implements Machine, LinkEnd {
   api: ApiState = 'up';
   /** Fault: none of its health checks gets through, its own API server's included. */
   isBlind = false;
+  refusesSockets = false;
+  link: RouterLink;
   daemon: Daemon | null = null;
   /** When its last daemon ended, in simulated time. */
   endedAtMs = -Infinity;
@@ -29,6 +32,8 @@ export class Host implements Machine, LinkEnd {
     const { schedule, random } = surroundings;
     this.setup = setup;
     this.surroundings = surroundings;
+    const mac = Uint8Array.of(2, 0, 0, 0, 0, setup.index + 1);
+    this.link = { index: 2, name: 'eth0', mac, source: setup.address };
     this.clock = new HostClock(schedule, setup.offsetMs, setup.driftRatio);
     this.kernel = new Kernel({
       schedule,
@@ -36,7 +41,7 @@ export class Host implements Machine, LinkEnd {
       random,
       onRemoved: (by) => {
         this.neighbor = null;
-        this.daemon?.notifyRemoved();
+        if (by !== 'daemon') this.daemon?.notifyGone();
         onRemoved(this, by);
       },
     });
@@ -61,7 +66,13 @@ export class Host implements Machine, LinkEnd {
     this.hasCarrier = carrier;
     // The kernel forgets neighbors when the carrier goes.
     if (!carrier) this.neighbor = null;
-    this.daemon?.notifyCarrier(carrier);
+    this.daemon?.notifyLink();
+  }
+
+  /** The interface gets another name or hardware address, as when a bond changes. */
+  changeLink(change: Partial<Pick<RouterLink, 'name' | 'mac'>>): void {
+    this.link = { ...this.link, ...change };
+    this.daemon?.notifyLink();
   }
 
   /** Starts the program, unless it runs. */

@@ -1,5 +1,4 @@
 /** One host's kernel, as far as the VIP goes: an address with a lifetime, and a notification when it is gone. */
-import { LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { HostClock } from './clock.ts';
 import type { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';
@@ -21,9 +20,12 @@ export class Kernel {
   /** Fault: adding and renewing fail. */
   refuses = false;
   private readonly options: KernelOptions;
+  /** The lifetime that it was given last, in seconds. */
+  validSeconds = 0;
   private expiresAtMs = -Infinity;
   private isBound = false;
-  private isExpiryScheduled = false;
+  /** When it is to be looked whether the address has expired. */
+  private lookAtMs = Infinity;
 
   constructor(options: KernelOptions) {
     this.options = options;
@@ -34,33 +36,36 @@ export class Kernel {
   }
 
   /** Adds the address, or starts its lifetime anew; false when that fails. */
-  lease(): boolean {
+  lease(validSeconds: number): boolean {
     if (this.refuses) return false;
-    const { schedule, clock, random } = this.options;
-    const localMs = clock.nowMs + LEASE_SECONDS * 1000 + random.between(0, EXPIRY_LATENESS_MS);
+    const { clock, random } = this.options;
+    const localMs = clock.nowMs + validSeconds * 1000 + random.between(0, EXPIRY_LATENESS_MS);
     this.expiresAtMs = clock.simulatedMs(localMs);
+    this.validSeconds = validSeconds;
     this.isBound = true;
-    if (!this.isExpiryScheduled) schedule.at(this.expiresAtMs, this);
-    this.isExpiryScheduled = true;
+    this.lookAtExpiry();
     return true;
   }
 
-  remove(by: RemovedBy): void {
-    if (!this.isBound) return;
+  /** Whether there was an address to remove. */
+  remove(by: RemovedBy): boolean {
+    if (!this.isBound) return false;
     this.isBound = false;
     this.options.onRemoved(by);
+    return true;
   }
 
   /** The time at which the address would have expired when this was scheduled. */
   run(): void {
-    const { schedule } = this.options;
-    this.isExpiryScheduled = false;
+    this.lookAtMs = Infinity;
     if (!this.isBound) return;
-    if (schedule.nowMs >= this.expiresAtMs) {
-      this.remove('expiry');
-      return;
-    }
-    this.isExpiryScheduled = true;
-    schedule.at(this.expiresAtMs, this);
+    if (this.options.schedule.nowMs >= this.expiresAtMs) this.remove('expiry');
+    else this.lookAtExpiry();
+  }
+
+  private lookAtExpiry(): void {
+    if (this.lookAtMs <= this.expiresAtMs) return;
+    this.lookAtMs = this.expiresAtMs;
+    this.options.schedule.at(this.lookAtMs, this);
   }
 }

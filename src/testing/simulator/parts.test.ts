@@ -79,9 +79,9 @@ describe('Kernel', () => {
       random: new Random(1),
       onRemoved: (by) => removed.push(by),
     });
-    assert.ok(kernel.lease());
+    assert.ok(kernel.lease(LEASE_SECONDS));
     schedule.runUntil(900);
-    assert.ok(kernel.lease());
+    assert.ok(kernel.lease(LEASE_SECONDS));
     const renewedMs = clock.nowMs;
     while (kernel.bound) schedule.runUntil(schedule.nowMs + 1);
     const heldMs = clock.nowMs - renewedMs;
@@ -101,7 +101,7 @@ describe('Kernel', () => {
       onRemoved: () => {},
     });
     kernel.refuses = true;
-    assert.equal(kernel.lease(), false);
+    assert.equal(kernel.lease(LEASE_SECONDS), false);
     assert.equal(kernel.bound, false);
   });
 });

@@ -11,22 +11,22 @@ type Regression = { readonly seed: number; readonly defect: string; readonly sho
 
 const REGRESSIONS: readonly Regression[] = [
   {
-    seed: 547,
+    seed: 81,
     defect:
       'a bind that failed while a stopping Active waited for its successor made it a Backup, and it never ended',
     shows:
-      / n1 +Active +shutdown: SIGTERM => send 0\n[^]* n1 +Active +bindFailed: [^\n]*Active -> Initialize/u,
+      / (n\d) +Active +shutdown: SIGTERM => send 0\n[^]* \1 +Active +bindFailed: [^\n]*Active -> Initialize/u,
   },
   {
-    seed: 1945,
+    seed: 198,
     defect: 'so did an address that was removed again and again meanwhile',
     shows:
-      / n4 +Active +shutdown: SIGTERM => send 0\n[^]* n4 +Active +addressLost: [^\n]*Active -> Initialize/u,
+      / (n\d) +Active +shutdown: SIGTERM => send 0\n[^]* \1 +Active +addressLost: [^\n]*Active -> Initialize/u,
   },
   {
-    seed: 404,
+    seed: 62,
     defect: 'a drain after SIGTERM took the stop back: the router handed over, and went on as Backup',
-    shows: / n1 +Active +shutdown: SIGTERM => send 0\n[^]* n1 +Active +drain(?: by force)?\n/u,
+    shows: / (n\d) +Active +shutdown: SIGTERM => send 0\n[^]* \1 +Active +drain(?: by force)?\n/u,
   },
   {
     seed: 12,

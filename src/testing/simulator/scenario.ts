@@ -37,7 +37,8 @@ export type Scenario = {
   readonly unicast: boolean;
   readonly checksumForm: ChecksumForm;
   readonly authentication: Authentication;
-  readonly allowedSources: ReadonlySet<string> | null;
+  /** The addresses of all nodes, where they are configured; without them anybody on the link is believed. */
+  readonly peers: readonly IpAddress[];
   readonly nodes: readonly NodeSetup[];
   readonly healthTimes: CheckTimes;
   /** The segment as it is without faults. */
@@ -80,7 +81,8 @@ export function drawScenario(random: Random): Scenario {
   const isMixed = plot === 'faults' && version === 3 && random.chance(0.15);
   const authenticated = version === 2 && random.chance(0.5);
   const addresses = random.shuffle(ADDRESSES[family]).slice(0, count);
-  const knowsPeers = family === 'IPv4' && random.chance(0.8);
+  const unicast = random.chance(0.4);
+  const knowsPeers = unicast || (family === 'IPv4' && random.chance(0.7));
   const checksIntervalMs = intervalMs === 10 ? 250 : 1000;
   const healthTimes = { intervalMs: checksIntervalMs, timeoutMs: 2 * checksIntervalMs, rise: RISE };
   return {
@@ -88,10 +90,10 @@ export function drawScenario(random: Random): Scenario {
     version,
     vrid: random.integer(1, 255),
     vip: VIP[family],
-    unicast: random.chance(0.4),
+    unicast,
     checksumForm: random.chance(0.8) ? 'pseudo-header' : 'message',
     authentication: authenticated ? { type: 'pass', password: 'simulate' } : { type: 'none' },
-    allowedSources: knowsPeers ? new Set(addresses.map(({ text }) => text)) : null,
+    peers: knowsPeers ? addresses : [],
     nodes: drawNodes(random, { addresses, plot, version, intervalMs, isMixed }),
     healthTimes,
     quality: drawQuality(random, plot, intervalMs),

@@ -17,8 +17,8 @@ import {
   resignationMs,
   timerMs,
 } from './bounds.ts';
-import { type Cluster, type ClusterWatcher, LEASE_OVER_MS, type Transition } from './cluster.ts';
-import { UNBIND_MS } from './daemon.ts';
+import { type Cluster, type ClusterWatcher, type Transition, leaseOverMs } from './cluster.ts';
+import { releaseMs } from './daemon.ts';
 import type { Host } from './host.ts';
 import { BURST_MS, GIVEN_UP, PUNCTUAL_TIMERS } from './router-checker.ts';
 import type { Task } from './schedule.ts';
@@ -28,6 +28,8 @@ import { priorityOf } from './watchers.ts';
 const MAX_SETTLING_MS = 60_000;
 /** Watched for this long and two Active_Down_Intervals, after the last move. */
 const WATCH_MS = 500;
+/** The longest pause before a socket that failed is opened again, with room for a notification and a timer. */
+const REOPENING_MS = 8100;
 /** How long to wait for health checks that have not yet found out. */
 const REST_MS = 100;
 /** A little after a bound, because at the bound is in time. */
@@ -45,6 +47,7 @@ class Settling implements ClusterWatcher, Task {
   /** The latest time at which somebody may have been demoted: until its proxy is done it has the VIP. */
   private demotedAtMs: number;
   private promotedAtMs = -Infinity;
+  private isOver = false;
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
@@ -59,8 +62,9 @@ class Settling implements ClusterWatcher, Task {
     this.disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs);
   }
 
+  /** At the end of a moment in which two may be Active, or an address may still be bound. */
   run(): void {
-    this.changed();
+    if (!this.isOver) this.changed();
   }
 
   /** Lets time pass until all is quiet and has been watched. Throws CheckFailure. */
@@ -82,14 +86,30 @@ class Settling implements ClusterWatcher, Task {
     }
     this.checkNeighbors();
     cluster.unwatch(this);
+    this.isOver = true;
   }
 
   private isDone(): boolean {
     const { cluster } = this;
     if (cluster.nowMs < this.stillAtMs + this.watchMs) return false;
     if (!cluster.hosts.every((host) => cluster.isClassFinal(host))) return false;
+    if (cluster.hosts.some((host) => this.isReopening(host))) return false;
     const isHeld = this.components.every((hosts) => hosts.some((host) => cluster.isActive(host)));
     return isHeld || cluster.nowMs > this.holdsEndAtMs;
+  }
+
+  /** Sockets that have failed are opened again, after a pause that grows up to a bound. */
+  private isReopening(host: Host): boolean {
+    const { cluster } = this;
+    const { daemon } = host;
+    if (daemon === null || !daemon.isStarted || daemon.stopping || daemon.isAttached || !host.carrier)
+      return false;
+    const sinceMs = cluster.nowMs - this.beganMs;
+    if (sinceMs <= driftedMs(REOPENING_MS)) return true;
+    return cluster.fail(
+      'reopens',
+      `${host.setup.name} has had no sockets for ${sinceMs.toFixed(0)} ms without faults`,
+    );
   }
 
   /** Once there is one Active: may it be preempted? And once nothing should move any more: has it been? */
@@ -118,7 +138,7 @@ class Settling implements ClusterWatcher, Task {
     }
     if (to !== 'Active') {
       this.demotedAtMs = cluster.nowMs;
-      cluster.schedule.after(UNBIND_MS.high + 0.01, this);
+      cluster.schedule.after(releaseMs(true) + 0.01, this);
     }
     if (cluster.nowMs > this.stillAtMs) {
       const text = `${host.setup.name} became ${to} (${cause.text}) ${(cluster.nowMs - this.disturbedAtMs).toFixed(1)} ms after the last disturbance`;
@@ -175,7 +195,7 @@ class Settling implements ClusterWatcher, Task {
       (host) =>
         host.kernel.bound &&
         !cluster.isActive(host) &&
-        cluster.nowMs > Math.max(host.endedAtMs + LEASE_OVER_MS, this.demotedAtMs + UNBIND_MS.high),
+        cluster.nowMs > Math.max(host.endedAtMs + leaseOverMs(host), this.demotedAtMs + releaseMs(true)),
     );
     if (strays.length > 0)
       cluster.fail('one-bound', `${namesOf(strays)} has the VIP and is not Active ${sinceText}`);

@@ -5,7 +5,7 @@ import type { Host } from './host.ts';
 
 /** What a host's router would advertise. */
 export function priorityOf({ daemon }: Host): number {
-  return daemon?.router.priority ?? 0;
+  return daemon?.core.priority ?? 0;
 }
 
 /** Who should take over, of these: the one with the highest priority. */

@@ -17,6 +17,7 @@ function createStage(holds: () => boolean) {
     vip: VIP,
     counters,
     log: (_, message) => lines.push(message),
+    nowMs: () => 0,
     holds,
     defend: () => defenses.push(1),
   });

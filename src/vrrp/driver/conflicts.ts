@@ -3,15 +3,15 @@ import type { IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../runtime/clock.ts';
-import type { EthernetLink } from '../../net/link-socket.ts';
-import { ClaimWatch } from './claim-watch.ts';
 import type { Conflict, RouterCounters } from './counters.ts';
+import type { RouterSockets } from './router-sockets.ts';
 
 export type ConflictsOptions = {
   readonly vip: IpAddress;
   readonly counters: RouterCounters;
   readonly log: Log;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
   /**
    * Whether this node holds the VIP as of now. One that was frozen may read its successor's claim before it has noticed
    * that there is one.
@@ -32,7 +32,7 @@ const DEFEND_MS = 10_000;
 export class Conflicts {
   private readonly options: ConflictsOptions;
   private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
-  private claimWatch: ClaimWatch | null = null;
+  private claimWatch: { close(): void } | null = null;
   private defendedAtMs = -Infinity;
   private otherActiveAtMs = -Infinity;
 
@@ -40,18 +40,18 @@ export class Conflicts {
     this.options = options;
   }
 
-  /** This node holds the VIP on `link` from now on; null: it does not, or there is no ARP and no ND there. */
-  watch(link: EthernetLink | null): void {
+  /** This node holds the VIP on the link of `sockets` from now on; null: it does not. */
+  watch(sockets: Pick<RouterSockets, 'watchClaims'> | null): void {
     this.claimWatch?.close();
     this.claimWatch = null;
-    if (link === null || link.mac === null) return;
+    if (sockets === null) return;
     const { vip, log } = this.options;
     const onError = (error: unknown): void => {
       const text = errorText(error);
       log('warn', `cannot watch who else claims ${vip.text}: ${text}`, { event: 'claim_watch' });
     };
     try {
-      this.claimWatch = new ClaimWatch(link, vip, { onClaim: (mac) => this.claimed(mac), onError });
+      this.claimWatch = sockets.watchClaims(vip, { onClaim: (mac) => this.claimed(mac), onError });
     } catch (error) {
       onError(error);
     }
@@ -59,7 +59,7 @@ export class Conflicts {
 
   /** Another Active was heard while this node is one: it claims the VIP by right, for as long as that lasts. */
   onOtherActive(): void {
-    this.otherActiveAtMs = monotonicMs();
+    this.otherActiveAtMs = this.options.nowMs();
   }
 
   /** The core has found two Actives, and says which. */
@@ -71,7 +71,7 @@ export class Conflicts {
   claimed(mac: string): void {
     const { vip, holds, defend } = this.options;
     if (!holds()) return;
-    const nowMs = monotonicMs();
+    const nowMs = this.options.nowMs();
     if (nowMs - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
     const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
     this.tell('address_claimed', mac, text);
@@ -82,7 +82,7 @@ export class Conflicts {
 
   private tell(conflict: Conflict, who: string, text: string): void {
     this.options.counters.conflicts[conflict] += 1;
-    const suppressed = this.logLimit.take(`${conflict} ${who}`, monotonicMs());
+    const suppressed = this.logLimit.take(`${conflict} ${who}`, this.options.nowMs());
     if (suppressed === null) return;
     this.options.log('warn', text, { event: conflict, suppressed });
   }

@@ -4,17 +4,19 @@
  * its answer is overdue.
  */
 import type { IpAddress } from '../../ip/address.ts';
-import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import type { AddressLease } from '../../net/rtnetlink-messages.ts';
 import { HANDED_OVER_LEASE_SECONDS, LEASE_SECONDS } from '../lease.ts';
 import type { RouterCounters } from './counters.ts';
 import { observeDuration } from './durations.ts';
-import type { LeaseListener, RouterClock, RouterLease } from './performer.ts';
+import type { LeaseListener, RouterLease } from './performer.ts';
+import type { RouterClock } from './router-clock.ts';
 
-/** What a call of the kernel took. */
-export type LeaseCall = {
+/** The kernel's answer to a call, and what the call took. */
+export type LeaseAnswer = {
+  /** Why the kernel refused, as one sentence; null: it did what it was asked for. */
+  readonly refusal: string | null;
   readonly durationMs: number;
   /** Of that, how long the calling thread waited for a processor. */
   readonly waitedForCpuMs: number;
@@ -22,10 +24,13 @@ export type LeaseCall = {
   readonly removed: boolean;
 };
 
-/** Makes the calls, in order. Both reject with the kernel's refusal (NetlinkError). */
+/**
+ * Makes the calls, in order. Each is answered once, after it has returned: by a callback, so that the order of answers
+ * is that of who gives them, also in the simulator.
+ */
 export type LeaseCalls = {
-  leaseAddress(lease: AddressLease): Promise<LeaseCall>;
-  removeAddress(linkIndex: number, address: IpAddress): Promise<LeaseCall>;
+  leaseAddress(lease: AddressLease, onAnswer: (answer: LeaseAnswer) => void): void;
+  removeAddress(linkIndex: number, address: IpAddress, onAnswer: (answer: LeaseAnswer) => void): void;
 };
 
 export type KernelLeaseOptions = {
@@ -36,10 +41,10 @@ export type KernelLeaseOptions = {
   readonly counters: RouterCounters;
   readonly log: Log;
   /** See RouterOptions. */
-  readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  readonly closeVip: (handedOver: boolean, onEnd: () => void) => void;
   /** The interface that can be used at the moment. */
   readonly link: () => { readonly index: number; readonly name: string } | null;
-  readonly clock: RouterClock;
+  readonly clock: Pick<RouterClock, 'nowMs' | 'startTimer'>;
 };
 
 type Purpose = 'bind' | 'renew';
@@ -69,18 +74,12 @@ export class KernelLease implements RouterLease {
   #underWay: Call | null = null;
   /** A bind that waits for the end of the call that is under way. */
   #next: LeaseListener | null = null;
-  #latestRelease: Promise<void> = Promise.resolve();
   #renewedAtMs = -Infinity;
   /** The latest renewal that came when the lease had run out already. */
   #late = { atMs: -Infinity, afterMs: 0 };
 
   constructor(options: KernelLeaseOptions) {
     this.#options = options;
-  }
-
-  /** Resolves when the address of the latest term has been removed, or is left to its lifetime. */
-  get released(): Promise<void> {
-    return this.#latestRelease;
   }
 
   /** One sentence: why the kernel no longer has the address, which this has not removed. */
@@ -95,36 +94,50 @@ export class KernelLease implements RouterLease {
   }
 
   take(purpose: Purpose, listener: LeaseListener): void {
-    if (this.#underWay === null) void this.#lease(purpose, listener);
+    if (this.#underWay === null) this.#lease(purpose, listener);
     else if (purpose === 'bind') this.#next = listener;
     else this.#look(this.#underWay);
   }
 
   release(handedOver: boolean, isOver: () => boolean, onEnd: () => void): void {
     this.#next = null;
-    this.#latestRelease = this.#unbind(handedOver, isOver).finally(onEnd);
+    const link = this.#options.link();
+    if (link === null) {
+      onEnd();
+      return;
+    }
+    const close = (): void =>
+      this.#options.closeVip(handedOver, () => (isOver() ? this.#remove(link, onEnd) : onEnd()));
+    if (handedOver) this.#keepForClients(link, close);
+    else close();
   }
 
-  async #lease(purpose: Purpose, listener: LeaseListener): Promise<void> {
-    const { vip: address, calls, counters, clock } = this.#options;
+  #lease(purpose: Purpose, listener: LeaseListener): void {
+    const { vip: address, calls, clock } = this.#options;
     const link = this.#options.link();
     if (link === null) return;
     const call: Call = { purpose, link, startedAtMs: clock.nowMs(), listener, isOverdue: false };
     this.#underWay = call;
-    try {
-      const lease = { linkIndex: link.index, address, validSeconds: LEASE_SECONDS };
-      this.#observe(purpose, link, await calls.leaseAddress(lease));
+    const lease = { linkIndex: link.index, address, validSeconds: LEASE_SECONDS };
+    calls.leaseAddress(lease, (answer) => this.#answered(call, answer));
+  }
+
+  #answered(call: Call, answer: LeaseAnswer): void {
+    const { vip, counters, clock } = this.#options;
+    const { purpose, link, listener } = call;
+    if (answer.refusal === null) {
+      this.#observe(purpose, link, answer);
       // Not when it was asked for: the kernel may take its time.
       this.#noteRenewal(purpose, clock.nowMs());
-    } catch (error) {
+    } else {
       counters.leaseFailures += 1;
-      listener.failed(`cannot ${purpose} ${address.text} on ${link.name}: ${errorText(error)}`);
+      listener.failed(`cannot ${purpose} ${vip.text} on ${link.name}: ${answer.refusal}`);
     }
     this.#underWay = null;
     if (call.isOverdue) listener.answered();
     const next = this.#next;
     this.#next = null;
-    if (next !== null) void this.#lease('bind', next);
+    if (next !== null) this.#lease('bind', next);
   }
 
   #noteRenewal(purpose: Purpose, atMs: number): void {
@@ -153,7 +166,7 @@ export class KernelLease implements RouterLease {
     if (waitedMs >= SLOW_MS) this.#warn('overdue', `${unanswered}; the address is still there`);
   }
 
-  #observe(what: Purpose | 'unbind', link: Link, { durationMs, waitedForCpuMs }: LeaseCall): void {
+  #observe(what: Purpose | 'unbind', link: Link, { durationMs, waitedForCpuMs }: LeaseAnswer): void {
     const { vip, counters } = this.#options;
     observeDuration(counters.leaseDurations[what], durationMs);
     if (durationMs < SLOW_MS) return;
@@ -173,45 +186,55 @@ export class KernelLease implements RouterLease {
   }
 
   /** Not fatal when it fails: the address is there for a while. */
-  async #keepForClients(link: Link): Promise<void> {
+  #keepForClients(link: Link, onEnd: () => void): void {
     const { vip: address, calls, log } = this.#options;
-    const validSeconds = HANDED_OVER_LEASE_SECONDS;
-    try {
-      await calls.leaseAddress({ linkIndex: link.index, address, validSeconds });
-    } catch (error) {
-      const text = `cannot keep ${address.text} on ${link.name} for the requests that are in progress: ${errorText(error)}`;
-      log('warn', text, { event: 'handover_lease' });
-    }
+    const lease = { linkIndex: link.index, address, validSeconds: HANDED_OVER_LEASE_SECONDS };
+    this.#withinPatience(
+      (onAnswer) => calls.leaseAddress(lease, onAnswer),
+      ({ refusal }) => {
+        if (refusal !== null) {
+          const text = `cannot keep ${address.text} on ${link.name} for the requests that are in progress: ${refusal}`;
+          log('warn', text, { event: 'handover_lease' });
+        }
+        onEnd();
+      },
+    );
   }
 
-  async #unbind(handedOver: boolean, isOver: () => boolean): Promise<void> {
-    const { vip, calls, log, closeVip } = this.#options;
-    const link = this.#options.link();
-    if (link === null) return;
-    try {
-      if (handedOver) await this.#withinPatience(this.#keepForClients(link));
-      await closeVip(vip, handedOver);
-      if (!isOver()) return;
-      const call = await this.#withinPatience(calls.removeAddress(link.index, vip));
-      if (call === null) throw new Error(`the kernel has not answered within ${REMOVAL_PATIENCE_MS} ms`);
-      this.#observe('unbind', link, call);
-    } catch (error) {
-      // Not fatal: the address is no longer renewed, so the kernel takes it away.
-      const text = `cannot remove ${vip.text} from ${link.name}: ${errorText(error)}; it expires within ${LEASE_SECONDS} s`;
-      log('warn', text, { event: 'unbind_failed' });
-    }
+  /** Not fatal when it fails: the address is no longer renewed, so the kernel takes it away. */
+  #remove(link: Link, onEnd: () => void): void {
+    const { vip, calls, log } = this.#options;
+    this.#withinPatience(
+      (onAnswer) => calls.removeAddress(link.index, vip, onAnswer),
+      (answer) => {
+        if (answer.refusal === null) this.#observe('unbind', link, answer);
+        else {
+          const text = `cannot remove ${vip.text} from ${link.name}: ${answer.refusal}; it expires within ${LEASE_SECONDS} s`;
+          log('warn', text, { event: 'unbind_failed' });
+        }
+        onEnd();
+      },
+    );
   }
 
-  /** What the promise resolves to, or null when that takes too long. */
-  async #withinPatience<Result>(promise: Promise<Result>): Promise<Result | null> {
-    let stopTimer = (): void => undefined;
-    const timeout = new Promise<null>((resolve) => {
-      stopTimer = this.#options.clock.startTimer(REMOVAL_PATIENCE_MS, () => resolve(null));
-    });
-    try {
-      return await Promise.race([promise, timeout]);
-    } finally {
+  /** Calls `onEnd` once, with the answer or, when that takes too long, with a refusal that says so. */
+  #withinPatience(
+    call: (onAnswer: (answer: LeaseAnswer) => void) => void,
+    onEnd: (answer: LeaseAnswer) => void,
+  ): void {
+    const { clock } = this.#options;
+    const startedAtMs = clock.nowMs();
+    let hasEnded = false;
+    const end = (answer: LeaseAnswer): void => {
+      if (hasEnded) return;
+      hasEnded = true;
       stopTimer();
-    }
+      onEnd(answer);
+    };
+    const stopTimer = clock.startTimer(REMOVAL_PATIENCE_MS, () => {
+      const refusal = `the kernel has not answered within ${REMOVAL_PATIENCE_MS} ms`;
+      end({ refusal, durationMs: clock.nowMs() - startedAtMs, waitedForCpuMs: 0, removed: false });
+    });
+    call(end);
   }
 }

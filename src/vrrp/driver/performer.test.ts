@@ -56,7 +56,7 @@ class Stage {
       },
       release: (_, isOver, onEnd) => this.releases.push({ isOver, onEnd }),
     },
-    observer: { transition: () => {}, notice: () => {}, stepped: () => {} },
+    observer: { transition: () => {}, notice: () => {}, stepped: () => {}, released: () => {} },
   });
 
   constructor() {

@@ -5,16 +5,10 @@
  */
 import type { Action, Cause, Notice, RouterEvent, StateName } from '../events.ts';
 import type { VirtualRouter } from '../virtual-router.ts';
-
-export type RouterClock = {
-  /** Monotonic milliseconds. */
-  nowMs(): number;
-  /** Calls `onTime` once, after `delayMs` (whole, at least 1); returns what prevents it. */
-  startTimer(delayMs: number, onTime: () => void): () => void;
-};
+import type { RouterClock } from './router-clock.ts';
 
 /** All of them do nothing while the interface cannot be used. */
-export type RouterSockets = {
+export type PerformerSockets = {
   sendAdvertisement(priority: number, intervalMs: number): void;
   announce(): void;
   /** Hands on, as events, the advertisements that have arrived and wait. */
@@ -41,22 +35,24 @@ export type RouterLease = {
   take(purpose: 'bind' | 'renew', listener: LeaseListener): void;
   /**
    * Does what can only be done while the kernel still has the address, and then, if `isOver()`, removes it. Calls
-   * `onEnd` whether or not that went well.
+   * `onEnd` once, whether or not that went well.
    */
   release(handedOver: boolean, isOver: () => boolean, onEnd: () => void): void;
 };
 
-/** Who is told. `transition` and `notice` come in their place among the actions, `stepped` after all of an event's. */
+/** `transition` and `notice` come in their place among the actions, `stepped` after all actions of an event. */
 export type StepObserver = {
   transition(from: StateName, to: StateName, cause: Cause): void;
   notice(notice: Notice, text: string): void;
-  stepped(from: StateName, event: RouterEvent, actions: readonly Action[]): void;
+  stepped(from: StateName): void;
+  /** A release has ended. */
+  released(): void;
 };
 
 export type PerformerOptions = {
   readonly core: VirtualRouter;
-  readonly clock: RouterClock;
-  readonly sockets: RouterSockets;
+  readonly clock: Pick<RouterClock, 'nowMs' | 'startTimer'>;
+  readonly sockets: PerformerSockets;
   readonly lease: RouterLease;
   readonly observer: StepObserver;
 };
@@ -93,7 +89,7 @@ export class Performer {
     const actions = core.step(event, clock.nowMs());
     for (const action of actions) this.perform(action);
     this.rearm();
-    observer.stepped(from, event, actions);
+    observer.stepped(from);
   }
 
   /** Calls the core no more; for when it is out of the election for good. */
@@ -156,6 +152,7 @@ export class Performer {
     const isOver = (): boolean => term === this.term;
     this.options.lease.release(handedOver, isOver, () => {
       this.releasesUnderWay -= 1;
+      this.options.observer.released();
     });
   }
 

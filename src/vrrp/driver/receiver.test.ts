@@ -42,6 +42,7 @@ class Stage {
       senders,
       counters: this.counters,
       log: (_, message, fields = {}) => this.lines.push({ message, fields }),
+      nowMs: () => 0,
     });
     this.receiver.begin(ownAddress);
   }

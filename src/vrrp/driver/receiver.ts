@@ -4,7 +4,6 @@
 import { type IpAddress, isLinkLocal } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../runtime/clock.ts';
 import type { ExpectedAdvertisements } from './vrrp-filters.ts';
 import type { VrrpDatagram } from './vrrp-socket.ts';
 import type { Advertisement, Authentication, VrrpVersion } from '../advertisement.ts';
@@ -31,6 +30,8 @@ export type ReceiverOptions = {
   readonly senders: readonly IpAddress[];
   readonly counters: RouterCounters;
   readonly log: Log;
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
 };
 
 /** What others can make us log: a line per kind and sender each minute. */
@@ -115,6 +116,6 @@ export class Receiver {
 
   private takeLine(what: RejectReason | Mismatch, source: IpAddress): number | null {
     const limit = this.senderTexts.has(source.text) ? this.senderLimit : this.logLimit;
-    return limit.take(`${what} ${source.text}`, monotonicMs());
+    return limit.take(`${what} ${source.text}`, this.options.nowMs());
   }
 }

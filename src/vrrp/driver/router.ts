@@ -1,18 +1,17 @@
-/** One VirtualRouter on this host's interface: its sockets, its timer, its log and its counters. Main thread only. */
+/**
+ * One VirtualRouter on this host's interface: when its sockets are open, its timer, its log and its counters. Sockets,
+ * kernel and clock are options: the daemon's are real, the simulator's are its own.
+ */
 import type { Family, IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { monotonicMs } from '../../runtime/clock.ts';
-import { type PacketSocket, openPacketSocket } from './packet-socket.ts';
-import { isLocalAddress } from '../../net/local-address.ts';
-import { MAX_QUEUED, type VrrpDatagram, type VrrpSocket, openVrrpSocket } from './vrrp-socket.ts';
 import type { Authentication } from '../advertisement.ts';
 import type { ChecksumForm } from '../checksum.ts';
-import type { Cause, Notice, RouterEvent, StateName, VirtualRouterOptions } from '../events.ts';
+import type { Cause, Notice, RouterEvent, StateName } from '../events.ts';
 import { VRRP_GROUP } from '../group.ts';
 import { OutgoingAdvertisements } from '../outgoing.ts';
-import { VirtualRouter } from '../virtual-router.ts';
+import type { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
 import { KernelLease, type LeaseCalls } from './kernel-lease.ts';
@@ -20,12 +19,15 @@ import { observeDuration } from './durations.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
 import { Reopening } from './reopening.ts';
+import type { RouterClock } from './router-clock.ts';
+import type { OpenRouterSockets, RouterLink, RouterSockets } from './router-sockets.ts';
 import { UnreadPackets } from './unread-packets.ts';
+import type { VrrpDatagram } from './vrrp-socket.ts';
 
 export type RouterOptions = {
   readonly vrid: number;
   readonly vip: IpAddress;
-  readonly core: VirtualRouterOptions;
+  readonly core: VirtualRouter;
   readonly authentication: Authentication;
   readonly checksumForm: ChecksumForm;
   /** The group's members of this address family, this node included. */
@@ -36,28 +38,23 @@ export type RouterOptions = {
   readonly unicast: boolean;
   /** Binds, renews and removes the address in the kernel. */
   readonly leaseCalls: LeaseCalls;
+  /** Whether the host has the VIP now. Must not wait for the kernel's configuration lock (rtnl). */
+  readonly isPresent: () => boolean;
+  readonly openSockets: OpenRouterSockets;
+  readonly clock: RouterClock;
   readonly log: Log;
   /**
    * Called when the address is about to be removed, for what can only be done while the kernel still has it, such as
-   * to reset its connections; with `handedOver` to finish first those that are being used. Must end soon: until then
-   * two nodes may have the address.
+   * to reset its connections; with `handedOver` to finish first those that are being used. Must call `onEnd` soon:
+   * until then two nodes may have the address.
    */
-  readonly closeVip: (vip: IpAddress, handedOver: boolean) => Promise<void>;
+  readonly closeVip: (handedOver: boolean, onEnd: () => void) => void;
   /** Called after every change of state, and of who is heard as Active. */
   readonly onChange: () => void;
   /** Nobody took the address from this router, so that it keeps it and is no longer drained. */
   readonly onDrainFailed: () => void;
   /** This router takes over from an Active that fell silent: its host is most likely lost, with all that ran there. */
   readonly onLost: (active: IpAddress) => void;
-};
-
-/** The interface, once it can be used. `mac` is null where the link has none (then nothing is announced). */
-export type RouterLink = {
-  readonly index: number;
-  readonly name: string;
-  readonly mac: Uint8Array | null;
-  /** The address that this router sends from: the node's own (IPv4), or its link-local one (IPv6). */
-  readonly source: IpAddress;
 };
 
 export type RouterSnapshot = {
@@ -80,8 +77,7 @@ export type RouterSnapshot = {
 type Attachment = {
   readonly link: RouterLink;
   readonly outgoing: OutgoingAdvertisements;
-  readonly vrrp: VrrpSocket;
-  readonly packet: PacketSocket | null;
+  readonly sockets: RouterSockets;
 };
 
 /** What others can make us log: a line per kind and sender each minute. */
@@ -104,7 +100,11 @@ export class Router {
   /** The interface that it should use, whether or not its sockets are open at the moment. */
   private wanted: RouterLink | null = null;
   private attachment: Attachment | null = null;
-  private since = new Date();
+  /** Prevents the next try to open the sockets. */
+  private stopReopening: (() => void) | null = null;
+  /** Prevents the next question for the hardware addresses of peers. */
+  private stopAsking: (() => void) | null = null;
+  private since: Date;
   private cause: Cause = { kind: 'started', text: 'not started' };
   private isStopping = false;
   private whenStopped: (() => void) | null = null;
@@ -112,32 +112,37 @@ export class Router {
   private heardText: string | undefined;
 
   constructor(options: RouterOptions) {
+    const { clock, core } = options;
+    const nowMs = (): number => clock.nowMs();
     this.options = options;
-    this.core = new VirtualRouter(options.core);
+    this.core = core;
+    this.since = clock.date();
     this.receiver = new Receiver({
       vrid: options.vrid,
-      version: options.core.version,
-      advertisementIntervalMs: options.core.advertisementIntervalMs,
+      version: core.options.version,
+      advertisementIntervalMs: core.options.advertisementIntervalMs,
       vip: options.vip,
-      priorities: options.core.priorities,
+      priorities: core.options.priorities,
       authentication: options.authentication,
       senders: [...options.peers, ...options.linkLocalPeers],
       counters: this.counters,
       log: this.log,
+      nowMs,
     });
     this.conflicts = new Conflicts({
       vip: options.vip,
       counters: this.counters,
       log: this.log,
+      nowMs,
       holds: () => this.isActiveStill(),
       defend: () => this.give({ type: 'addressClaimed' }),
     });
     this.unread = new UnreadPackets(this.counters, this.log);
     this.lease = new KernelLease({
       vip: options.vip,
-      clock: { nowMs: monotonicMs, startTimer },
+      clock,
       calls: options.leaseCalls,
-      isPresent: () => isLocalAddress(options.vip),
+      isPresent: options.isPresent,
       counters: this.counters,
       log: this.log,
       closeVip: options.closeVip,
@@ -180,11 +185,12 @@ export class Router {
    */
   attach(link: RouterLink): void {
     if (this.isStopping) return;
+    this.stopReopening?.();
     this.closeSockets();
     this.wanted = link;
     this.receiver.begin(link.source);
     try {
-      this.attachment = this.openSockets(link);
+      this.attachment = this.open(link);
     } catch (error) {
       this.onSocketError(error);
       return;
@@ -205,14 +211,13 @@ export class Router {
     }
     this.wanted = link;
     try {
-      const packet = openAnnouncer(link);
-      attachment.packet?.close();
-      this.attachment = { ...attachment, link, packet };
+      attachment.sockets.adopt(link);
     } catch (error) {
       this.onSocketError(error);
       return;
     }
-    if (this.isActive) this.conflicts.watch(link);
+    this.attachment = { ...attachment, link };
+    if (this.isActive) this.conflicts.watch(attachment.sockets);
     this.give({ type: 'linkAddressChanged' });
   }
 
@@ -222,6 +227,7 @@ export class Router {
    */
   detach(text: string, handover = false): void {
     this.wanted = null;
+    this.stopReopening?.();
     if (handover && this.attachment !== null) this.give({ type: 'linkDown', text, handover: true });
     if (!handover || !this.isActive) this.leaveLink(text);
   }
@@ -231,18 +237,15 @@ export class Router {
     this.performer.give(event);
   }
 
-  /** Leaves the election; with `handover`, an Active first waits for its successor, for a bounded time. */
-  async shutdown(handover: boolean, text: string): Promise<void> {
+  /**
+   * Leaves the election; with `handover`, an Active first waits for its successor, for a bounded time. `onStopped` is
+   * called once, when the address has been removed or is left to its lifetime and everything is closed.
+   */
+  shutdown(handover: boolean, text: string, onStopped: () => void): void {
     this.isStopping = true;
-    const stopped = new Promise<void>((resolve) => {
-      this.whenStopped = resolve;
-    });
+    this.whenStopped = onStopped;
     this.give({ type: 'shutdown', handover, text });
-    if (this.core.stateName !== 'Initialize') await stopped;
-    await this.lease.released;
-    this.wanted = null;
-    this.closeSockets();
-    this.performer.close();
+    this.endIfStopped();
   }
 
   /** The address is gone from a link, and this router has not removed it. Whether that is news only the core knows. */
@@ -259,7 +262,7 @@ export class Router {
     return {
       vrid: this.options.vrid,
       family: this.options.vip.family,
-      version: this.options.core.version,
+      version: this.core.options.version,
       vip: this.options.vip.text,
       state: this.core.stateName,
       bound: this.performer.leased || this.performer.releasing,
@@ -281,50 +284,48 @@ export class Router {
   private createPerformer(): Performer {
     return new Performer({
       core: this.core,
-      clock: { nowMs: monotonicMs, startTimer: (delayMs, onTime) => this.startTimer(delayMs, onTime) },
+      clock: {
+        nowMs: () => this.options.clock.nowMs(),
+        startTimer: (delayMs, onTime) => this.startTimer(delayMs, onTime),
+      },
       sockets: {
         sendAdvertisement: (priority, intervalMs) => this.send(priority, intervalMs),
         announce: () => this.announce(),
-        readQueued: () =>
-          this.drain((vrrp) => vrrp.drain((datagram) => this.onDatagram(datagram), MAX_QUEUED)),
-        discardQueued: () => {
-          this.counters.discardedAfterStall += this.drain((vrrp) => vrrp.discard(MAX_QUEUED));
-        },
+        readQueued: () => this.read((sockets) => sockets.readQueued()),
+        discardQueued: () =>
+          this.read((sockets) => {
+            this.counters.discardedAfterStall += sockets.discardQueued();
+          }),
       },
       lease: this.lease,
       observer: {
         transition: (from, to, cause) => this.onTransition(from, to, cause),
         notice: (notice, text) => this.onNotice(notice, text),
         stepped: (from) => this.onStepped(from),
+        released: () => this.endIfStopped(),
       },
     });
   }
 
-  private openSockets(link: RouterLink): Attachment {
-    const vrrp = openVrrpSocket({
-      family: this.options.vip.family,
+  private open(link: RouterLink): Attachment {
+    const { openSockets, vip, unicast, clock } = this.options;
+    const sockets = openSockets({
+      family: vip.family,
       link,
-      source: link.source,
-      multicast: !this.options.unicast,
+      multicast: !unicast,
       expected: this.receiver.expected,
       onDatagram: (datagram) => this.onDatagram(datagram),
       onError: (error) => this.onSocketError(error),
     });
-    try {
-      const packet = openAnnouncer(link);
-      this.unread.begin();
-      this.reopening.opened(monotonicMs());
-      return { link, outgoing: this.outgoingFrom(link.source), vrrp, packet };
-    } catch (error) {
-      vrrp.close();
-      throw error;
-    }
+    this.unread.begin();
+    this.reopening.opened(clock.nowMs());
+    return { link, outgoing: this.outgoingFrom(link.source), sockets };
   }
 
   private outgoingFrom(source: IpAddress): OutgoingAdvertisements {
     const { vrid, vip, core, authentication, checksumForm, unicast, peers } = this.options;
     return new OutgoingAdvertisements({
-      version: core.version,
+      version: core.options.version,
       vrid,
       addresses: [vip],
       authentication,
@@ -339,35 +340,35 @@ export class Router {
    * asks for it but once a second: longer than an Active_Down_Interval may be. Asked for its own, it learns ours. Asked
    * again until it is heard, because the switch may not forward from the first moment on.
    */
-  private askForPeers(attachment: Attachment, times: number): void {
-    const { packet, link, outgoing } = attachment;
-    if (!this.options.unicast || packet === null || this.attachment !== attachment) return;
-    if (this.core.heardActive !== null || this.core.stateName === 'Active') return;
+  private askForPeers({ sockets, outgoing }: Attachment, times: number): void {
+    const { attachment, core } = this;
+    if (!this.options.unicast || attachment?.sockets !== sockets) return;
+    if (core.heardActive !== null || core.stateName === 'Active') return;
     for (const peer of outgoing.destinations) {
       try {
-        packet.ask(link.source, peer);
+        sockets.ask(peer);
       } catch (error) {
         this.onSendError(peer, error);
       }
     }
     if (times === 1) return;
-    const pauseMs = this.options.core.advertisementIntervalMs / 2;
-    setTimeout(() => this.askForPeers(attachment, times - 1), pauseMs).unref();
+    const pauseMs = Math.ceil(core.options.advertisementIntervalMs / 2);
+    this.stopAsking = this.options.clock.startTimer(pauseMs, () => this.askForPeers(attachment, times - 1));
   }
 
   private onSocketError(error: unknown): void {
     const { wanted } = this;
     if (wanted === null) return;
-    const nowMs = monotonicMs();
+    const { clock } = this.options;
+    const nowMs = clock.nowMs();
     const delayMs = this.reopening.failed(nowMs);
     const text = `the VRRP socket on ${wanted.name} failed: ${errorText(error)}`;
     const suppressed = this.logLimit.take(`socket ${wanted.name}`, nowMs);
     if (suppressed !== null)
       this.log('error', `${text}; opening it again in ${delayMs} ms`, { event: 'socket_error', suppressed });
     this.leaveLink(text);
-    setTimeout(() => {
-      if (this.wanted === wanted && this.attachment === null) this.attach(wanted);
-    }, delayMs).unref();
+    this.stopReopening?.();
+    this.stopReopening = clock.startTimer(delayMs, () => this.attach(wanted));
   }
 
   private leaveLink(text: string): void {
@@ -377,33 +378,44 @@ export class Router {
 
   private lookForUnread(): void {
     if (this.attachment === null) return;
-    const { vrrp, link } = this.attachment;
-    this.unread.look(vrrp, link.name, monotonicMs());
+    const { sockets, link } = this.attachment;
+    this.unread.look(sockets, link.name, this.options.clock.nowMs());
   }
 
   private closeSockets(): void {
     this.lookForUnread();
-    this.attachment?.vrrp.close();
-    this.attachment?.packet?.close();
+    this.stopAsking?.();
+    this.attachment?.sockets.close();
     this.attachment = null;
   }
 
   private startTimer(delayMs: number, onTime: () => void): () => void {
-    const timer = setTimeout(() => {
-      const lateMs = monotonicMs() - this.core.advertisementDueMs;
+    const { clock } = this.options;
+    return clock.startTimer(delayMs, () => {
+      const lateMs = clock.nowMs() - this.core.advertisementDueMs;
       if (lateMs >= 0) observeDuration(this.counters.lateness, lateMs);
       onTime();
-    }, delayMs);
-    return () => clearTimeout(timer);
+    });
   }
 
-  private drain(read: (vrrp: VrrpSocket) => number): number {
+  private read(from: (sockets: RouterSockets) => void): void {
+    if (this.attachment === null) return;
     try {
-      return this.attachment === null ? 0 : read(this.attachment.vrrp);
+      from(this.attachment.sockets);
     } catch (error) {
       this.onSocketError(error);
-      return 0;
     }
+  }
+
+  private endIfStopped(): void {
+    if (this.whenStopped === null || this.core.stateName !== 'Initialize' || this.performer.releasing) return;
+    const { whenStopped } = this;
+    this.whenStopped = null;
+    this.wanted = null;
+    this.stopReopening?.();
+    this.closeSockets();
+    this.performer.close();
+    whenStopped();
   }
 
   private onDatagram(datagram: VrrpDatagram): void {
@@ -422,7 +434,7 @@ export class Router {
     if (this.core.stateName !== 'Initialize') return;
     // The link that it had lost was kept open for a successor.
     if (this.wanted === null) this.closeSockets();
-    this.whenStopped?.();
+    this.endIfStopped();
   }
 
   private onNotice(notice: Notice, text: string): void {
@@ -433,26 +445,26 @@ export class Router {
   }
 
   private onRenewalFailed(text: string): void {
-    const suppressed = this.logLimit.take('renewal', monotonicMs());
+    const suppressed = this.logLimit.take('renewal', this.options.clock.nowMs());
     if (suppressed !== null) this.log('warn', text, { event: 'renewal_failed', suppressed });
   }
 
   private onTransition(from: StateName, to: StateName, cause: Cause): void {
-    this.since = new Date();
+    this.since = this.options.clock.date();
     this.cause = cause;
     this.counters.transitions[cause.kind] += 1;
     if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
-    this.conflicts.watch(to === 'Active' ? (this.attachment?.link ?? null) : null);
+    this.conflicts.watch(to === 'Active' ? (this.attachment?.sockets ?? null) : null);
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
   }
 
   private send(priority: number, intervalMs: number): void {
     const { attachment } = this;
     if (attachment === null) return;
-    const { vrrp, outgoing } = attachment;
+    const { sockets, outgoing } = attachment;
     for (const destination of outgoing.destinations) {
       try {
-        vrrp.send(outgoing.message(priority, intervalMs, destination), destination);
+        sockets.send(outgoing.message(priority, intervalMs, destination), destination);
         this.counters.sent += 1;
       } catch (error) {
         this.onSendError(destination, error);
@@ -462,7 +474,7 @@ export class Router {
 
   private onSendError(destination: IpAddress, error: unknown): void {
     this.counters.sendErrors += 1;
-    const suppressed = this.logLimit.take(`send ${destination.text}`, monotonicMs());
+    const suppressed = this.logLimit.take(`send ${destination.text}`, this.options.clock.nowMs());
     if (suppressed === null) return;
     this.log('warn', `cannot send to ${destination.text}: ${errorText(error)}`, {
       event: 'send_error',
@@ -471,14 +483,11 @@ export class Router {
   }
 
   private announce(): void {
-    const { attachment } = this;
-    if (attachment === null || attachment.packet === null) return;
+    const { vip } = this.options;
     try {
-      if (this.options.vip.family === 'IPv4') attachment.packet.sendGratuitousArp(this.options.vip);
-      else attachment.packet.sendUnsolicitedNa(this.options.vip, true);
-      this.counters.announcements += 1;
+      if (this.attachment?.sockets.announce(vip) === true) this.counters.announcements += 1;
     } catch (error) {
-      this.onSendError(this.options.vip, error);
+      this.onSendError(vip, error);
     }
   }
 
@@ -486,13 +495,4 @@ export class Router {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
   };
-}
-
-function startTimer(delayMs: number, onTime: () => void): () => void {
-  const timer = setTimeout(onTime, delayMs);
-  return () => clearTimeout(timer);
-}
-
-function openAnnouncer({ index, mac }: RouterLink): PacketSocket | null {
-  return mac === null ? null : openPacketSocket({ index, mac });
 }

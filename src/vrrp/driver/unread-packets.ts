@@ -1,8 +1,8 @@
 /** Counts, and tells within limits, what comes so fast that the kernel drops it unread. */
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import type { VrrpSocket } from './vrrp-socket.ts';
 import { type RouterCounters, UNREAD_KINDS, type UnreadKind } from './counters.ts';
+import type { RouterSockets } from './router-sockets.ts';
 
 const MEANING: Record<UnreadKind, string> = {
   expected:
@@ -29,9 +29,9 @@ export class UnreadPackets {
     this.counted = { expected: 0, unexpected: 0 };
   }
 
-  /** To be called now and then, `linkName` being the link of the socket. */
-  look(socket: Pick<VrrpSocket, 'unread'>, linkName: string, nowMs: number): void {
-    const now = socket.unread();
+  /** To be called now and then, `linkName` being the link of the sockets. */
+  look(sockets: Pick<RouterSockets, 'unread'>, linkName: string, nowMs: number): void {
+    const now = sockets.unread();
     for (const kind of UNREAD_KINDS) {
       // The kernel's counter has 32 bits.
       const lost = (now[kind] - this.counted[kind]) >>> 0;
