@@ -25,6 +25,10 @@ export const RETURN_ACCUMULATOR = 0x16; // BPF_RET | BPF_A
 export const LOAD_WORD_AT = 0x20; // BPF_LD | BPF_W | BPF_ABS
 export const LOAD_WORD_AT_INDEX = 0x40; // BPF_LD | BPF_W | BPF_IND
 export const LOAD_CONSTANT = 0x00; // BPF_LD | BPF_IMM
+export const STORE = 0x02; // BPF_ST: the operand is a word of the scratch memory
+export const INDEX_IS_STORED = 0x61; // BPF_LDX | BPF_MEM
+export const MULTIPLY = 0x24; // BPF_ALU | BPF_MUL | BPF_K
+export const XOR_INDEX = 0xac; // BPF_ALU | BPF_XOR | BPF_X
 
 /**
  * Offsets from here count from the network header, wherever the socket's own data begins (SKF_NET_OFF). Only for what

@@ -33,6 +33,8 @@ export const SO_DETACH_FILTER = 27;
 /** Beyond net.core.rmem_max, with CAP_NET_ADMIN (socket(7)). */
 export const SO_RCVBUFFORCE = 33;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
+/** Since Linux 5.3, for classic programs as well. */
+export const SO_DETACH_REUSEPORT_BPF = 68;
 /** Of a socket's memory, as u32s (linux/sock_diag.h). */
 export const SO_MEMINFO = 55;
 /** The index in SO_MEMINFO of how often the receive buffer was full. */

@@ -122,10 +122,10 @@ export function packetsToHandOn({ packet, tcpAt, dataAt }: ClientSegment, mtuByt
   const stepBytes = Math.max(1, mtuBytes - dataAt);
   const packets: Uint8Array[] = [];
   for (let offset = 0; offset === 0 || offset < data.length; offset += stepBytes) {
-    const piece = new Uint8Array([
-      ...packet.subarray(0, dataAt),
-      ...data.subarray(offset, offset + stepBytes),
-    ]);
+    const pieceData = data.subarray(offset, offset + stepBytes);
+    const piece = new Uint8Array(dataAt + pieceData.length);
+    piece.set(packet.subarray(0, dataAt));
+    piece.set(pieceData, dataAt);
     const isLast = offset + stepBytes >= data.length;
     finishPiece(piece, tcpAt, { sequenceOffset: offset, isLast });
     packets.push(piece);

@@ -41,7 +41,7 @@ function openShelter(context: TestContext, replaced: Partial<ShelterSockets> = {
     tapsOpened: 0,
     incoming: [] as Uint8Array[],
     outgoing: [] as Uint8Array[],
-    sendFails: false,
+    sendFails: null as string | null,
   };
   const answers: string[] = [];
   const logged: unknown[] = [];
@@ -53,11 +53,11 @@ function openShelter(context: TestContext, replaced: Partial<ShelterSockets> = {
     send: (octets, peer) => answers.push(`${decodeHandoverNotice(octets, 51)?.step} to ${peer.text}`),
     log: (level, message) => logged.push(`${level} ${message}`),
     sockets: {
-      strayListener: () => ({
-        silence: () => (kernel.isSilent = true),
-        speak: () => (kernel.isSilent = false),
-        close: () => undefined,
-      }),
+      strayListener: () => {
+        assert.ok(!kernel.isSilent, 'one at a time');
+        kernel.isSilent = true;
+        return { close: () => (kernel.isSilent = false) };
+      },
       tap: () => {
         kernel.openTaps += 1;
         kernel.tapsOpened += 1;
@@ -69,7 +69,7 @@ function openShelter(context: TestContext, replaced: Partial<ShelterSockets> = {
             return frame.length;
           },
           send: (frame) => {
-            if (kernel.sendFails) throw new NetError('ENETDOWN', 'the link is down');
+            if (kernel.sendFails !== null) throw new NetError(kernel.sendFails, 'the link is down');
             kernel.outgoing.push(frame);
           },
           close: () => (kernel.openTaps -= 1),
@@ -161,16 +161,24 @@ test('a node whose interface is gone does not say that it is ready', (context) =
   assert.deepEqual(answers, []);
 });
 
-test('without a stray listener the daemon runs on, does not say that it is ready, and says why in its log', (context) => {
+test('a node without a place for the stray listener does not say that it is ready, and says why in its log', (context) => {
   const noListener = (): never => {
     throw new NetError('EADDRINUSE', 'the port is not shared');
   };
-  const { shelter, answers, logged } = openShelter(context, { strayListener: noListener });
+  const { shelter, kernel, answers, logged } = openShelter(context, { strayListener: noListener });
   shelter.expect(HOLDER, HOLDER_MAC);
-  assert.deepEqual(answers, []);
+  assert.deepEqual([answers, kernel.openTaps], [[], 0]);
   assert.deepEqual(logged, [
-    'warn requests in progress when another node hands the VIP over to this one will be reset: the port is not shared',
+    'warn requests in progress when 10.0.0.1 hands the VIP over will be reset: the port is not shared',
   ]);
+});
+
+test('nothing of a handover is there before a holder says that it leaves, nor after the end', (context) => {
+  const { shelter, kernel } = openShelter(context);
+  assert.deepEqual([kernel.isSilent, kernel.openTaps], [false, 0]);
+  shelter.expect(HOLDER, HOLDER_MAC);
+  shelter.close();
+  assert.deepEqual([kernel.isSilent, kernel.openTaps], [false, 0]);
 });
 
 test('a link that fails meanwhile ends the shelter: resets begin again, and so does the takeover', (context) => {
@@ -178,9 +186,23 @@ test('a link that fails meanwhile ends the shelter: resets begin again, and so d
   shelter.expect(HOLDER, HOLDER_MAC);
   let begun = 0;
   shelter.becameActive(() => (begun += 1));
-  kernel.sendFails = true;
+  kernel.sendFails = 'ENETDOWN';
   kernel.incoming.push(frameOf(40_000, ACK));
   context.mock.timers.tick(1);
   assert.deepEqual([begun, shelter.isOpen, kernel.isSilent, kernel.openTaps], [1, false, false, 0]);
   assert.match(String(logged[0]), /^warn stopped passing segments on to 10\.0\.0\.1/);
+});
+
+test('a link whose queue is full loses a frame, and the shelter goes on', (context) => {
+  const { shelter, kernel } = openShelter(context);
+  shelter.expect(HOLDER, HOLDER_MAC);
+  shelter.becameActive(() => undefined);
+  kernel.sendFails = 'ENOBUFS';
+  kernel.incoming.push(frameOf(40_000, ACK), frameOf(40_001, ACK));
+  context.mock.timers.tick(1);
+  assert.ok(shelter.isOpen && kernel.isSilent);
+  kernel.sendFails = null;
+  kernel.incoming.push(frameOf(40_000, ACK));
+  context.mock.timers.tick(1);
+  assert.equal(kernel.outgoing.length, 1);
 });

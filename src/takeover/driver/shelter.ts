@@ -11,6 +11,7 @@ import type { Log } from '../../log/log.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, packetFrame } from '../../wire/frames.ts';
 import type { LinkFacts } from './link-facts.ts';
 import { LinkSocket } from '../../net/link-socket.ts';
+import { NetError } from '../../net/net-error.ts';
 import { StrayListener } from './stray-listener.ts';
 import { segmentsTo } from './tcp-filters.ts';
 import { encodeHandoverNotice } from '../handover-notice.ts';
@@ -23,7 +24,8 @@ export type ShelterSockets = {
   readonly strayListener: (
     port: number,
     listeners: number,
-  ) => Pick<StrayListener, 'silence' | 'speak' | 'close'>;
+    vips: readonly IpAddress[],
+  ) => Pick<StrayListener, 'close'>;
   /** Reads and writes the link's frames with TCP segments to the service. Throws NetError. */
   readonly tap: (link: LinkFacts, service: Service) => Pick<LinkSocket, 'receive' | 'send' | 'close'>;
 };
@@ -47,6 +49,8 @@ const EXPECTED_MS = 3000;
 export const SHELTER_MS = 1400;
 const TURN_MS = 1;
 const MAX_FRAMES_PER_TURN = 500;
+/** Why the kernel does not take a frame now (packet(7), send(2)); the next one may go. */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOBUFS', 'ENOMEM', 'EAGAIN']);
 /** A joined segment, with its frame. */
 const FRAME_BYTES = 0x1_0000 + 64;
 
@@ -62,13 +66,14 @@ type Guest = {
   readonly holderMac: Uint8Array;
   readonly link: LinkFacts;
   readonly taps: readonly Tap[];
+  readonly strayListener: ReturnType<ShelterSockets['strayListener']>;
   deadline: NodeJS.Timeout;
   /** Of a node that has become Active: a Backup gets no segments of clients, and reading costs time. */
   turns: NodeJS.Timeout | null;
 };
 
 const KERNEL_SOCKETS: ShelterSockets = {
-  strayListener: (port, listeners) => new StrayListener(port, listeners),
+  strayListener: (port, listeners, vips) => new StrayListener(port, listeners, vips),
   tap: (link, { vip, port }) => {
     const etherType = vip.family === 'IPv4' ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
     return new LinkSocket(link, { etherType, filter: segmentsTo(vip, port) });
@@ -79,7 +84,6 @@ export class Shelter {
   readonly #options: ShelterOptions;
   readonly #sockets: ShelterSockets;
   readonly #frame = new Uint8Array(FRAME_BYTES);
-  readonly #strayListener: ReturnType<ShelterSockets['strayListener']> | null;
   #guest: Guest | null = null;
   #whenOver: (() => void)[] = [];
 
@@ -87,7 +91,6 @@ export class Shelter {
   constructor(options: ShelterOptions) {
     this.#options = options;
     this.#sockets = options.sockets ?? KERNEL_SOCKETS;
-    this.#strayListener = this.#openStrayListener();
   }
 
   /** Whether a holder has said that it is leaving, and its clients may still be finishing. */
@@ -98,7 +101,7 @@ export class Shelter {
   /** The holder says that it will give the VIP up, and where frames reach it. Answers it once this node is prepared. */
   expect(holder: IpAddress, holderMac: Uint8Array): void {
     const link = this.#options.link();
-    if (this.#strayListener === null || link === null) return;
+    if (link === null) return;
     // A repeated notice costs no new sockets: a flood of them must not keep this thread busy.
     if (this.#guest !== null && isFrom(this.#guest, holder, holderMac)) this.#endIn(this.#guest, EXPECTED_MS);
     else {
@@ -124,36 +127,25 @@ export class Shelter {
   /** To be called before the service's listeners close. */
   close(): void {
     this.#end();
-    this.#strayListener?.close();
-  }
-
-  #openStrayListener(): ReturnType<ShelterSockets['strayListener']> | null {
-    const { services, listeners, log } = this.#options;
-    try {
-      return this.#sockets.strayListener(services[0]?.port ?? 0, listeners);
-    } catch (error) {
-      const text = `requests in progress when another node hands the VIP over to this one will be reset: ${errorText(error)}`;
-      log('warn', text, { event: 'handover_listener' });
-      return null;
-    }
   }
 
   /** Null when a socket cannot be opened, which is logged. */
   #prepare(holder: IpAddress, holderMac: Uint8Array, link: LinkFacts): Guest | null {
-    const { services, log } = this.#options;
+    const { services, listeners, log } = this.#options;
     const taps: Tap[] = [];
     try {
       for (const service of services)
         taps.push({ service, socket: this.#sockets.tap(link, service), strays: new StraySegments() });
-      this.#strayListener?.silence();
+      const vips = services.map(({ vip }) => vip);
+      const strayListener = this.#sockets.strayListener(services[0]?.port ?? 0, listeners, vips);
+      const deadline = setTimeout(() => this.#end(), EXPECTED_MS);
+      return { holder, holderMac, link, taps, strayListener, deadline, turns: null };
     } catch (error) {
       for (const { socket } of taps) socket.close();
       const text = `requests in progress when ${holder.text} hands the VIP over will be reset: ${errorText(error)}`;
       log('warn', text, { event: 'handover_failed' });
       return null;
     }
-    const deadline = setTimeout(() => this.#end(), EXPECTED_MS);
-    return { holder, holderMac, link, taps, deadline, turns: null };
   }
 
   #turn(): void {
@@ -175,7 +167,7 @@ export class Shelter {
       const segment = readSegment(this.#frame.subarray(0, Math.min(bytes, FRAME_BYTES)), service);
       if (segment === null || !strays.isStray(segment)) continue;
       for (const packet of packetsToHandOn(segment, link.mtuBytes))
-        socket.send(packetFrame(holderMac, link.mac, packet));
+        sendOrDrop(socket, packetFrame(holderMac, link.mac, packet));
     }
   }
 
@@ -190,7 +182,7 @@ export class Shelter {
     this.#guest = null;
     clearTimeout(guest.deadline);
     if (guest.turns !== null) clearInterval(guest.turns);
-    this.#strayListener?.speak();
+    guest.strayListener.close();
     for (const { socket } of guest.taps) socket.close();
     this.#logHandedOn(guest);
     const waiting = this.#whenOver;
@@ -203,6 +195,15 @@ export class Shelter {
     if (segments === 0) return;
     const text = `passed ${segments} segments of requests in progress on to ${holder.text}, which had handed the VIP over`;
     this.#options.log('info', text, { event: 'handover', from: holder.text, segments });
+  }
+}
+
+/** A frame that finds the link's queue full is lost, as on any link: TCP repeats it. Throws NetError. */
+function sendOrDrop(socket: Tap['socket'], frame: Uint8Array): void {
+  try {
+    socket.send(frame);
+  } catch (error) {
+    if (!(error instanceof NetError) || !NO_ROOM.has(error.code)) throw error;
   }
 }
 

@@ -1,12 +1,17 @@
 /**
- * A listener beside the ones that serve a TCP port, to which the kernel gives those segments that belong to no
- * connection of this host. It answers them with RST, as the others would, but can be told to be silent, so that
- * somebody else can answer. No packet filter of the host is needed, and nothing outlives the process.
+ * A listener beside the ones that serve a TCP port, for the time of a handover: the kernel gives it those segments to
+ * the VIPs that belong to no connection of this host, and it drops them, so that somebody else can answer. No packet
+ * filter of the host is needed, and nothing outlives the process.
  *
  * It works by SO_REUSEPORT (socket(7)): all listeners of a port are a group, and a program chooses among them.
+ * Outside a handover there is neither this listener nor a program, and the kernel's own hash spreads the clients.
+ *
+ * A client whose SYN the kernel has answered with a cookie, in a flood or with net.ipv4.tcp_syncookies=2, is stray as
+ * well until its data comes: its ACK is dropped, not taken in. It repeats its data, and the cookie in that is good for
+ * two minutes, so it is served when the handover is over at the latest.
  */
-import { ipFromOctets } from '../../ip/address.ts';
-import { NOTHING, type SocketFilter } from '../../net/bpf.ts';
+import { type IpAddress, ipFromOctets } from '../../ip/address.ts';
+import { NOTHING } from '../../net/bpf.ts';
 import { libc, required } from '../../net/libc.ts';
 import {
   AF_INET,
@@ -14,7 +19,7 @@ import {
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   SO_ATTACH_REUSEPORT_CBPF,
-  SO_DETACH_FILTER,
+  SO_DETACH_REUSEPORT_BPF,
   SO_REUSEPORT,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -30,46 +35,31 @@ export class StrayListener {
 
   /**
    * `listeners` sockets of this process listen on every address of the host at `port` already, and share it
-   * (SO_REUSEPORT). Throws NetError: EADDRINUSE when they do not share it.
+   * (SO_REUSEPORT). From now on they get no stray segments to `vips`, which are dropped. Throws NetError: EADDRINUSE
+   * when they do not share the port.
    */
-  constructor(port: number, listeners: number) {
+  constructor(port: number, listeners: number, vips: readonly IpAddress[]) {
+    const what = `cannot open a listener for stray segments to port ${port}`;
     this.#fd = openBound(port, (fd) => {
-      // A SYN must not come here before the program says so: its client would wait for ever.
-      silence(fd);
-      required(libc.listen(fd, 1), `cannot listen for stray segments to port ${port}`);
-      attach(fd, strayListenerAfter(listeners), SO_ATTACH_REUSEPORT_CBPF);
-      speak(fd);
+      // Whatever the kernel's hash gives it without the program, now and at the end, is dropped and comes again.
+      // Nothing is ever taken in here, where it would wait for ever.
+      attachProgram(fd, NOTHING, what);
+      required(libc.listen(fd, 1), what);
+      attachProgram(fd, strayListenerAfter(listeners, vips), what, SO_ATTACH_REUSEPORT_CBPF);
     });
   }
 
-  /** From now on stray segments are dropped. Throws NetError. */
-  silence(): void {
-    if (!this.#closed) silence(this.#fd);
-  }
-
-  /** From now on they are answered with RST again. */
-  speak(): void {
-    if (!this.#closed) speak(this.#fd);
-  }
-
-  /** To be called before any of the others is closed, as the kernel would give this one its place. */
+  /**
+   * From now on the kernel resets stray segments again. To be called before any of the others is closed, as the kernel
+   * would give this one its place.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // An older kernel keeps the program, which spreads as before without this listener.
+    setOption(this.#fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0);
     libc.close(this.#fd);
   }
-}
-
-function silence(fd: number): void {
-  attach(fd, NOTHING);
-}
-
-function speak(fd: number): void {
-  setOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
-}
-
-function attach(fd: number, filter: SocketFilter, option?: number): void {
-  attachProgram(fd, filter, 'cannot attach a program to the listener for stray segments', option);
 }
 
 /** On every address: of both families, or of IPv4 where the host has no other, as the listeners that serve. */
