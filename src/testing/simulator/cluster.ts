@@ -67,13 +67,13 @@ export class Cluster implements DaemonObserver {
   readonly trace: Trace | null;
   /** How often which cause has moved a router. */
   readonly causes: Partial<Record<CauseKind, number>> = {};
-  private readonly watchers = new Set<ClusterWatcher>();
+  readonly #watchers = new Set<ClusterWatcher>();
   /** By host index; that of the daemon that runs there, or ran last. */
-  private readonly checkers: RouterChecker[] = [];
+  readonly #checkers: RouterChecker[] = [];
   /** By host index: when its router last ceased to be Active. */
-  private readonly leftAtMs: number[] = [];
+  readonly #leftAtMs: number[] = [];
   /** By host index: since when its Active resigns; null while it does not. */
-  private readonly resigningSinceMs: (number | null)[] = [];
+  readonly #resigningSinceMs: (number | null)[] = [];
 
   constructor(options: ClusterOptions) {
     const { seed, scenario, createRouter, writeTrace } = options;
@@ -88,11 +88,11 @@ export class Cluster implements DaemonObserver {
       healthRandom: new Random(seed, STREAMS.health),
       createRouter,
       send: (from, to, frame) => this.link.send(from, to, frame),
-      ask: (from, of) => this.ask(from, of),
+      ask: (from, of) => this.#ask(from, of),
       observer: this,
     };
     this.hosts = scenario.nodes.map(
-      (setup) => new Host(setup, surroundings, (host, by) => this.onAddressRemoved(host, by)),
+      (setup) => new Host(setup, surroundings, (host, by) => this.#onAddressRemoved(host, by)),
     );
     this.link.connect(this.hosts);
   }
@@ -102,7 +102,7 @@ export class Cluster implements DaemonObserver {
   }
 
   checkerOf(host: Host): RouterChecker {
-    return this.checkers[host.setup.index]!;
+    return this.#checkers[host.setup.index]!;
   }
 
   isActive(host: Host): boolean {
@@ -118,17 +118,17 @@ export class Cluster implements DaemonObserver {
   }
 
   watch(watcher: ClusterWatcher): void {
-    this.watchers.add(watcher);
+    this.#watchers.add(watcher);
   }
 
   unwatch(watcher: ClusterWatcher): void {
-    this.watchers.delete(watcher);
+    this.#watchers.delete(watcher);
   }
 
   /** Whether a daemon's health checks have found out how things are. */
   isClassFinal(host: Host): boolean {
     if (host.daemon === null) return true;
-    const answers = this.hosts.map(({ setup }) => this.ask(host.setup.index, setup.index) === 'up');
+    const answers = this.hosts.map(({ setup }) => this.#ask(host.setup.index, setup.index) === 'up');
     const served = answers.includes(true) ? 'B' : 'C';
     return this.checkerOf(host).healthClass === (answers[host.setup.index] === true ? 'A' : served);
   }
@@ -136,17 +136,17 @@ export class Cluster implements DaemonObserver {
   start(host: Host, options: VirtualRouterOptions = host.setup.options): void {
     if (host.daemon !== null) return;
     this.note(host, `the program starts, advertising each ${options.advertisementIntervalMs} ms`);
-    this.checkers[host.setup.index] = new RouterChecker(options, this.fail);
+    this.#checkers[host.setup.index] = new RouterChecker(options, this.fail);
     host.start(options);
-    this.tellChanged();
+    this.#tellChanged();
   }
 
   kill(host: Host): void {
     if (host.daemon === null) return;
     this.note(host, 'killed');
     host.kill();
-    this.expectLeaseToEnd(host);
-    this.tellChanged();
+    this.#expectLeaseToEnd(host);
+    this.#tellChanged();
   }
 
   /** The program is asked to stop (`handover`), or has to. */
@@ -179,7 +179,7 @@ export class Cluster implements DaemonObserver {
     if (host.daemon === null || !host.daemon.isAwake) return;
     this.note(host, 'paused');
     host.daemon.pause();
-    this.expectLeaseToEnd(host);
+    this.#expectLeaseToEnd(host);
   }
 
   resume(host: Host): void {
@@ -205,11 +205,11 @@ export class Cluster implements DaemonObserver {
       this.trace.line(host.setup.name, from, `${describeEvent(event)}${text}`);
     }
     checker.onStep(event, actions, from, host.clock.nowMs);
-    this.checkState(host, daemon, step);
-    if (from === 'Active') this.checkPunctuality(host, daemon);
-    this.expectResignationToEnd(host, daemon, event);
-    if (isDisturbing(event, from, healthClass)) this.tellDisturbed();
-    if (actions.length > 0) this.tell(host, from, actions);
+    this.#checkState(host, daemon, step);
+    if (from === 'Active') this.#checkPunctuality(host, daemon);
+    this.#expectResignationToEnd(host, daemon, event);
+    if (isDisturbing(event, from, healthClass)) this.#tellDisturbed();
+    if (actions.length > 0) this.#tell(host, from, actions);
   }
 
   resumed(daemon: Daemon, pausedMs: number): void {
@@ -224,23 +224,23 @@ export class Cluster implements DaemonObserver {
     const host = this.hosts[daemon.machine.setup.index]!;
     host.daemonEnded();
     this.note(host, 'the program has stopped');
-    this.tellDisturbed();
-    this.tellChanged();
+    this.#tellDisturbed();
+    this.#tellChanged();
   }
 
-  private tell(host: Host, from: StateName, actions: readonly Action[]): void {
+  #tell(host: Host, from: StateName, actions: readonly Action[]): void {
     let hasChanged = false;
     for (const action of actions) {
       if (action.type === 'transition' || action.type === 'bind') hasChanged = true;
       if (action.type !== 'transition') continue;
       this.causes[action.cause.kind] = (this.causes[action.cause.kind] ?? 0) + 1;
       const transition = { host, from, to: action.to, cause: action.cause };
-      for (const watcher of this.watchers) watcher.moved?.(transition);
+      for (const watcher of this.#watchers) watcher.moved?.(transition);
     }
-    if (hasChanged) this.tellChanged();
+    if (hasChanged) this.#tellChanged();
   }
 
-  private checkPunctuality(host: Host, daemon: Daemon): void {
+  #checkPunctuality(host: Host, daemon: Daemon): void {
     const awakeMs = this.nowMs - daemon.resumedAtMs;
     const lateMs = timerMs(this.scenario);
     // After a pause each announcement that is overdue takes a timer.
@@ -249,20 +249,20 @@ export class Cluster implements DaemonObserver {
     this.checkerOf(host).checkPunctuality(host.clock.nowMs, driftedMs(lateMs));
   }
 
-  private tellDisturbed(): void {
-    for (const watcher of this.watchers) watcher.disturbed?.();
+  #tellDisturbed(): void {
+    for (const watcher of this.#watchers) watcher.disturbed?.();
   }
 
-  private tellChanged(): void {
-    for (const watcher of this.watchers) watcher.changed?.();
+  #tellChanged(): void {
+    for (const watcher of this.#watchers) watcher.changed?.();
   }
 
   /** The address is bound only while the router is Active; and what it says of its state is what its actions were. */
-  private checkState(host: Host, daemon: Daemon, { actions, from, to, deadlineMs }: Step): void {
+  #checkState(host: Host, daemon: Daemon, { actions, from, to, deadlineMs }: Step): void {
     let expected = from;
     for (const action of actions) {
       if (action.type === 'transition') expected = action.to;
-      if (action.type === 'unbind') this.expectUnbinding(host, daemon, action.handedOver);
+      if (action.type === 'unbind') this.#expectUnbinding(host, daemon, action.handedOver);
     }
     if (to !== expected) this.fail('transitions-told', `${host.setup.name} is ${to} without a transition`);
     if (to === 'Backup') this.checkerOf(host).checkDeadline(deadlineMs);
@@ -271,23 +271,23 @@ export class Cluster implements DaemonObserver {
     }
   }
 
-  private onAddressRemoved(host: Host, by: RemovedBy): void {
+  #onAddressRemoved(host: Host, by: RemovedBy): void {
     this.note(host, `the VIP is removed from the kernel by ${by}`);
     const { daemon } = host;
     const ran = daemon !== null && daemon.isAwake && this.nowMs - daemon.resumedAtMs > RENEWED_MS;
     if (by === 'expiry' && ran && this.isActive(host)) {
       this.fail('lease-renewed', `the lease of ${host.setup.name} ran out while it was Active and running`);
     }
-    this.tellChanged();
+    this.#tellChanged();
   }
 
   /** The address is bound only while Active; it goes once the proxy has reset its clients' connections. */
-  private expectUnbinding(host: Host, daemon: Daemon, handedOver: boolean): void {
+  #expectUnbinding(host: Host, daemon: Daemon, handedOver: boolean): void {
     const sinceMs = this.nowMs;
-    this.leftAtMs[host.setup.index] = sinceMs;
+    this.#leftAtMs[host.setup.index] = sinceMs;
     const check = (): void => {
       // It may have been Active again, and have left again.
-      if (this.leftAtMs[host.setup.index] !== sinceMs) return;
+      if (this.#leftAtMs[host.setup.index] !== sinceMs) return;
       const ran = host.daemon === daemon && daemon.isAwake && daemon.resumedAtMs <= sinceMs;
       if (ran && host.kernel.bound && !this.isActive(host)) {
         this.fail('bound-only-while-active', `${host.setup.name} is not Active and has the VIP bound`);
@@ -297,8 +297,8 @@ export class Cluster implements DaemonObserver {
   }
 
   /** A drain ends within a bound, and so does a stop: in a successor, in the same Active as before, or in none. */
-  private expectResignationToEnd(host: Host, daemon: Daemon, event: RouterEvent): void {
-    const { resigningSinceMs } = this;
+  #expectResignationToEnd(host: Host, daemon: Daemon, event: RouterEvent): void {
+    const resigningSinceMs = this.#resigningSinceMs;
     const { index } = host.setup;
     const isResigning = this.isActive(host) && daemon.core.priority === 0;
     if (!isResigning) resigningSinceMs[index] = null;
@@ -316,7 +316,7 @@ export class Cluster implements DaemonObserver {
     this.schedule.after(dueMs, { run: check });
   }
 
-  private expectLeaseToEnd(host: Host): void {
+  #expectLeaseToEnd(host: Host): void {
     const sinceMs = this.nowMs;
     const { daemon } = host;
     const dueMs = leaseOverMs(host);
@@ -333,7 +333,7 @@ export class Cluster implements DaemonObserver {
     if (host.kernel.bound) this.schedule.after(dueMs, { run: check });
   }
 
-  private ask(from: number, of: number): ApiState {
+  #ask(from: number, of: number): ApiState {
     if (this.hosts[from]!.isBlind) return 'failing';
     if (from === of) return this.hosts[of]!.api;
     return this.link.passes(from, of) && this.link.passes(of, from) ? this.hosts[of]!.api : 'hung';

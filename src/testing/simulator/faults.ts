@@ -34,35 +34,36 @@ const MEAN_GAP = { low: 3, high: 25 };
 const MAX_LOSS_RATE = 0.4;
 
 export class Faults {
-  private readonly cluster: Cluster;
-  private readonly random: Random;
+  readonly #cluster: Cluster;
+  readonly #random: Random;
   /** Each round has faults of some kinds only: what hides behind others can come out. */
-  private readonly kinds: readonly Fault[];
-  private readonly meanGapMs: number;
-  private isOver = false;
+  readonly #kinds: readonly Fault[];
+  readonly #meanGapMs: number;
+  #isOver = false;
 
   constructor(cluster: Cluster, random: Random) {
-    this.cluster = cluster;
-    this.random = random;
-    this.kinds = random.shuffle(FAULTS).slice(0, random.integer(1, FAULTS.length));
-    this.meanGapMs = random.between(MEAN_GAP.low, MEAN_GAP.high) * cluster.scenario.intervalMs;
+    this.#cluster = cluster;
+    this.#random = random;
+    this.#kinds = random.shuffle(FAULTS).slice(0, random.integer(1, FAULTS.length));
+    this.#meanGapMs = random.between(MEAN_GAP.low, MEAN_GAP.high) * cluster.scenario.intervalMs;
   }
 
   begin(): void {
-    this.next();
+    this.#next();
   }
 
   /** Everything is made well, but some hosts, API servers and links may be lost for good: such is life. */
   stop(): void {
-    const { cluster, random } = this;
-    this.isOver = true;
+    const cluster = this.#cluster;
+    const random = this.#random;
+    this.#isOver = true;
     cluster.link.unblockAll();
     cluster.link.quality = cluster.scenario.quality;
     if (random.chance(0.25)) splitSegment(cluster, random);
     for (const host of cluster.hosts) {
       host.kernel.refuses = false;
       host.refusesSockets = false;
-      if (host.isBlind && random.chance(0.7)) this.cluster.setBlind(host, false);
+      if (host.isBlind && random.chance(0.7)) this.#cluster.setBlind(host, false);
       if (host.api !== 'up') host.api = random.chance(0.7) ? 'up' : 'failing';
       if (random.chance(0.9)) host.setCarrier(true);
       if (random.chance(0.6)) host.daemon?.give({ type: 'undrain' });
@@ -73,80 +74,81 @@ export class Faults {
     }
   }
 
-  private next(): void {
-    this.cluster.schedule.after(this.random.exponential(this.meanGapMs), {
+  #next(): void {
+    this.#cluster.schedule.after(this.#random.exponential(this.#meanGapMs), {
       run: () => {
-        if (this.isOver) return;
-        this.apply(this.random.pick(this.kinds));
-        this.next();
+        if (this.#isOver) return;
+        this.#apply(this.#random.pick(this.#kinds));
+        this.#next();
       },
     });
   }
 
-  private apply(fault: Fault): void {
+  #apply(fault: Fault): void {
     switch (fault) {
       case 'partition':
-        this.partition();
+        this.#partition();
         break;
       case 'oneWay':
-        this.oneWay();
+        this.#oneWay();
         break;
       case 'degrade':
-        this.degrade();
+        this.#degrade();
         break;
       case 'pause':
-        this.pause();
+        this.#pause();
         break;
       case 'kill':
-        this.kill();
+        this.#kill();
         break;
       case 'cut':
-        this.cut();
+        this.#cut();
         break;
       case 'refuse':
-        this.refuse();
+        this.#refuse();
         break;
       case 'sockets':
-        this.sockets();
+        this.#sockets();
         break;
       case 'link':
-        this.link();
+        this.#link();
         break;
       case 'remove':
-        this.remove();
+        this.#remove();
         break;
       case 'api':
-        this.api();
+        this.#api();
         break;
       case 'allApis':
-        this.allApis();
+        this.#allApis();
         break;
       case 'blind':
-        this.blind();
+        this.#blind();
         break;
       case 'drain':
-        this.target().daemon?.give({ type: 'drain', force: this.random.chance(0.2) });
+        this.#target().daemon?.give({ type: 'drain', force: this.#random.chance(0.2) });
         break;
       case 'undrain':
-        this.target().daemon?.give({ type: 'undrain' });
+        this.#target().daemon?.give({ type: 'undrain' });
         break;
       case 'stop':
-        this.stopOne();
+        this.#stopOne();
         break;
     }
   }
 
   /** Any host, or as often as not the one that has most to lose. */
-  private target(): Host {
-    const { cluster, random } = this;
+  #target(): Host {
+    const cluster = this.#cluster;
+    const random = this.#random;
     const actives = cluster.hosts.filter((host) => cluster.isActive(host));
     return random.pick(actives.length > 0 && random.chance(0.5) ? actives : cluster.hosts);
   }
 
   /** From a moment to several Active_Down_Intervals; now and then longer than a lease. */
-  private durationMs(): number {
-    const { random } = this;
-    const { longestIntervalMs, healthTimes } = this.cluster.scenario;
+  #durationMs(): number {
+    const random = this.#random;
+    const { longestIntervalMs, healthTimes } = this.#cluster.scenario;
     return random.pick([
       random.between(2, 5) * healthTimes.intervalMs,
       random.exponential(longestIntervalMs / 2),
@@ -156,26 +158,26 @@ export class Faults {
     ]);
   }
 
-  private afterwards(undo: () => void): void {
+  #afterwards(undo: () => void): void {
     const run = (): void => {
-      if (!this.isOver) undo();
+      if (!this.#isOver) undo();
     };
-    this.cluster.schedule.after(this.durationMs(), { run });
+    this.#cluster.schedule.after(this.#durationMs(), { run });
   }
 
-  private block(pairs: readonly (readonly [number, number])[]): void {
-    const { link } = this.cluster;
+  #block(pairs: readonly (readonly [number, number])[]): void {
+    const { link } = this.#cluster;
     for (const [from, to] of pairs) link.block(from, to, 1);
-    this.afterwards(() => {
-      this.cluster.note(null, 'a partition ends');
+    this.#afterwards(() => {
+      this.#cluster.note(null, 'a partition ends');
       for (const [from, to] of pairs) link.block(from, to, -1);
     });
   }
 
   /** Hosts apart from the others, both ways or one way. */
-  private partition(): void {
-    const { random } = this;
-    const isApart = this.cluster.hosts.map(() => random.chance(0.5));
+  #partition(): void {
+    const random = this.#random;
+    const isApart = this.#cluster.hosts.map(() => random.chance(0.5));
     const isOneWay = random.chance(0.3);
     const pairs: (readonly [number, number])[] = [];
     for (const [from, fromApart] of isApart.entries()) {
@@ -184,21 +186,22 @@ export class Faults {
         if (!fromApart && toApart && !isOneWay) pairs.push([from, to]);
       }
     }
-    const names = this.cluster.hosts.filter((_, index) => isApart[index]).map(({ setup }) => setup.name);
-    this.cluster.note(null, `${names.join(', ')} cut off${isOneWay ? ', outgoing only' : ''}`);
-    this.block(pairs);
+    const names = this.#cluster.hosts.filter((_, index) => isApart[index]).map(({ setup }) => setup.name);
+    this.#cluster.note(null, `${names.join(', ')} cut off${isOneWay ? ', outgoing only' : ''}`);
+    this.#block(pairs);
   }
 
-  private oneWay(): void {
-    const from = this.target();
-    const to = this.random.pick(this.cluster.hosts);
+  #oneWay(): void {
+    const from = this.#target();
+    const to = this.#random.pick(this.#cluster.hosts);
     if (from === to) return;
-    this.cluster.note(from, `nothing gets through to ${to.setup.name}`);
-    this.block([[from.setup.index, to.setup.index]]);
+    this.#cluster.note(from, `nothing gets through to ${to.setup.name}`);
+    this.#block([[from.setup.index, to.setup.index]]);
   }
 
-  private degrade(): void {
-    const { cluster, random } = this;
+  #degrade(): void {
+    const cluster = this.#cluster;
+    const random = this.#random;
     const rate = (most: number): number => (random.chance(0.5) ? random.between(0, most) : 0);
     const intervalMs = cluster.scenario.longestIntervalMs;
     const quality: LinkQuality = {
@@ -212,63 +215,65 @@ export class Faults {
     };
     cluster.link.quality = quality;
     cluster.note(null, `the link gets worse: ${JSON.stringify(quality)}`);
-    this.afterwards(() => {
+    this.#afterwards(() => {
       cluster.note(null, 'the link is well');
       cluster.link.quality = cluster.scenario.quality;
     });
   }
 
-  private pause(): void {
-    const host = this.target();
+  #pause(): void {
+    const host = this.#target();
     const { daemon } = host;
     if (daemon === null || !daemon.isAwake) return;
-    this.cluster.pause(host);
-    this.afterwards(() => daemon.resume());
+    this.#cluster.pause(host);
+    this.#afterwards(() => daemon.resume());
   }
 
-  private kill(): void {
-    const host = this.target();
+  #kill(): void {
+    const host = this.#target();
     if (host.daemon === null) return;
-    this.cluster.kill(host);
-    if (this.random.chance(0.8)) this.afterwards(() => this.cluster.start(host));
+    this.#cluster.kill(host);
+    if (this.#random.chance(0.8)) this.#afterwards(() => this.#cluster.start(host));
   }
 
-  private cut(): void {
-    const { cluster } = this;
-    const host = this.target();
+  #cut(): void {
+    const cluster = this.#cluster;
+    const host = this.#target();
     cluster.note(host, 'no carrier');
     host.setCarrier(false);
-    this.afterwards(() => {
+    this.#afterwards(() => {
       cluster.note(host, 'carrier');
       host.setCarrier(true);
     });
   }
 
-  private refuse(): void {
-    const host = this.target();
-    this.cluster.note(host, 'the kernel refuses to bind');
+  #refuse(): void {
+    const host = this.#target();
+    this.#cluster.note(host, 'the kernel refuses to bind');
     host.kernel.refuses = true;
-    this.afterwards(() => {
+    this.#afterwards(() => {
       host.kernel.refuses = false;
     });
   }
 
   /** Sockets fail under the router, or the kernel has no room for what it sends; none can be opened for a while. */
-  private sockets(): void {
-    const { cluster, random } = this;
-    const host = this.target();
+  #sockets(): void {
+    const cluster = this.#cluster;
+    const random = this.#random;
+    const host = this.#target();
     cluster.note(host, 'the kernel has no buffers for sockets');
     host.refusesSockets = random.chance(0.7);
     if (random.chance(0.7)) host.daemon?.failSockets();
-    this.afterwards(() => {
+    this.#afterwards(() => {
       host.refusesSockets = false;
     });
   }
 
   /** As a bond does that has lost a port, or an administrator who renames an interface. */
-  private link(): void {
-    const { cluster, random } = this;
-    const host = this.target();
+  #link(): void {
+    const cluster = this.#cluster;
+    const random = this.#random;
+    const host = this.#target();
     const number = random.integer(0, 99);
     const mac = Uint8Array.of(2, 0, 0, 0, number, host.setup.index + 1);
     cluster.note(host, 'the interface changes');
@@ -276,52 +281,54 @@ export class Faults {
   }
 
   /** Somebody removes the address, once or several times. */
-  private remove(): void {
-    const host = this.target();
-    for (let times = this.random.pick([1, 1, 2, 6]); times > 0; times -= 1) {
-      this.cluster.schedule.after(this.random.between(0, 20) * times, {
+  #remove(): void {
+    const host = this.#target();
+    for (let times = this.#random.pick([1, 1, 2, 6]); times > 0; times -= 1) {
+      this.#cluster.schedule.after(this.#random.between(0, 20) * times, {
         run: () => {
-          if (!this.isOver) host.kernel.remove('somebody');
+          if (!this.#isOver) host.kernel.remove('somebody');
         },
       });
     }
   }
 
-  private api(): void {
-    const host = this.target();
-    this.cluster.setApi(host, this.random.pick(['failing', 'hung']));
-    this.afterwards(() => this.cluster.setApi(host, 'up'));
+  #api(): void {
+    const host = this.#target();
+    this.#cluster.setApi(host, this.#random.pick(['failing', 'hung']));
+    this.#afterwards(() => this.#cluster.setApi(host, 'up'));
   }
 
-  private blind(): void {
-    const host = this.target();
-    this.cluster.setBlind(host, true);
-    this.afterwards(() => this.cluster.setBlind(host, false));
+  #blind(): void {
+    const host = this.#target();
+    this.#cluster.setBlind(host, true);
+    this.#afterwards(() => this.#cluster.setBlind(host, false));
   }
 
-  private allApis(): void {
-    const state = this.random.pick<ApiState>(['failing', 'hung']);
-    for (const host of this.cluster.hosts) this.cluster.setApi(host, state);
-    this.afterwards(() => {
-      for (const host of this.cluster.hosts) this.cluster.setApi(host, 'up');
+  #allApis(): void {
+    const state = this.#random.pick<ApiState>(['failing', 'hung']);
+    for (const host of this.#cluster.hosts) this.#cluster.setApi(host, state);
+    this.#afterwards(() => {
+      for (const host of this.#cluster.hosts) this.#cluster.setApi(host, 'up');
     });
   }
 
   /** A graceful stop; the program comes back, perhaps with another configuration. */
-  private stopOne(): void {
-    const { cluster, random } = this;
-    const host = this.target();
+  #stopOne(): void {
+    const cluster = this.#cluster;
+    const random = this.#random;
+    const host = this.#target();
     const { daemon } = host;
     if (daemon === null) return;
     cluster.stop(host, random.chance(0.7));
-    if (random.chance(0.3)) this.disturbStop(host, daemon);
-    const options = random.chance(0.3) ? this.reconfigured(daemon.options) : daemon.options;
-    if (random.chance(0.8)) this.afterwards(() => cluster.start(host, options));
+    if (random.chance(0.3)) this.#disturbStop(host, daemon);
+    const options = random.chance(0.3) ? this.#reconfigured(daemon.options) : daemon.options;
+    if (random.chance(0.8)) this.#afterwards(() => cluster.start(host, options));
   }
 
   /** While it waits for its successor it is drained, or its address cannot be kept. */
-  private disturbStop(host: Host, daemon: Daemon): void {
-    const { cluster, random } = this;
+  #disturbStop(host: Host, daemon: Daemon): void {
+    const cluster = this.#cluster;
+    const random = this.#random;
     const disturb = random.pick([
       () => daemon.give({ type: 'drain', force: random.chance(0.2) }),
       () => host.kernel.remove('somebody'),
@@ -334,9 +341,9 @@ export class Faults {
   /**
    * Another node's interval or priorities, or another mode: a change of configuration reaches one node after the other.
    */
-  private reconfigured(options: VirtualRouterOptions): VirtualRouterOptions {
-    const { random } = this;
-    const { advertisementIntervalMs, priorities } = random.pick(this.cluster.scenario.nodes).options;
+  #reconfigured(options: VirtualRouterOptions): VirtualRouterOptions {
+    const random = this.#random;
+    const { advertisementIntervalMs, priorities } = random.pick(this.#cluster.scenario.nodes).options;
     const preempt = random.pick<PreemptMode>(['never', 'unhealthy', 'always']);
     return { ...options, ...random.pick([{ advertisementIntervalMs }, { priorities }, { preempt }]) };
   }

@@ -23,15 +23,15 @@ export class Host implements Machine, LinkEnd {
   daemon: Daemon | null = null;
   /** When its last daemon ended, in simulated time. */
   endedAtMs = -Infinity;
-  private readonly surroundings: Surroundings;
-  private hasCarrier = true;
-  private neighbor: number | null = null;
-  private learnedAtMs = 0;
+  readonly #surroundings: Surroundings;
+  #hasCarrier = true;
+  #neighbor: number | null = null;
+  #learnedAtMs = 0;
 
   constructor(setup: NodeSetup, surroundings: Surroundings, onRemoved: (host: Host, by: RemovedBy) => void) {
     const { schedule, random } = surroundings;
     this.setup = setup;
-    this.surroundings = surroundings;
+    this.#surroundings = surroundings;
     const mac = Uint8Array.of(2, 0, 0, 0, 0, setup.index + 1);
     this.link = { index: 2, name: 'eth0', mac, source: setup.address };
     this.clock = new HostClock(schedule, setup.offsetMs, setup.driftRatio);
@@ -40,7 +40,7 @@ export class Host implements Machine, LinkEnd {
       clock: this.clock,
       random,
       onRemoved: (by) => {
-        this.neighbor = null;
+        this.#neighbor = null;
         if (by !== 'daemon') this.daemon?.notifyGone();
         onRemoved(this, by);
       },
@@ -48,24 +48,24 @@ export class Host implements Machine, LinkEnd {
   }
 
   get carrier(): boolean {
-    return this.hasCarrier;
+    return this.#hasCarrier;
   }
 
   receive(frame: Frame): void {
     if (frame.kind === 'vrrp') this.daemon?.receive(frame);
-    else this.learn(frame.from);
+    else this.#learn(frame.from);
   }
 
   /** Whom a client on this host would send to for the VIP; null: it would have to ask, or has the VIP itself. */
   get vipNeighbor(): number | null {
-    return this.kernel.bound ? null : this.neighbor;
+    return this.kernel.bound ? null : this.#neighbor;
   }
 
   setCarrier(carrier: boolean): void {
-    if (carrier === this.hasCarrier) return;
-    this.hasCarrier = carrier;
+    if (carrier === this.#hasCarrier) return;
+    this.#hasCarrier = carrier;
     // The kernel forgets neighbors when the carrier goes.
-    if (!carrier) this.neighbor = null;
+    if (!carrier) this.#neighbor = null;
     this.daemon?.notifyLink();
   }
 
@@ -77,7 +77,7 @@ export class Host implements Machine, LinkEnd {
 
   /** Starts the program, unless it runs. */
   start(options: VirtualRouterOptions): void {
-    this.daemon ??= new Daemon(this, this.surroundings, options);
+    this.daemon ??= new Daemon(this, this.#surroundings, options);
   }
 
   kill(): void {
@@ -87,15 +87,15 @@ export class Host implements Machine, LinkEnd {
 
   daemonEnded(): void {
     this.daemon = null;
-    this.endedAtMs = this.surroundings.schedule.nowMs;
+    this.endedAtMs = this.#surroundings.schedule.nowMs;
   }
 
   /** As Linux does: an entry that has just changed is not changed again within its locktime. */
-  private learn(from: number): void {
-    const { nowMs } = this.surroundings.schedule;
-    const isLocked = this.neighbor !== null && nowMs < this.learnedAtMs + LOCKTIME_MS;
-    if (from === this.neighbor || isLocked) return;
-    this.neighbor = from;
-    this.learnedAtMs = nowMs;
+  #learn(from: number): void {
+    const { nowMs } = this.#surroundings.schedule;
+    const isLocked = this.#neighbor !== null && nowMs < this.#learnedAtMs + LOCKTIME_MS;
+    if (from === this.#neighbor || isLocked) return;
+    this.#neighbor = from;
+    this.#learnedAtMs = nowMs;
   }
 }

@@ -19,53 +19,53 @@ export type RemovedBy = 'daemon' | 'expiry' | 'somebody';
 export class Kernel {
   /** Fault: adding and renewing fail. */
   refuses = false;
-  private readonly options: KernelOptions;
+  readonly #options: KernelOptions;
   /** The lifetime that it was given last, in seconds. */
   validSeconds = 0;
-  private expiresAtMs = -Infinity;
-  private isBound = false;
+  #expiresAtMs = -Infinity;
+  #isBound = false;
   /** When it is to be looked whether the address has expired. */
-  private lookAtMs = Infinity;
+  #lookAtMs = Infinity;
 
   constructor(options: KernelOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   get bound(): boolean {
-    return this.isBound;
+    return this.#isBound;
   }
 
   /** Adds the address, or starts its lifetime anew; false when that fails. */
   lease(validSeconds: number): boolean {
     if (this.refuses) return false;
-    const { clock, random } = this.options;
+    const { clock, random } = this.#options;
     const localMs = clock.nowMs + validSeconds * 1000 + random.between(0, EXPIRY_LATENESS_MS);
-    this.expiresAtMs = clock.simulatedMs(localMs);
+    this.#expiresAtMs = clock.simulatedMs(localMs);
     this.validSeconds = validSeconds;
-    this.isBound = true;
-    this.lookAtExpiry();
+    this.#isBound = true;
+    this.#lookAtExpiry();
     return true;
   }
 
   /** Whether there was an address to remove. */
   remove(by: RemovedBy): boolean {
-    if (!this.isBound) return false;
-    this.isBound = false;
-    this.options.onRemoved(by);
+    if (!this.#isBound) return false;
+    this.#isBound = false;
+    this.#options.onRemoved(by);
     return true;
   }
 
   /** The time at which the address would have expired when this was scheduled. */
   run(): void {
-    this.lookAtMs = Infinity;
-    if (!this.isBound) return;
-    if (this.options.schedule.nowMs >= this.expiresAtMs) this.remove('expiry');
-    else this.lookAtExpiry();
+    this.#lookAtMs = Infinity;
+    if (!this.#isBound) return;
+    if (this.#options.schedule.nowMs >= this.#expiresAtMs) this.remove('expiry');
+    else this.#lookAtExpiry();
   }
 
-  private lookAtExpiry(): void {
-    if (this.lookAtMs <= this.expiresAtMs) return;
-    this.lookAtMs = this.expiresAtMs;
-    this.options.schedule.at(this.lookAtMs, this);
+  #lookAtExpiry(): void {
+    if (this.#lookAtMs <= this.#expiresAtMs) return;
+    this.#lookAtMs = this.#expiresAtMs;
+    this.#options.schedule.at(this.#lookAtMs, this);
   }
 }

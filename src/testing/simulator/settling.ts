@@ -36,75 +36,75 @@ const REST_MS = 100;
 const INSTANT_MS = 0.001;
 
 class Settling implements ClusterWatcher, Task {
-  private readonly cluster: Cluster;
-  private readonly components: readonly (readonly Host[])[];
-  private readonly beganMs: number;
-  private disturbedAtMs: number;
-  private longestIntervalMs: number;
+  readonly #cluster: Cluster;
+  readonly #components: readonly (readonly Host[])[];
+  readonly #beganMs: number;
+  #disturbedAtMs: number;
+  #longestIntervalMs: number;
   /** Until that has been looked into: a preemption may be due. */
-  private mayMove = true;
-  private holdsEndAtMs = -Infinity;
+  #mayMove = true;
+  #holdsEndAtMs = -Infinity;
   /** The latest time at which somebody may have been demoted: until its proxy is done it has the VIP. */
-  private demotedAtMs: number;
-  private promotedAtMs = -Infinity;
-  private isOver = false;
+  #demotedAtMs: number;
+  #promotedAtMs = -Infinity;
+  #isOver = false;
 
   constructor(cluster: Cluster) {
-    this.cluster = cluster;
-    this.components = componentsOf(cluster);
-    this.beganMs = cluster.nowMs;
-    this.demotedAtMs = cluster.nowMs;
-    this.longestIntervalMs = cluster.scenario.longestIntervalMs;
+    this.#cluster = cluster;
+    this.#components = componentsOf(cluster);
+    this.#beganMs = cluster.nowMs;
+    this.#demotedAtMs = cluster.nowMs;
+    this.#longestIntervalMs = cluster.scenario.longestIntervalMs;
     // Packets that were sent under faults may be late, and an Active that resigns takes its time.
     const resigning = cluster.hosts.some((host) => cluster.isActive(host) && priorityOf(host) === 0);
     const resignedAtMs =
-      cluster.nowMs + (resigning ? resignationMs(cluster.scenario, this.longestIntervalMs) : 0);
-    this.disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs);
+      cluster.nowMs + (resigning ? resignationMs(cluster.scenario, this.#longestIntervalMs) : 0);
+    this.#disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs);
   }
 
   /** At the end of a moment in which two may be Active, or an address may still be bound. */
   run(): void {
-    if (!this.isOver) this.changed();
+    if (!this.#isOver) this.changed();
   }
 
   /** Lets time pass until all is quiet and has been watched. Throws CheckFailure. */
   settle(): void {
-    const { cluster } = this;
+    const cluster = this.#cluster;
     cluster.watch(this);
-    for (const host of cluster.hosts) this.expectHoldToEnd(host);
-    while (!this.isDone()) {
+    for (const host of cluster.hosts) this.#expectHoldToEnd(host);
+    while (!this.#isDone()) {
       // Rests on the way, because a disturbance may come at any time.
-      const rests = [this.oneActiveAtMs, this.stillAtMs, this.stillAtMs + this.watchMs];
+      const rests = [this.#oneActiveAtMs, this.#stillAtMs, this.#stillAtMs + this.#watchMs];
       const restMs = rests.find((atMs) => atMs >= cluster.nowMs) ?? cluster.nowMs + REST_MS;
       cluster.schedule.runUntil(restMs + INSTANT_MS);
       this.changed();
-      this.look();
-      const isLate = cluster.nowMs > this.stillAtMs + this.watchMs + MAX_SETTLING_MS;
-      if (isLate || this.disturbedAtMs - this.beganMs > MAX_SETTLING_MS) {
+      this.#look();
+      const isLate = cluster.nowMs > this.#stillAtMs + this.#watchMs + MAX_SETTLING_MS;
+      if (isLate || this.#disturbedAtMs - this.#beganMs > MAX_SETTLING_MS) {
         cluster.fail('settles', `something still changes ${MAX_SETTLING_MS} ms after the faults`);
       }
     }
-    this.checkNeighbors();
+    this.#checkNeighbors();
     cluster.unwatch(this);
-    this.isOver = true;
+    this.#isOver = true;
   }
 
-  private isDone(): boolean {
-    const { cluster } = this;
-    if (cluster.nowMs < this.stillAtMs + this.watchMs) return false;
+  #isDone(): boolean {
+    const cluster = this.#cluster;
+    if (cluster.nowMs < this.#stillAtMs + this.#watchMs) return false;
     if (!cluster.hosts.every((host) => cluster.isClassFinal(host))) return false;
-    if (cluster.hosts.some((host) => this.isReopening(host))) return false;
-    const isHeld = this.components.every((hosts) => hosts.some((host) => cluster.isActive(host)));
-    return isHeld || cluster.nowMs > this.holdsEndAtMs;
+    if (cluster.hosts.some((host) => this.#isReopening(host))) return false;
+    const isHeld = this.#components.every((hosts) => hosts.some((host) => cluster.isActive(host)));
+    return isHeld || cluster.nowMs > this.#holdsEndAtMs;
   }
 
   /** Sockets that have failed are opened again, after a pause that grows up to a bound. */
-  private isReopening(host: Host): boolean {
-    const { cluster } = this;
+  #isReopening(host: Host): boolean {
+    const cluster = this.#cluster;
     const { daemon } = host;
     if (daemon === null || !daemon.isStarted || daemon.stopping || daemon.isAttached || !host.carrier)
       return false;
-    const sinceMs = cluster.nowMs - this.beganMs;
+    const sinceMs = cluster.nowMs - this.#beganMs;
     if (sinceMs <= driftedMs(REOPENING_MS)) return true;
     return cluster.fail(
       'reopens',
@@ -113,76 +113,76 @@ class Settling implements ClusterWatcher, Task {
   }
 
   /** Once there is one Active: may it be preempted? And once nothing should move any more: has it been? */
-  private look(): void {
-    const { cluster } = this;
-    if (cluster.nowMs <= this.oneActiveAtMs || this.isOverlap) return;
-    const [better] = this.components.flatMap((hosts) => this.findBetter(hosts) ?? []);
-    if (better === undefined) this.mayMove = false;
-    else if (cluster.nowMs > this.stillAtMs) cluster.fail('right-holder', better);
+  #look(): void {
+    const cluster = this.#cluster;
+    if (cluster.nowMs <= this.#oneActiveAtMs || this.#isOverlap) return;
+    const [better] = this.#components.flatMap((hosts) => this.#findBetter(hosts) ?? []);
+    if (better === undefined) this.#mayMove = false;
+    else if (cluster.nowMs > this.#stillAtMs) cluster.fail('right-holder', better);
   }
 
   disturbed(): void {
-    this.disturbedAtMs = Math.max(this.disturbedAtMs, this.cluster.nowMs);
-    this.mayMove = true;
+    this.#disturbedAtMs = Math.max(this.#disturbedAtMs, this.#cluster.nowMs);
+    this.#mayMove = true;
   }
 
   moved({ host, to, cause }: Transition): void {
-    const { cluster } = this;
+    const cluster = this.#cluster;
     if (GIVEN_UP.has(cause.kind)) {
       this.disturbed();
-      this.expectHoldToEnd(host);
+      this.#expectHoldToEnd(host);
     }
     if (to === 'Active') {
-      this.promotedAtMs = cluster.nowMs;
+      this.#promotedAtMs = cluster.nowMs;
       cluster.schedule.after(overlapMs(cluster.scenario), this);
     }
     if (to !== 'Active') {
-      this.demotedAtMs = cluster.nowMs;
+      this.#demotedAtMs = cluster.nowMs;
       cluster.schedule.after(releaseMs(true) + 0.01, this);
     }
-    if (cluster.nowMs > this.stillAtMs) {
-      const text = `${host.setup.name} became ${to} (${cause.text}) ${(cluster.nowMs - this.disturbedAtMs).toFixed(1)} ms after the last disturbance`;
+    if (cluster.nowMs > this.#stillAtMs) {
+      const text = `${host.setup.name} became ${to} (${cause.text}) ${(cluster.nowMs - this.#disturbedAtMs).toFixed(1)} ms after the last disturbance`;
       cluster.fail('nothing-moves', text);
     }
   }
 
   changed(): void {
-    if (this.cluster.nowMs <= this.oneActiveAtMs) return;
-    for (const component of this.components) this.checkComponent(component);
+    if (this.#cluster.nowMs <= this.#oneActiveAtMs) return;
+    for (const component of this.#components) this.#checkComponent(component);
   }
 
   /** One may just be taking over from another. */
-  private get isOverlap(): boolean {
-    return this.cluster.nowMs < this.promotedAtMs + overlapMs(this.cluster.scenario);
+  get #isOverlap(): boolean {
+    return this.#cluster.nowMs < this.#promotedAtMs + overlapMs(this.#cluster.scenario);
   }
 
-  private get oneActiveAtMs(): number {
-    const { cluster } = this;
+  get #oneActiveAtMs(): number {
+    const cluster = this.#cluster;
     for (const host of cluster.hosts) {
       if (host.daemon === null) continue;
       // A damaged packet may have passed for a good one, with any interval in it.
       const learnedMs = cluster.checkerOf(host).learnedLongestMs;
-      this.longestIntervalMs = Math.max(this.longestIntervalMs, learnedMs);
+      this.#longestIntervalMs = Math.max(this.#longestIntervalMs, learnedMs);
     }
-    return this.disturbedAtMs + oneActiveMs(cluster.scenario, this.longestIntervalMs);
+    return this.#disturbedAtMs + oneActiveMs(cluster.scenario, this.#longestIntervalMs);
   }
 
-  private get stillAtMs(): number {
-    const oneActiveAtMs = this.oneActiveAtMs;
-    return this.mayMove
-      ? oneActiveAtMs + lastMoveMs(this.cluster.scenario, this.longestIntervalMs)
+  get #stillAtMs(): number {
+    const oneActiveAtMs = this.#oneActiveAtMs;
+    return this.#mayMove
+      ? oneActiveAtMs + lastMoveMs(this.#cluster.scenario, this.#longestIntervalMs)
       : oneActiveAtMs;
   }
 
-  private get watchMs(): number {
-    return WATCH_MS + 2 * longestDownMs(this.cluster.scenario, this.longestIntervalMs);
+  get #watchMs(): number {
+    return WATCH_MS + 2 * longestDownMs(this.#cluster.scenario, this.#longestIntervalMs);
   }
 
-  private checkComponent(hosts: readonly Host[]): void {
-    const { cluster } = this;
+  #checkComponent(hosts: readonly Host[]): void {
+    const cluster = this.#cluster;
     const actives = hosts.filter((host) => cluster.isActive(host));
-    const sinceText = `${(cluster.nowMs - this.disturbedAtMs).toFixed(1)} ms after the last disturbance`;
-    if (actives.length > 1 && !this.isOverlap) {
+    const sinceText = `${(cluster.nowMs - this.#disturbedAtMs).toFixed(1)} ms after the last disturbance`;
+    if (actives.length > 1 && !this.#isOverlap) {
       cluster.fail('one-active', `${namesOf(actives)} are both Active ${sinceText}`);
     }
     if (actives.length === 0 && hosts.some((host) => cluster.isEligible(host))) {
@@ -195,15 +195,15 @@ class Settling implements ClusterWatcher, Task {
       (host) =>
         host.kernel.bound &&
         !cluster.isActive(host) &&
-        cluster.nowMs > Math.max(host.endedAtMs + leaseOverMs(host), this.demotedAtMs + releaseMs(true)),
+        cluster.nowMs > Math.max(host.endedAtMs + leaseOverMs(host), this.#demotedAtMs + releaseMs(true)),
     );
     if (strays.length > 0)
       cluster.fail('one-bound', `${namesOf(strays)} has the VIP and is not Active ${sinceText}`);
   }
 
   /** Not only one Active, but the right one: who else should be it, in words, or null. */
-  private findBetter(hosts: readonly Host[]): string | null {
-    const { cluster } = this;
+  #findBetter(hosts: readonly Host[]): string | null {
+    const cluster = this.#cluster;
     const active = hosts.find((host) => cluster.isActive(host));
     if (active === undefined) return null;
     const isUnhealthy = cluster.checkerOf(active).healthClass === 'C';
@@ -222,30 +222,30 @@ class Settling implements ClusterWatcher, Task {
    * Everybody who would send to the VIP sends to the Active: by the end of a burst of announcements, which outlasts the
    * locktime of neighbors; where announcements were lost under faults, by the next refresh.
    */
-  private checkNeighbors(): void {
-    const { cluster } = this;
+  #checkNeighbors(): void {
+    const cluster = this.#cluster;
     const withinMs = cluster.scenario.plot === 'faults' ? ANNOUNCEMENT_REFRESH_MS : BURST_MS;
     const lateMs = PUNCTUAL_TIMERS * timerMs(cluster.scenario) + delayMs(cluster.scenario);
-    if (this.misled().length > 0) cluster.schedule.runUntil(cluster.nowMs + driftedMs(withinMs) + lateMs);
-    const misled = this.misled();
+    if (this.#misled().length > 0) cluster.schedule.runUntil(cluster.nowMs + driftedMs(withinMs) + lateMs);
+    const misled = this.#misled();
     if (misled.length === 0) return;
     cluster.fail('neighbors-know', `${namesOf(misled)} would send to a host that does not hold the VIP`);
   }
 
-  private misled(): Host[] {
-    const { cluster } = this;
-    return this.components.flatMap((hosts) => {
+  #misled(): Host[] {
+    const cluster = this.#cluster;
+    return this.#components.flatMap((hosts) => {
       const active = hosts.find((host) => cluster.isActive(host));
       if (active === undefined) return [];
       return hosts.filter(({ vipNeighbor }) => vipNeighbor !== null && vipNeighbor !== active.setup.index);
     });
   }
 
-  private expectHoldToEnd(host: Host): void {
-    const { cluster } = this;
+  #expectHoldToEnd(host: Host): void {
+    const cluster = this.#cluster;
     if (host.daemon === null) return;
     const endMs = host.clock.simulatedMs(cluster.checkerOf(host).heldOffUntilMs);
-    this.holdsEndAtMs = Math.max(this.holdsEndAtMs, endMs);
+    this.#holdsEndAtMs = Math.max(this.#holdsEndAtMs, endMs);
     if (endMs > cluster.nowMs) cluster.schedule.at(endMs, { run: () => this.disturbed() });
   }
 }

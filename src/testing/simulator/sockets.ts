@@ -18,42 +18,42 @@ export type SimulatedSocketsOptions = RouterSocketsOptions & {
  * So this one has no limit.
  */
 export class SimulatedSockets implements RouterSockets {
-  private readonly options: SimulatedSocketsOptions;
-  private queue: Packet[] = [];
+  readonly #options: SimulatedSocketsOptions;
+  #queue: Packet[] = [];
 
   constructor(options: SimulatedSocketsOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   get queued(): number {
-    return this.queue.length;
+    return this.#queue.length;
   }
 
   /** A packet arrives while the process does not run. */
   enqueue(packet: Packet): void {
-    this.queue.push(packet);
+    this.#queue.push(packet);
   }
 
   deliver({ message: payload, source, destination, ttl }: Packet): void {
-    this.options.onDatagram({ payload, source, destination, ttl });
+    this.#options.onDatagram({ payload, source, destination, ttl });
   }
 
   deliverFirst(): void {
-    const [first, ...others] = this.queue;
-    this.queue = others;
+    const [first, ...others] = this.#queue;
+    this.#queue = others;
     if (first !== undefined) this.deliver(first);
   }
 
   /** Reading fails, as when the interface is taken away under an open socket. */
   fail(error: Error): void {
     this.close();
-    this.options.onError(error);
+    this.#options.onError(error);
   }
 
   send(message: Uint8Array, destination: IpAddress): void {
-    this.refuseIfFull();
-    const { family, link } = this.options;
-    this.options.send(destination, {
+    this.#refuseIfFull();
+    const { family, link } = this.#options;
+    this.#options.send(destination, {
       kind: 'vrrp',
       message,
       family,
@@ -64,12 +64,12 @@ export class SimulatedSockets implements RouterSockets {
   }
 
   readQueued(): void {
-    while (this.queue.length > 0) this.deliverFirst();
+    while (this.#queue.length > 0) this.deliverFirst();
   }
 
   discardQueued(): number {
-    const { length } = this.queue;
-    this.queue = [];
+    const { length } = this.#queue;
+    this.#queue = [];
     return length;
   }
 
@@ -78,13 +78,13 @@ export class SimulatedSockets implements RouterSockets {
   }
 
   announce(): boolean {
-    this.refuseIfFull();
-    this.options.send(null, { kind: 'announcement', from: this.options.hostIndex });
+    this.#refuseIfFull();
+    this.#options.send(null, { kind: 'announcement', from: this.#options.hostIndex });
     return true;
   }
 
   ask(): void {
-    this.refuseIfFull();
+    this.#refuseIfFull();
   }
 
   watchClaims(): null {
@@ -92,15 +92,15 @@ export class SimulatedSockets implements RouterSockets {
   }
 
   adopt(): void {
-    this.refuseIfFull();
+    this.#refuseIfFull();
   }
 
   close(): void {
-    this.queue = [];
-    this.options.onClose();
+    this.#queue = [];
+    this.#options.onClose();
   }
 
-  private refuseIfFull(): void {
-    if (this.options.isFull()) throw new Error('no buffer space available');
+  #refuseIfFull(): void {
+    if (this.#options.isFull()) throw new Error('no buffer space available');
   }
 }

@@ -30,28 +30,28 @@ const OTHER_ACTIVE_MS = 3000;
 const DEFEND_MS = 10_000;
 
 export class Conflicts {
-  private readonly options: ConflictsOptions;
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
-  private claimWatch: { close(): void } | null = null;
-  private defendedAtMs = -Infinity;
-  private otherActiveAtMs = -Infinity;
+  readonly #options: ConflictsOptions;
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  #claimWatch: { close(): void } | null = null;
+  #defendedAtMs = -Infinity;
+  #otherActiveAtMs = -Infinity;
 
   constructor(options: ConflictsOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** This node holds the VIP on the link of `sockets` from now on; null: it does not. */
   watch(sockets: Pick<RouterSockets, 'watchClaims'> | null): void {
-    this.claimWatch?.close();
-    this.claimWatch = null;
+    this.#claimWatch?.close();
+    this.#claimWatch = null;
     if (sockets === null) return;
-    const { vip, log } = this.options;
+    const { vip, log } = this.#options;
     const onError = (error: unknown): void => {
       const text = errorText(error);
       log('warn', `cannot watch who else claims ${vip.text}: ${text}`, { event: 'claim_watch' });
     };
     try {
-      this.claimWatch = sockets.watchClaims(vip, { onClaim: (mac) => this.claimed(mac), onError });
+      this.#claimWatch = sockets.watchClaims(vip, { onClaim: (mac) => this.claimed(mac), onError });
     } catch (error) {
       onError(error);
     }
@@ -59,31 +59,31 @@ export class Conflicts {
 
   /** Another Active was heard while this node is one: it claims the VIP by right, for as long as that lasts. */
   onOtherActive(): void {
-    this.otherActiveAtMs = this.options.nowMs();
+    this.#otherActiveAtMs = this.#options.nowMs();
   }
 
   /** The core has found two Actives, and says which. */
   onTwoActives(text: string): void {
-    this.tell('two_actives', 'vrrp', text);
+    this.#tell('two_actives', 'vrrp', text);
   }
 
   /** The host with this hardware address says that it has the VIP, in ARP or neighbor discovery. */
   claimed(mac: string): void {
-    const { vip, holds, defend } = this.options;
+    const { vip, holds, defend } = this.#options;
     if (!holds()) return;
-    const nowMs = this.options.nowMs();
-    if (nowMs - this.otherActiveAtMs < OTHER_ACTIVE_MS) return;
+    const nowMs = this.#options.nowMs();
+    if (nowMs - this.#otherActiveAtMs < OTHER_ACTIVE_MS) return;
     const text = `another host, ${mac}, says that it has ${vip.text}: remove the address there, or choose another vip`;
-    this.tell('address_claimed', mac, text);
-    if (nowMs - this.defendedAtMs < DEFEND_MS) return;
-    this.defendedAtMs = nowMs;
+    this.#tell('address_claimed', mac, text);
+    if (nowMs - this.#defendedAtMs < DEFEND_MS) return;
+    this.#defendedAtMs = nowMs;
     defend();
   }
 
-  private tell(conflict: Conflict, who: string, text: string): void {
-    this.options.counters.conflicts[conflict] += 1;
-    const suppressed = this.logLimit.take(`${conflict} ${who}`, this.options.nowMs());
+  #tell(conflict: Conflict, who: string, text: string): void {
+    this.#options.counters.conflicts[conflict] += 1;
+    const suppressed = this.#logLimit.take(`${conflict} ${who}`, this.#options.nowMs());
     if (suppressed === null) return;
-    this.options.log('warn', text, { event: conflict, suppressed });
+    this.#options.log('warn', text, { event: conflict, suppressed });
   }
 }

@@ -14,19 +14,19 @@ const MEANING: Record<UnreadKind, string> = {
 const LOG_PERIOD_MS = 60_000;
 
 export class UnreadPackets {
-  private readonly counters: RouterCounters;
-  private readonly log: Log;
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, UNREAD_KINDS.length);
-  private counted: Record<UnreadKind, number> = { expected: 0, unexpected: 0 };
+  readonly #counters: RouterCounters;
+  readonly #log: Log;
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, UNREAD_KINDS.length);
+  #counted: Record<UnreadKind, number> = { expected: 0, unexpected: 0 };
 
   constructor(counters: RouterCounters, log: Log) {
-    this.counters = counters;
-    this.log = log;
+    this.#counters = counters;
+    this.#log = log;
   }
 
   /** The socket is a new one, which counts from zero. */
   begin(): void {
-    this.counted = { expected: 0, unexpected: 0 };
+    this.#counted = { expected: 0, unexpected: 0 };
   }
 
   /** To be called now and then, `linkName` being the link of the sockets. */
@@ -34,14 +34,14 @@ export class UnreadPackets {
     const now = sockets.unread();
     for (const kind of UNREAD_KINDS) {
       // The kernel's counter has 32 bits.
-      const lost = (now[kind] - this.counted[kind]) >>> 0;
+      const lost = (now[kind] - this.#counted[kind]) >>> 0;
       if (lost === 0) continue;
-      this.counters.unread[kind] += lost;
-      const suppressed = this.logLimit.take(kind, nowMs);
+      this.#counters.unread[kind] += lost;
+      const suppressed = this.#logLimit.take(kind, nowMs);
       if (suppressed === null) continue;
       const text = `${MEANING[kind]} (${lost} lost at the last count): find who sends them (tcpdump -eni ${linkName} proto 112) and stop it`;
-      this.log('warn', text, { event: 'unread', kind, lost, suppressed });
+      this.#log('warn', text, { event: 'unread', kind, lost, suppressed });
     }
-    this.counted = now;
+    this.#counted = now;
   }
 }
