@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, Server } from 'node:net';
+import { type AddressInfo, connect, createServer, Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { parseIp } from '../ip/address.ts';
+import { freePort } from '../testing/proxy.ts';
+import { until } from '../testing/until.ts';
 import { Admin, type AdminOptions } from './admin.ts';
 import { Obstacle } from './obstacle.ts';
 import type { Observation } from './status.ts';
@@ -109,4 +111,72 @@ test('a path for the socket where something else is that cannot be removed is a 
     );
     return true;
   });
+});
+
+/** An admin endpoint on loopback, and a request to it: status, headers and body. */
+async function openOnLoopback(context: TestContext) {
+  const port = await freePort();
+  const address = parseIp('127.0.0.1');
+  assert.ok(address !== null);
+  const admin = makeAdmin({ listen: { address, port }, socket: null });
+  await admin.listen();
+  context.after(() => admin.close());
+  const ask = (method: string, path: string): Promise<Response> =>
+    fetch(`http://127.0.0.1:${port}${path}`, { method, headers: { connection: 'close' } });
+  const open = async (): Promise<Socket> => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    context.after(() => socket.destroy());
+    await once(socket, 'connect');
+    return socket;
+  };
+  return { ask, open };
+}
+
+test('a probe gets its answer however many connections are held open', async (context) => {
+  const { ask, open } = await openOnLoopback(context);
+  const held: Socket[] = [];
+  for (let probe = 0; probe < 14; probe += 1) {
+    for (let count = 0; count < 20; count += 1) held.push(await open());
+    // The observation of this test fails, which is an answer too.
+    assert.equal((await ask('GET', '/livez')).status, 500);
+  }
+  await until(() => held.filter(({ closed }) => !closed).length < 130, 'connections that rest to end');
+});
+
+test('a connection without a whole request in time ends, whatever it has sent of it', async (context) => {
+  const { open } = await openOnLoopback(context);
+  const sent = [
+    '',
+    'GET /livez HTTP/1.1\r\n',
+    'POST /drain HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf',
+  ];
+  const sockets = await Promise.all(sent.map(() => open()));
+  for (const [index, socket] of sockets.entries()) {
+    socket.resume();
+    if (sent[index] !== '') socket.write(sent[index] ?? '');
+  }
+  const areClosed = (): boolean => sockets.every(({ closed }) => closed);
+  await until(areClosed, () => sockets.map(({ closed }) => closed).join(), 20_000);
+});
+
+test('HEAD is GET without the body, a slash at the end does not matter, another method is 405 with those that are allowed', async (context) => {
+  const { ask } = await openOnLoopback(context);
+  const [get, head] = [await ask('GET', '/livez'), await ask('HEAD', '/livez')];
+  const body = await get.text();
+  assert.deepEqual([get.status, head.status, await head.text()], [500, 500, '']);
+  assert.equal(head.headers.get('content-length'), String(body.length));
+  assert.equal((await ask('GET', '/livez/')).status, 500);
+  assert.equal((await ask('GET', '/nowhere')).status, 404);
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+    const refused = await ask(method, '/livez');
+    assert.deepEqual([refused.status, refused.headers.get('allow')], [405, 'GET, HEAD'], method);
+  }
+});
+
+test('what changes something takes POST alone', async (context) => {
+  const socket = await openAdmin(context);
+  const { status, body } = await askRaw(socket, 'GET /drain');
+  assert.equal(status, 'HTTP/1.1 405 Method Not Allowed');
+  assert.match(body, /\/drain takes POST only/u);
 });

@@ -9,6 +9,7 @@ import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
+import { keepRoom } from './connection-room.ts';
 import { Metrics } from './metrics.ts';
 import { Obstacle } from './obstacle.ts';
 import { type Observation, buildStatus, livenessProblems, readinessProblems } from './status.ts';
@@ -25,12 +26,29 @@ export type AdminOptions = {
   readonly log: Log;
 };
 
-type Reply = { readonly status: number; readonly contentType: string; readonly body: string };
+type Reply = {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  /** The header of this name. */
+  readonly allow?: string;
+};
 type Route = (request: { readonly force: boolean }) => Reply | Promise<Reply>;
+type Method = 'GET' | 'POST';
+type Methods = { readonly [Name in Method]?: Route };
+type Routes = Readonly<Record<string, Methods>>;
 
-/** Clients are few (kubelet, a scraper, an operator): a bound on what strangers can hold open. */
-const MAX_CONNECTIONS = 64;
+/** A request that has not come in time is answered with 408, and its connection ends. */
 const REQUEST_TIMEOUT_MS = 5000;
+/** How often Node looks for such requests: every 30 s unless told. */
+const LOOK_MS = 500;
+const TIMEOUTS = {
+  headersTimeout: REQUEST_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: LOOK_MS,
+};
+/** A client that takes nothing of its answer for this long loses its connection. */
+const SILENCE_MS = 10_000;
 const LOG_PERIOD_MS = 60_000;
 
 const json = (status: number, value: unknown): Reply => ({
@@ -89,45 +107,50 @@ export class Admin {
     );
   }
 
-  #readRoutes(): Record<string, Route> {
+  #readRoutes(): Routes {
     const { observe } = this.#options;
     return {
-      'GET /livez': () => verdict(livenessProblems(observe())),
-      'GET /readyz': () => verdict(readinessProblems(observe())),
-      'GET /status': () => json(200, buildStatus(observe())),
-      'GET /metrics': async () => ({
-        status: 200,
-        contentType: this.#metrics.contentType,
-        body: await this.#metrics.render(observe()),
-      }),
+      '/livez': { GET: () => verdict(livenessProblems(observe())) },
+      '/readyz': { GET: () => verdict(readinessProblems(observe())) },
+      '/status': { GET: () => json(200, buildStatus(observe())) },
+      '/metrics': {
+        GET: async () => ({
+          status: 200,
+          contentType: this.#metrics.contentType,
+          body: await this.#metrics.render(observe()),
+        }),
+      },
     };
   }
 
-  #controlRoutes(): Record<string, Route> {
+  #controlRoutes(): Routes {
     return {
       // Not for anybody, as it names every client.
-      'GET /connections': async () => json(200, await this.#options.connections()),
-      'POST /drain': ({ force }) => {
-        const refusal = this.#options.drain(force);
-        return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });
+      '/connections': { GET: async () => json(200, await this.#options.connections()) },
+      '/drain': {
+        POST: ({ force }) => {
+          const refusal = this.#options.drain(force);
+          return refusal === null ? json(200, { draining: true }) : json(409, { error: refusal });
+        },
       },
-      'POST /undrain': () => {
-        this.#options.undrain();
-        return json(200, { draining: false });
+      '/undrain': {
+        POST: () => {
+          this.#options.undrain();
+          return json(200, { draining: false });
+        },
       },
     };
   }
 
   async #open(
-    routes: Readonly<Record<string, Route>>,
+    routes: Routes,
     where: { readonly host: string; readonly port: number } | { readonly path: string },
     name: string,
     remedy: string,
   ): Promise<void> {
-    const server = createServer((request, response) => void answer(routes, request, response));
-    server.maxConnections = MAX_CONNECTIONS;
-    server.requestTimeout = REQUEST_TIMEOUT_MS;
-    server.headersTimeout = REQUEST_TIMEOUT_MS;
+    const server = createServer(TIMEOUTS, (request, response) => void answer(routes, request, response));
+    server.setTimeout(SILENCE_MS);
+    keepRoom(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         const what = `cannot listen on ${name} (${error.code ?? error.message})`;
@@ -163,28 +186,43 @@ function prepareSocket(path: string): string {
 }
 
 /** Never rejects: whatever is asked, or fails, costs no more than this answer. */
-async function answer(
-  routes: Readonly<Record<string, Route>>,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const reply = await replyTo(routes, request).catch((error: unknown) =>
-    json(500, { error: `cannot answer ${request.method} ${request.url}: ${errorText(error)}` }),
+async function answer(routes: Routes, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // Node leaves the body of an answer to HEAD out.
+  const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
+  const target = request.url ?? '/';
+  const reply = await replyTo(routes, method, target).catch((error: unknown) =>
+    json(500, { error: `cannot answer ${method} ${target}: ${errorText(error)}` }),
   );
-  response.writeHead(reply.status, { 'content-type': reply.contentType, 'cache-control': 'no-store' });
+  response.writeHead(reply.status, {
+    'content-type': reply.contentType,
+    'content-length': Buffer.byteLength(reply.body),
+    'cache-control': 'no-store',
+    ...(reply.allow === undefined ? {} : { allow: reply.allow }),
+  });
   response.end(reply.body);
 }
 
-async function replyTo(routes: Readonly<Record<string, Route>>, request: IncomingMessage): Promise<Reply> {
-  const url = URL.parse(request.url ?? '/', 'http://admin');
-  if (url === null) {
-    return json(400, {
-      error: `${request.url} is no path: ask for one of these`,
-      known: Object.keys(routes),
-    });
-  }
-  const name = `${request.method} ${url.pathname}`;
-  const route = routes[name];
-  if (route === undefined) return json(404, { error: `there is no ${name}`, known: Object.keys(routes) });
+async function replyTo(routes: Routes, method: string, target: string): Promise<Reply> {
+  const url = URL.parse(target, 'http://admin');
+  if (url === null)
+    return json(400, { error: `${target} is no path: ask for one of these`, known: namesOf(routes) });
+  const path = url.pathname.replace(/(?<=.)\/+$/u, '');
+  const methods = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  if (methods === undefined)
+    return json(404, { error: `there is no ${method} ${path}`, known: namesOf(routes) });
+  const route = methods[method as Method];
+  if (route === undefined) return notAllowed(path, methods);
   return route({ force: url.searchParams.get('force') === 'true' });
+}
+
+/** RFC 9110 15.5.6: the answer names the methods that the path has. */
+function notAllowed(path: string, methods: Methods): Reply {
+  const allow = [...Object.keys(methods), ...(methods.GET === undefined ? [] : ['HEAD'])].join(', ');
+  return { ...json(405, { error: `${path} takes ${allow} only` }), allow };
+}
+
+function namesOf(routes: Routes): string[] {
+  return Object.entries(routes).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method} ${path}`),
+  );
 }
