@@ -83,6 +83,8 @@ export type RouterEvent =
   | { readonly type: 'addressClaimed' }
   /** The link has another hardware address; neighbors know the old one. */
   | { readonly type: 'linkAddressChanged' }
+  /** The kernel has bound the address. */
+  | { readonly type: 'bound' }
   /** The address could not be bound. */
   | { readonly type: 'bindFailed'; readonly text: string }
   /** Its lifetime could not be started anew; it is still there until that ends. */

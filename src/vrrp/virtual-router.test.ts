@@ -603,6 +603,28 @@ describe('the answer to a resignation', () => {
   });
 });
 
+describe('a successor whose kernel takes its time to bind', () => {
+  test('advertises again once the address is bound, which the Active before waits for', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.hear(0);
+    assert.deepEqual(sent(stage.advance(50)), [212]);
+    assert.deepEqual(sent(stage.give({ type: 'bound' })), [212]);
+    assert.equal(stage.router.deadlineMs <= stage.nowMs + 100, true);
+  });
+
+  test('does not where no Active waits: after a loss, or when it resigns itself', () => {
+    assert.deepEqual(Stage.active().give({ type: 'bound' }), []);
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.hear(0);
+    stage.advance(50);
+    stage.give({ type: 'drain', force: false });
+    assert.deepEqual(stage.give({ type: 'bound' }), []);
+    assert.deepEqual(Stage.backup().give({ type: 'bound' }), []);
+  });
+});
+
 describe('an Active that was followed once', () => {
   test('is forgotten by a promotion: after a stall the own interval counts', () => {
     for (const intervalMs of [1000, 40_950]) {
@@ -682,6 +704,12 @@ describe('a router that is alone', () => {
       (action) => action.type === 'notice' && action.notice === 'address_restored',
     );
     assert.equal(restored.length, 4);
+  });
+
+  test('waits for a kernel that does not answer', () => {
+    const stage = Stage.active({ isAlone: true });
+    assert.deepEqual(types(stage.give({ type: 'leaseOverdue', text: 'no answer for 1000 ms' })), ['notice']);
+    assert.equal(stage.router.stateName, 'Active');
   });
 
   test('is not alone once another router has been heard', () => {
@@ -864,6 +892,7 @@ const anyEvent: fc.Arbitrary<RouterEvent> = fc.oneof(
   fc.constant<RouterEvent>({ type: 'linkDown', text: 'down' }),
   fc.constant<RouterEvent>({ type: 'tick' }),
   fc.constant<RouterEvent>({ type: 'addressLost', text: 'lost' }),
+  fc.constant<RouterEvent>({ type: 'bound' }),
   fc.constant<RouterEvent>({ type: 'bindFailed', text: 'failed' }),
   fc.constant<RouterEvent>({ type: 'renewalFailed', text: 'failed' }),
   fc.constant<RouterEvent>({ type: 'undrain' }),

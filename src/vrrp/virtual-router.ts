@@ -54,11 +54,21 @@ type ActiveState = {
   readonly lease: Lease;
   readonly announcements: Announcements;
   resignation: Resignation | null;
+  /** The Active before gave up, and keeps the addresses until it knows that this one has them. */
+  readonly isSuccessor: boolean;
 };
 
 type AddressEvent = Extract<
   RouterEvent,
-  { readonly type: 'addressLost' | 'addressClaimed' | 'bindFailed' | 'renewalFailed' | 'leaseOverdue' }
+  {
+    readonly type:
+      | 'addressLost'
+      | 'addressClaimed'
+      | 'bound'
+      | 'bindFailed'
+      | 'renewalFailed'
+      | 'leaseOverdue';
+  }
 >;
 
 type State = { readonly name: 'Initialize' } | BackupState | ActiveState;
@@ -178,6 +188,7 @@ export class VirtualRouter {
         break;
       case 'addressLost':
       case 'addressClaimed':
+      case 'bound':
       case 'bindFailed':
       case 'renewalFailed':
       case 'leaseOverdue':
@@ -273,6 +284,7 @@ export class VirtualRouter {
       lease: new Lease(nowMs),
       announcements: new Announcements(nowMs),
       resignation: null,
+      isSuccessor: cause.kind === 'active_resigned',
     };
     this.#heard = null;
     actions.push(
@@ -557,6 +569,10 @@ export class VirtualRouter {
         // Neighbors that believed the other host are told anew; a successor's word is not to be undone.
         if (state.resignation === null) actions.push({ type: 'announce' });
         break;
+      case 'bound':
+        // The Active before waits for it: a kernel may take its time to bind.
+        if (state.isSuccessor && state.resignation === null) this.#sendNow(state, nowMs, actions);
+        break;
       case 'bindFailed':
         this.#giveUp({ kind: 'bind_failed', text: event.text }, nowMs, actions);
         break;
@@ -571,6 +587,11 @@ export class VirtualRouter {
 
   /** Another node can serve, and this one cannot before its kernel answers. */
   #onLeaseOverdue(text: string, nowMs: number, actions: Action[]): void {
+    if (this.#isAlone) {
+      const kept = `${text}; this node waits for its kernel, as there is no other node to take over`;
+      actions.push({ type: 'notice', notice: 'renewal_failed', text: kept });
+      return;
+    }
     this.#awaitsKernel = true;
     actions.push(this.#advertisement(0, nowMs));
     this.#leave('Backup', { kind: 'lease_overdue', text }, nowMs, actions);

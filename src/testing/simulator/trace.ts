@@ -40,6 +40,7 @@ export function describeEvent(event: RouterEvent): string {
     case 'addressClaimed':
     case 'leaseAnswered':
     case 'startup':
+    case 'bound':
     case 'linkUp':
     case 'linkAddressChanged':
     case 'tick':

@@ -35,6 +35,7 @@ class Stage {
     clock: { nowMs: () => this.nowMs, startTimer: () => () => undefined },
   });
   readonly listener: LeaseListener = {
+    done: () => undefined,
     failed: (text) => this.happened.push(`failed: ${text}`),
     overdue: (text) => this.happened.push(`overdue: ${text}`),
     answered: () => this.happened.push('answered'),

@@ -129,6 +129,7 @@ export class KernelLease implements RouterLease {
       this.#observe(purpose, link, answer);
       // Not when it was asked for: the kernel may take its time.
       this.#noteRenewal(purpose, clock.nowMs());
+      listener.done();
     } else {
       counters.leaseFailures += 1;
       listener.failed(`cannot ${purpose} ${vip.text} on ${link.name}: ${answer.refusal}`);

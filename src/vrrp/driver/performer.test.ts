@@ -27,6 +27,9 @@ class Stage {
   renewalFailures: ((text: string) => void)[] = [];
   overdue: ((text: string) => void)[] = [];
   answers: (() => void)[] = [];
+  bound: (() => void)[] = [];
+  announcements = 0;
+  sent: number[] = [];
   releases: { readonly isOver: () => boolean; readonly onEnd: () => void }[] = [];
   readonly performer = new Performer({
     core: this.core,
@@ -41,8 +44,10 @@ class Stage {
       },
     },
     sockets: {
-      sendAdvertisement: () => {},
-      announce: () => {},
+      sendAdvertisement: (priority) => this.sent.push(priority),
+      announce: () => {
+        this.announcements += 1;
+      },
       readQueued: () => {
         for (const priority of this.queue.splice(0)) this.hear(priority);
       },
@@ -52,6 +57,7 @@ class Stage {
       take: (purpose, listener) => {
         this.overdue.push((text) => listener.overdue(text));
         this.answers.push(() => listener.answered());
+        if (purpose === 'bind') this.bound.push(() => listener.done());
         (purpose === 'bind' ? this.failures : this.renewalFailures).push((text) => listener.failed(text));
       },
       release: (_, isOver, onEnd) => this.releases.push({ isOver, onEnd }),
@@ -162,4 +168,31 @@ test('closed, it sets off no timer any more', () => {
   const stage = new Stage();
   stage.performer.close();
   assert.deepEqual(stage.timers, []);
+});
+
+test('announces once the kernel has bound the address, and not a term that is over', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  for (let timers = 0; timers < 5; timers += 1) stage.fire();
+  assert.equal(stage.announcements, 0);
+  stage.bound[0]!();
+  assert.equal(stage.announcements, 1);
+  stage.fire();
+  stage.hear(254);
+  stage.fireUntilActive();
+  const { announcements } = stage;
+  stage.bound[0]!();
+  assert.equal(stage.announcements, announcements);
+  stage.bound[1]!();
+  assert.equal(stage.announcements, announcements + 1);
+});
+
+test('a successor advertises again when the address is bound', () => {
+  const stage = new Stage();
+  stage.hear(254);
+  stage.hear(0);
+  stage.fireUntilActive();
+  assert.deepEqual(stage.sent, [212]);
+  stage.bound[0]!();
+  assert.deepEqual(stage.sent, [212, 212]);
 });

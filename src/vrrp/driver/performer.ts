@@ -19,6 +19,8 @@ export type PerformerSockets = {
 
 /** What becomes of one bind or renewal. Nothing is called before `take` has returned; `text` is one sentence. */
 export type LeaseListener = {
+  /** The kernel has bound the address, or has renewed it. */
+  done(): void;
   /** The kernel refused. */
   failed(text: string): void;
   /** The kernel has not answered for too long, and the address is not there. */
@@ -65,6 +67,10 @@ export class Performer {
   private term = 0;
   /** From the core's wish to have the address bound to its wish to have it removed. */
   private isLeased = false;
+  /** The kernel has not answered the latest bind. */
+  private isBinding = false;
+  /** An announcement waits for the address: neighbors would send to a host that does not have it yet. */
+  private announcesWhenBound = false;
   /** Releases that have not ended: until then the address may still be there. */
   private releasesUnderWay = 0;
 
@@ -107,6 +113,7 @@ export class Performer {
       case 'bind':
         this.term += 1;
         this.isLeased = true;
+        this.isBinding = true;
         this.take('bind');
         break;
       case 'renew':
@@ -116,7 +123,8 @@ export class Performer {
         this.release(action.handedOver);
         break;
       case 'announce':
-        sockets.announce();
+        if (this.isBinding) this.announcesWhenBound = true;
+        else sockets.announce();
         break;
       case 'discardQueued':
         sockets.discardQueued();
@@ -134,6 +142,9 @@ export class Performer {
     const { term } = this;
     const isCurrent = (): boolean => term === this.term && this.isLeased;
     this.options.lease.take(purpose, {
+      done: () => {
+        if (purpose === 'bind' && isCurrent()) this.onBound();
+      },
       failed: (text) => {
         if (isCurrent()) this.give({ type: purpose === 'bind' ? 'bindFailed' : 'renewalFailed', text });
       },
@@ -144,9 +155,18 @@ export class Performer {
     });
   }
 
+  private onBound(): void {
+    this.isBinding = false;
+    if (this.announcesWhenBound) this.options.sockets.announce();
+    this.announcesWhenBound = false;
+    this.give({ type: 'bound' });
+  }
+
   private release(handedOver: boolean): void {
     const { term } = this;
     this.isLeased = false;
+    this.isBinding = false;
+    this.announcesWhenBound = false;
     this.releasesUnderWay += 1;
     // Promoted again in the meantime: the address is the new term's.
     const isOver = (): boolean => term === this.term;

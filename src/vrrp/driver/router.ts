@@ -14,7 +14,7 @@ import { OutgoingAdvertisements } from '../outgoing.ts';
 import type { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
-import { KernelLease, type LeaseCalls } from './kernel-lease.ts';
+import { BIND_PATIENCE_MS, KernelLease, type LeaseCalls } from './kernel-lease.ts';
 import { observeDuration } from './durations.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
@@ -108,6 +108,8 @@ export class Router {
   private cause: Cause = { kind: 'started', text: 'not started' };
   private isStopping = false;
   private whenStopped: (() => void) | null = null;
+  /** The node that this one has handed over to last, and what waits until it has the address. */
+  private successor: { isBound: boolean; onBound: (() => void) | null } | null = null;
   /** The Active that was heard as of the last step. */
   private heardText: string | undefined;
 
@@ -145,7 +147,11 @@ export class Router {
       isPresent: options.isPresent,
       counters: this.counters,
       log: this.log,
-      closeVip: options.closeVip,
+      closeVip: (handedOver, onEnd) => {
+        const close = (): void => options.closeVip(handedOver, onEnd);
+        if (handedOver) this.whenSuccessorIsBound(close);
+        else close();
+      },
       link: () => this.attachment?.link ?? null,
     });
     this.performer = this.createPerformer();
@@ -423,7 +429,31 @@ export class Router {
     const advertisement = this.receiver.receive(datagram);
     if (advertisement === null) return;
     if (this.core.stateName === 'Active') this.conflicts.onOtherActive();
+    const { successor } = this;
     this.give({ type: 'advertisement', advertisement, source: datagram.source });
+    // The first one made this router hand over.
+    if (successor === null || advertisement.priority === 0) return;
+    successor.isBound = true;
+    successor.onBound?.();
+  }
+
+  /**
+   * The address stays in this kernel until that of the successor has it, too, which may take its time for that. A
+   * successor advertises as it promotes itself, and again when the address is bound, or at its next interval.
+   */
+  private whenSuccessorIsBound(run: () => void): void {
+    const { successor } = this;
+    if (successor === null || successor.isBound) {
+      run();
+      return;
+    }
+    const proceed = (): void => {
+      stopTimer();
+      successor.onBound = null;
+      run();
+    };
+    const stopTimer = this.options.clock.startTimer(BIND_PATIENCE_MS, proceed);
+    successor.onBound = proceed;
   }
 
   private onStepped(from: StateName): void {
@@ -453,6 +483,7 @@ export class Router {
     this.since = this.options.clock.date();
     this.cause = cause;
     this.counters.transitions[cause.kind] += 1;
+    if (cause.kind === 'handed_over') this.successor = { isBound: false, onBound: null };
     if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
     this.conflicts.watch(to === 'Active' ? (this.attachment?.sockets ?? null) : null);
     this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
