@@ -34,7 +34,7 @@ const BRITISH: Readonly<Record<string, string>> = {
 };
 /** A file by its name or by a path; of other endings, and of scripts, only what lies in a folder of this repository. */
 const REFERENCE = new RegExp(
-  String.raw`(?<![\w@/.$<-])(?:\.\.?/)*((?:[\w.*{},-]+/)*[\w.*{},-]+\.(?:ts|md|py|svg)|` +
+  String.raw`(?<![\w@/.$<-])(?:\.\.?/)*((?:[\w.*{},-]+/)*[\w*{][\w.*{},-]*\.(?:ts|md|py|svg)|` +
     String.raw`(?:${FOLDERS.map((folder) => folder.replace('.', '\\.')).join('|')})/[\w.*{},/-]+\.(?:sh|json|ya?ml))(?![\w/(-])`,
   'g',
 );
