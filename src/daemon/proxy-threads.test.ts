@@ -6,6 +6,7 @@ import { THREAD_PROXY, createThreadVitals } from '../runtime/thread-vitals.ts';
 import { createAdmissionMemory } from '../proxy/admission.ts';
 import { createProxyCounters } from '../proxy/counters.ts';
 import { LIMITS, freePort } from '../testing/proxy.ts';
+import { shutListener } from '../testing/sockets.ts';
 import { until } from '../testing/until.ts';
 import { ProxyThreads } from './proxy-threads.ts';
 
@@ -45,6 +46,23 @@ test('after the death of one thread all are stopped, and the stop ends', { timeo
   assert.equal(deaths.length, 1);
   assert.match(deaths[0] ?? '', /^proxy thread 0 (failed|ended)/);
 });
+
+test(
+  'a listener that is closed from outside ends the proxy with its reason',
+  { timeout: 30_000 },
+  async (context) => {
+    const deaths: string[] = [];
+    const port = await freePort();
+    const threads = await startThreads(port, 1, (reason) => deaths.push(reason));
+    context.after(async () => {
+      await threads.stop(0);
+      for (const servicesPort of threads.servicesPorts) servicesPort.close();
+    });
+    shutListener(port);
+    await until(() => deaths.length > 0, 'the loss to be told');
+    assert.match(deaths[0] ?? '', new RegExp(`^proxy thread 0: port ${port} has been closed from outside`));
+  },
+);
 
 test('a start that fails leaves no thread behind', { timeout: 30_000 }, async (context) => {
   const port = await freePort();

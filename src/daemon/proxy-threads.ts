@@ -19,7 +19,7 @@ export type ProxyThreadsOptions = {
   readonly data: ProxyWorkerData;
   readonly vitals: SharedArrayBuffer;
   readonly log: Log;
-  /** A thread died without being asked to. */
+  /** A thread has ended by itself, or has lost its listener; the reason is one sentence. Called once. */
   readonly onExit: (reason: string) => void;
 };
 
@@ -105,7 +105,9 @@ export class ProxyThreads {
         else if (event.type === 'listenFailed') {
           this.#isStopping = true;
           reject(new Error(event.message));
-        } else if (event.type === 'log') this.#options.log(event.level, event.message, event.fields);
+        } else if (event.type === 'listenerLost')
+          this.#onDeath(`proxy thread ${index}: ${event.reason}`, reject);
+        else if (event.type === 'log') this.#options.log(event.level, event.message, event.fields);
       });
       worker.on('error', (error: Error) =>
         this.#onDeath(`proxy thread ${index} failed: ${error.message}`, reject),

@@ -63,6 +63,7 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
   const posted: FromServices[] = [];
   const records: LogRecord[] = [];
   const counters = createProxyCounters();
+  new ProxyCounters(counters).addListeners(1);
   const given: {
     admin?: AdminOptions;
     checker?: HealthCheckerOptions;
@@ -198,6 +199,14 @@ test('a report goes to the election once all API servers are checked, and to the
   const view = new ProxyCounters(counters);
   view.suspect(0, 6);
   assert.equal(view.isSuspect(0), false, 'a good check that began later has proved it');
+});
+
+test('without a listener the node has nothing to serve, however healthy its API server is', (context) => {
+  const { posted, counters, start, report } = openWorker(context);
+  start();
+  new ProxyCounters(counters).addListeners(-1);
+  report([healthOf(SELF)]);
+  assert.deepEqual(posted, [{ type: 'health', class: 'C', confirmedAtMs: 7 }]);
 });
 
 test('a change of the election reaches the takeover, and its end only once all routers have left', (context) => {

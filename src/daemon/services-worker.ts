@@ -236,8 +236,10 @@ export class ServicesWorker {
     this.#report = latest;
     const backends = this.#backendStates.after(latest.backends);
     if (backends !== null) this.#tellProxy({ type: 'backends', backends });
+    // Without a listener this node has nothing to serve, however healthy its API server is.
+    const healthClass = this.#proxyCounters.listeners < this.#data.config.proxy.workers ? 'C' : latest.class;
     if (latest.settled)
-      this.#post({ type: 'health', class: latest.class, confirmedAtMs: latest.confirmedAtMs });
+      this.#post({ type: 'health', class: healthClass, confirmedAtMs: latest.confirmedAtMs });
   }
 
   #tellProxy(command: ProxyCommand): void {

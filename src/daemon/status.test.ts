@@ -44,7 +44,7 @@ const observation: Observation = {
       lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
     },
   ],
-  proxy: new ProxyCounters(createProxyCounters()).read(1),
+  proxy: { ...new ProxyCounters(createProxyCounters()).read(1), listeners: 1 },
   certificates: [{ certificate: 'client', expiryMs: 1_800_000_000_000 }],
   takeover: null,
   logRecordsDropped: 0,
@@ -62,6 +62,13 @@ test('a wedged election is not live', () => {
     threads: { ...observation.threads, election: wedged },
   });
   assert.deepEqual(problems, ['the election thread has not moved for 60000 ms']);
+});
+
+test('a proxy thread that does not listen is not live, unless the daemon is stopping', () => {
+  const deaf: Observation = { ...observation, proxy: { ...observation.proxy, listeners: 0 } };
+  assert.deepEqual(livenessProblems(deaf), ['only 0 of 1 proxy threads listen']);
+  const { election } = observation;
+  assert.deepEqual(livenessProblems({ ...deaf, election: { ...election, stopping: true } }), []);
 });
 
 test('sick API servers cost neither liveness nor readiness', () => {
@@ -122,6 +129,7 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
 test('/metrics has what the proxy has counted, in total and of each API server', async () => {
   const proxy = {
     clients: 1,
+    listeners: 18,
     accepted: 2,
     refused: 3,
     overLimit: 4,
@@ -160,6 +168,7 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     'kube_vrrp_proxy_closed_total{reason="no_backend"} 3',
     'kube_vrrp_proxy_closed_total{reason="source_limit"} 5',
     'kube_vrrp_proxy_closed_total{reason="vip_removed"} 9',
+    'kube_vrrp_proxy_listeners 18',
     'kube_vrrp_proxy_pipe_shortages_total 17',
   ]);
 });

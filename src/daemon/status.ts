@@ -83,6 +83,17 @@ const NETWORK_WEDGED_MS = 60_000;
 
 /** Why the daemon should be restarted; empty while it is alive. A sick API server is never a reason. */
 export function livenessProblems(observation: Observation): string[] {
+  return [...threadProblems(observation), ...listenerProblems(observation)];
+}
+
+/** Each proxy thread listens from the moment that it is known here, until the daemon stops. */
+function listenerProblems({ threads, proxy: { listeners }, election }: Observation): string[] {
+  const proxyThreads = Object.keys(threads).filter((name) => name.startsWith('proxy')).length;
+  if (election.stopping || listeners >= proxyThreads) return [];
+  return [`only ${listeners} of ${proxyThreads} proxy threads listen`];
+}
+
+function threadProblems(observation: Observation): string[] {
   return Object.entries(observation.threads)
     .filter(([name, vitals]) => vitals.heartbeatAgeMs > (name === 'network' ? NETWORK_WEDGED_MS : WEDGED_MS))
     .map(([name, vitals]) => `the ${name} thread has not moved for ${Math.round(vitals.heartbeatAgeMs)} ms`);

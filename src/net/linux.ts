@@ -27,6 +27,7 @@ export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
+export const SO_ACCEPTCONN = 30;
 export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
 export const SO_DETACH_FILTER = 27;
@@ -80,12 +81,24 @@ export const SPLICE_MOVE_NONBLOCK = 0x3;
 export const F_GETPIPE_SZ = 1032;
 
 // asm-generic/errno.h
+export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENFILE = 23;
 export const EMFILE = 24;
+export const ENONET = 64;
+export const EPROTO = 71;
+export const ENOPROTOOPT = 92;
+export const EOPNOTSUPP = 95;
+export const ENETDOWN = 100;
+export const ENETUNREACH = 101;
+export const ECONNABORTED = 103;
+export const ECONNRESET = 104;
+export const ETIMEDOUT = 110;
+export const EHOSTDOWN = 112;
+export const EHOSTUNREACH = 113;
 export const EINPROGRESS = 115;
 /** Linux numbers its errors from 1 to this. */
 export const LAST_ERRNO = 133;

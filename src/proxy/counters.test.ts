@@ -47,7 +47,9 @@ test('no two counters share a cell', () => {
     counters.addConnections(index, next());
     for (const total of backendTotals) counters.addBackend(index, total, next());
   }
+  counters.addListeners(1);
   const counts = counters.read(MAX_BACKENDS);
+  assert.equal(counts.listeners, 1);
   const read = [
     counts.clients,
     ...totals.map((total) => counts[total]),

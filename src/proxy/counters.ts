@@ -6,7 +6,7 @@
  * ```
  *    0  Int32     clients now
  *    4  Int32[64] connections now, per backend
- *  260  (padding)
+ *  260  Int32     listeners now
  *  264  BigInt64[]       totals, in the order of TOTALS
  *       BigInt64[64][4]  per backend, in the order of BACKEND_TOTALS
  *       Float64[64]      start of the latest attempt to connect that failed, per backend, monotonicMs
@@ -37,7 +37,8 @@ export type ProxyTotal = (typeof TOTALS)[number];
 /** What is counted for each backend; see BackendCounts. */
 export type BackendTotal = (typeof BACKEND_TOTALS)[number];
 
-const GAUGES = 1 + MAX_BACKENDS;
+const LISTENERS = 1 + MAX_BACKENDS;
+const GAUGES = LISTENERS + 1;
 const TOTALS_OFFSET_BYTES = Math.ceil((GAUGES * 4) / 8) * 8;
 const TOTALS_COUNT = TOTALS.length + MAX_BACKENDS * BACKEND_TOTALS.length;
 const TIMES_OFFSET_BYTES = TOTALS_OFFSET_BYTES + TOTALS_COUNT * 8;
@@ -57,6 +58,8 @@ export type BackendCounts = {
 export type ProxyCounts = {
   /** Clients now, those whose backend is being connected included. */
   readonly clients: number;
+  /** Threads whose listener takes clients in now. */
+  readonly listeners: number;
   readonly accepted: number;
   /** Closed at once because no backend could be reached. */
   readonly refused: number;
@@ -114,6 +117,16 @@ export class ProxyCounters {
     return Atomics.add(this.#gauges, 0, delta);
   }
 
+  /** Threads whose listener takes clients in now. */
+  get listeners(): number {
+    return Atomics.load(this.#gauges, LISTENERS);
+  }
+
+  /** A thread's listener takes clients in from now on (1), or does so no longer (-1). */
+  addListeners(delta: 1 | -1): void {
+    Atomics.add(this.#gauges, LISTENERS, delta);
+  }
+
   /** Connections of one backend now, over all workers. */
   connections(index: number): number {
     return Atomics.load(this.#gauges, 1 + backendIndex(index));
@@ -151,6 +164,7 @@ export class ProxyCounters {
     const total = (name: ProxyTotal): number => Number(Atomics.load(this.#totals, TOTALS.indexOf(name)));
     return {
       clients: this.clients(),
+      listeners: this.listeners,
       accepted: total('accepted'),
       refused: total('refused'),
       overLimit: total('overLimit'),

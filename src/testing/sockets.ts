@@ -1,7 +1,11 @@
 /** What the kernel says of this process's descriptors and of connections on this host. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, beforeEach } from 'node:test';
+import { libc, required } from '../net/libc.ts';
+import { isListening, localAddress } from '../proxy/driver/tcp-socket.ts';
 import { until } from './until.ts';
+
+const SHUT_RDWR = 2;
 
 export function openFiles(): number {
   return readdirSync('/proc/self/fd').length;
@@ -25,6 +29,14 @@ export function closeWaits(port: number): number {
 export function establishedTo(port: number): number {
   const hexPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return connectionsOf(port, '01').filter(([, , remote]) => remote?.endsWith(hexPort)).length;
+}
+
+/** Closes this process's listener of a port under its owner, as SOCK_DESTROY does for somebody else. */
+export function shutListener(port: number): void {
+  const fds = readdirSync('/proc/self/fd').map(Number);
+  const listener = fds.find((fd) => isListening(fd) && localAddress(fd).port === port);
+  if (listener === undefined) throw new Error(`no listener of port ${port} is open`);
+  required(libc.shutdown(listener, SHUT_RDWR), `cannot shut the listener of port ${port}`);
 }
 
 /**

@@ -3,6 +3,11 @@ import { labeled, type Metric, single } from './metric.ts';
 
 export const PROXY_METRICS: readonly Metric[] = [
   single('kube_vrrp_proxy_clients', 'Client connections now', ({ proxy }) => proxy.clients),
+  single(
+    'kube_vrrp_proxy_listeners',
+    'Proxy threads whose listener takes clients in now',
+    ({ proxy }) => proxy.listeners,
+  ),
   single('kube_vrrp_proxy_accepted_total', 'Client connections accepted', ({ proxy }) => proxy.accepted),
   labeled(
     'reason',

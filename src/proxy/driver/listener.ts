@@ -2,13 +2,33 @@
 import { openSync, closeSync } from 'node:fs';
 import { EPOLLIN } from './epoll.ts';
 import { errnoCode, libc } from '../../net/libc.ts';
-import { AF_INET, AF_INET6, EAGAIN, EMFILE, ENFILE } from '../../net/linux.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  EAGAIN,
+  ECONNABORTED,
+  ECONNRESET,
+  EHOSTDOWN,
+  EHOSTUNREACH,
+  EINTR,
+  EMFILE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENFILE,
+  ENONET,
+  ENOPROTOOPT,
+  EOPNOTSUPP,
+  EPERM,
+  EPROTO,
+  ETIMEDOUT,
+} from '../../net/linux.ts';
 import { NetError } from '../../net/net-error.ts';
 import type { Deadline, EventLoop, Watcher } from './event-loop.ts';
 import {
   acceptClient,
   closeWithReset,
   type ConnectionOptions,
+  isListening,
   localAddress,
   openListener,
 } from './tcp-socket.ts';
@@ -17,8 +37,24 @@ import {
 const BACKLOG = 4096;
 /** So many are accepted in a row, and then those who are connected have their turn. */
 const ACCEPTS_PER_TURN = 64;
-/** Between attempts to accept when there is no descriptor left, not even to turn clients away. */
+/** Between attempts to accept when there are no descriptors or no memory left, not even to turn clients away. */
 const PAUSE_MS = 100;
+/** Failures of accept(2) that say something of one client: it has gone, or a packet filter forbids it. */
+const CLIENT_IS_GONE: ReadonlySet<number> = new Set([
+  EPERM,
+  EINTR,
+  ENONET,
+  EPROTO,
+  ENOPROTOOPT,
+  EOPNOTSUPP,
+  ENETDOWN,
+  ENETUNREACH,
+  ECONNABORTED,
+  ECONNRESET,
+  ETIMEDOUT,
+  EHOSTDOWN,
+  EHOSTUNREACH,
+]);
 /** Listening failed for want of IPv6 in this kernel or namespace. */
 const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL', 'EINVAL']);
 
@@ -42,6 +78,8 @@ export type ListenerOptions = ConnectionOptions & {
   readonly waitMs: () => number;
   /** accept(2) failed; `code` is an errno name. */
   readonly onError: (code: string) => void;
+  /** The listener has been closed from outside, and no client can connect any longer. Called once. */
+  readonly onLost: (code: string) => void;
 };
 
 export class Listener implements Watcher {
@@ -85,6 +123,11 @@ export class Listener implements Watcher {
   close(): void {
     if (!this.#isOpen) return;
     this.acceptWaiting();
+    this.#close();
+  }
+
+  #close(): void {
+    if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#loop.unwatch(this.#fd);
     libc.close(this.#fd);
@@ -93,6 +136,7 @@ export class Listener implements Watcher {
 
   #accept(most: number): void {
     for (let count = 0; count < most; count += 1) {
+      if (!this.#isOpen) return;
       const waitMs = this.#options.waitMs();
       if (waitMs > 0) {
         this.#pause(waitMs);
@@ -103,14 +147,23 @@ export class Listener implements Watcher {
         this.#options.onClient(fd);
         continue;
       }
-      const error = -fd;
-      if (error === EAGAIN) return;
-      this.#options.onError(errnoCode(error));
-      if (error !== EMFILE && error !== ENFILE) continue; // a client that is gone already, for example
-      if (this.#turnAway()) continue;
-      this.#pause(PAUSE_MS);
-      return;
+      if (fd === -EAGAIN || !this.#goesOnAfter(-fd)) return;
     }
+  }
+
+  /** Whether to accept the next client at once after this failure, an errno. */
+  #goesOnAfter(error: number): boolean {
+    this.#options.onError(errnoCode(error));
+    if (!isListening(this.#fd)) {
+      this.#close();
+      this.#options.onLost(errnoCode(error));
+      return false;
+    }
+    if (CLIENT_IS_GONE.has(error)) return true;
+    const hasNoFiles = error === EMFILE || error === ENFILE;
+    if (hasNoFiles && this.#turnAway()) return true;
+    this.#pause(PAUSE_MS);
+    return false;
   }
 
   /** Clients wait in the kernel's queue. Being told of them meanwhile would take a whole core. */

@@ -37,6 +37,8 @@ export type ProxyCommand =
 export type ProxyEvent =
   | { readonly type: 'listening' }
   | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }
+  /** After `listening`: no client can connect to this thread any longer; `reason` is one sentence. */
+  | { readonly type: 'listenerLost'; readonly reason: string }
   | { readonly type: 'vipClosed'; readonly address: string }
   | { readonly type: 'stopped' }
   /** To the services port only; the last piece is empty. */

@@ -10,7 +10,7 @@ import { monotonicMs } from '../../runtime/clock.ts';
 import { echo, startBackend, startSilentBackend } from '../../testing/proxy-backends.ts';
 import { ending, roundTrip } from '../../testing/proxy-clients.ts';
 import { freePort, LIMITS, startProxy } from '../../testing/proxy.ts';
-import { closeWaits, establishedTo, watchDescriptors } from '../../testing/sockets.ts';
+import { closeWaits, establishedTo, shutListener, watchDescriptors } from '../../testing/sockets.ts';
 import { DEADLINE_MS, until } from '../../testing/until.ts';
 import type { ConnectionDetail } from '../connections.ts';
 import { YOUNG_MS } from '../lingering.ts';
@@ -460,6 +460,22 @@ describe('listening', () => {
     await roundTrip(await client());
     assert.equal(counts().accepted, accepted + 1);
     assert.equal(logs.filter((line) => line.level === 'error').length, 1);
+  });
+
+  test('a listener that is closed from outside is reported once, and costs connected clients nothing', async (t) => {
+    const backend = await startBackend(t, echo);
+    const lost: string[] = [];
+    const { client, counts, port } = await startProxy(t, [backend.backend()], {
+      onListenerLost: (reason) => lost.push(reason),
+    });
+    const socket = await client();
+    await roundTrip(socket);
+    assert.equal(counts().listeners, 1);
+    shutListener(port);
+    await until(() => lost.length > 0, 'the loss is reported');
+    await roundTrip(socket);
+    assert.equal(lost.length, 1);
+    assert.deepEqual([counts().listeners, counts().acceptErrors], [0, 1]);
   });
 
   test('without free descriptors clients are turned away, and served again when there are some', async (t) => {

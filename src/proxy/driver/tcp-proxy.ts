@@ -31,6 +31,8 @@ export type TcpProxyOptions = {
   readonly limits: ProxyLimits;
   readonly admission: AdmissionMemory;
   readonly log: Log;
+  /** The listener has been closed from outside; the reason is one sentence. Clients that are connected stay. */
+  readonly onListenerLost?: (reason: string) => void;
   /** There is something in `connections` to take. */
   readonly onConnections?: () => void;
   /** Replaces MAX_PIPES. */
@@ -138,7 +140,9 @@ export class TcpProxy {
       onClient: (fd) => this.#accept(fd),
       waitMs: () => this.#gate.waitMs(this.#loop.nowMs),
       onError: (code) => this.#acceptFailed(code),
+      onLost: (code) => this.#listenerLost(code),
     });
+    this.#counters.addListeners(1);
     this.#port = this.#listener.port;
     return this.#port;
   }
@@ -165,7 +169,7 @@ export class TcpProxy {
 
   /** Accepts no more, waits up to `graceMs` for clients to leave, resets the rest. Resolves when all is closed. */
   async stop(graceMs: number): Promise<void> {
-    this.#listener?.close();
+    this.#closeListener();
     await this.#idle(graceMs);
     for (const relay of this.#relays) relay.reset();
     this.#flush();
@@ -255,6 +259,20 @@ export class TcpProxy {
     this.#counters.add('pipeShortages');
     const message = `large transfers are copied, at about twice the processor time, until there are pipes again: ${reason}`;
     this.#options.log('warn', message, { event: 'pipes' });
+  }
+
+  #listenerLost(code: string): void {
+    this.#closeListener();
+    this.#options.onListenerLost?.(
+      `port ${this.#port} has been closed from outside the process (${code}), as 'ss -K' does, so clients cannot connect`,
+    );
+  }
+
+  #closeListener(): void {
+    if (this.#listener === null) return;
+    this.#listener.close();
+    this.#listener = null;
+    this.#counters.addListeners(-1);
   }
 
   #acceptFailed(code: string): void {

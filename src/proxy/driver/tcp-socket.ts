@@ -9,6 +9,7 @@ import {
   IPPROTO_TCP,
   IPV6_V6ONLY,
   NONBLOCK_CLOEXEC,
+  SO_ACCEPTCONN,
   SO_KEEPALIVE,
   SO_LINGER,
   SO_REUSEADDR,
@@ -110,6 +111,13 @@ export function setUserTimeoutMs(fd: number, timeoutMs: number): void {
 export function acceptClient(listener: number): number {
   nameLength.words[0] = MAX_SOCKADDR_BYTES;
   return libc.accept4(listener, name.address, nameLength.address, NONBLOCK_CLOEXEC);
+}
+
+/** False when a listener has been closed from outside, by `ss -K` for example, so that no client reaches it. */
+export function isListening(listener: number): boolean {
+  nameLength.words[0] = 4;
+  const got = libc.getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, otherName.address, nameLength.address);
+  return got === 0 && otherName.words[0] === 1;
 }
 
 /** A socket's port in a struct sockaddr. */

@@ -36,6 +36,7 @@ class ProxyWorker {
       limits: data.limits,
       admission: data.admission,
       log: (level, message, fields) => this.#log(level, message, fields),
+      onListenerLost: (reason) => this.#send({ type: 'listenerLost', reason }),
       onConnections: () => this.#reportSoon(),
     });
     main.on('message', (command: ProxyCommand) => this.#command(command));
