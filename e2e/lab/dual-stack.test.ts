@@ -121,15 +121,15 @@ describe('dual stack and IPv6', () => {
   });
 });
 
-describe('IPv6 multicast with vrrp.linkLocalPeers', () => {
+describe('IPv6 multicast with vrrp.senders', () => {
   test('a router that is not listed advertises the highest priority: all drop it, and the holder stays', async (t) => {
     const lab = await createLab({ hosts: 4, clients: 1, ipv6: true });
     try {
       const [stranger, ...hosts] = lab.hosts.toReversed() as [Host, ...Host[]];
-      const linkLocalPeers = hosts.map(({ linkLocal }) => linkLocal);
+      const senders = hosts.map(({ linkLocal }) => linkLocal);
       const vips = [VIP_IPV6];
       // Of their own accord one of them would advertise 254, too, and a Backup yields to an equal (RFC 9568 6.4.2).
-      const vrrp = { linkLocalPeers, priority: 25 };
+      const vrrp = { senders, priority: 25 };
       const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp } });
       const holder = cluster.holder(VIP_IPV6);
       const fromMs = monotonicMs();

@@ -1,6 +1,7 @@
 /** `kube-vrrp check`. */
 import type { Config } from '../config/config.ts';
 import { formatProblem, type ConfigProblem } from '../config/problem.ts';
+import { prioritiesOf } from '../daemon/node.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { Invocation } from './arguments.ts';
 import { checkApiServers } from './checks/certificate.ts';
@@ -41,7 +42,8 @@ async function checkSegmentOf(
   { links, addresses, resolution }: HostNetwork,
 ): Promise<CheckResult[]> {
   const { link, sourceByFamily } = resolution.ok ? resolution.node : resolution;
-  if (link !== null) return checkSegment(config, { link, sourceByFamily }, links, addresses);
+  const priorities = resolution.ok ? Object.values(prioritiesOf(config, resolution.node.self)) : [];
+  if (link !== null) return checkSegment(config, { link, sourceByFamily, priorities }, links, addresses);
   return notLookedFor(
     config,
     'the network',

@@ -1,5 +1,5 @@
 /** The configuration as the rest of the program sees it: parsed once, typed, every default filled in. Pure. */
-import type { Family, IpAddress } from '../ip/address.ts';
+import { isLinkLocal, type Family, type IpAddress } from '../ip/address.ts';
 
 export type Config = {
   /** One address, or two of different families. */
@@ -17,8 +17,8 @@ export type Config = {
     readonly preempt: 'never' | 'unhealthy' | 'always';
     readonly preemptDelayMs: number;
     readonly transport: 'multicast' | 'unicast';
-    /** Who may advertise over IPv6 multicast; none: anybody on the link. */
-    readonly linkLocalPeers: readonly IpAddress[];
+    /** The addresses that VRRP is sent from where they are not in peers; see knownSenders. */
+    readonly senders: readonly IpAddress[];
     /** How version 3 over IPv4 is sent; IPv6 always has the pseudo-header and version 2 never. */
     readonly checksum: 'pseudo-header' | 'message';
     /** Version 2 only: 1-8 printable ASCII characters. */
@@ -71,4 +71,18 @@ export function backendPeers({ vips, peers }: Config): readonly IpAddress[] {
 /** The families of the VIPs, each once, that of the first one first. */
 export function vipFamilies({ vips }: Config): readonly Family[] {
   return [...new Set(vips.map(({ family }) => family))];
+}
+
+/** Those of `vrrp.senders` that advertisements of this family can come from, by the transport. */
+export function listedSenders({ vrrp }: Config, family: Family): readonly IpAddress[] {
+  // RFC 9568 5.1.2.1: IPv6 multicast has a link-local source; unicast and IPv4 have the address that others know.
+  const wantsLinkLocal = family === 'IPv6' && vrrp.transport === 'multicast';
+  return vrrp.senders.filter((one) => one.family === family && isLinkLocal(one) === wantsLinkLocal);
+}
+
+/** The addresses that advertisements of this family come from, as far as the configuration knows them. */
+export function knownSenders(config: Config, family: Family): readonly IpAddress[] {
+  const listed = listedSenders(config, family);
+  if (listed.length > 0 || (family === 'IPv6' && config.vrrp.transport === 'multicast')) return listed;
+  return config.peers.filter((peer) => peer.family === family);
 }

@@ -182,20 +182,20 @@ function notUsable(name: string): string | null {
     : `"ip address" shows it behind an @ with the link below it: give ${own}`;
 }
 
-const LINK_LOCAL_ADDRESS = 'an IPv6 link-local address such as fe80::1, without an interface behind a %';
-
-function parseLinkLocalAddress(value: string): IpAddress | string {
+/** As a host's address, or an IPv6 link-local one, in words what it should have been. */
+function parseSender(value: string): IpAddress | string {
   const address = parseIp(value);
-  return address !== null && isLinkLocal(address) ? address : LINK_LOCAL_ADDRESS;
+  if (address !== null && isLinkLocal(address)) return address;
+  return value.includes('%') ? `${ADDRESS}, and without an interface behind a %` : parseHostAddress(value);
 }
 
-/** A list of distinct IPv6 link-local addresses; "" as a flag is the empty one. */
-export function linkLocalList(max: number) {
-  const accepts = `a list of at most ${max} IPv6 link-local addresses such as fe80::1`;
+/** A list of distinct addresses of hosts, link-local ones too; "" as a flag is the empty one. */
+export function senderList(max: number) {
+  const accepts = `a list of at most ${max} IPv4 or IPv6 addresses such as 10.0.0.1 or fe80::1`;
   const schema = z
-    .array(z.string({ error: LINK_LOCAL_ADDRESS }), { error: accepts })
+    .array(z.string({ error: ADDRESS }), { error: accepts })
     .max(max, { error: accepts })
-    .transform((values, context) => parseEach(values, context, parseLinkLocalAddress, refuseRepeated));
+    .transform((values, context) => parseEach(values, context, parseSender, refuseRepeated));
   return { schema, accepts, fromText: listOrNone } satisfies Kind<typeof schema>;
 }
 

@@ -77,7 +77,7 @@ log: { level: info, format: json }
       preempt: 'unhealthy',
       preemptDelayMs: 0,
       transport: 'multicast',
-      linkLocalPeers: [],
+      senders: [],
       checksum: 'pseudo-header',
       authPass: null,
     },
@@ -225,7 +225,7 @@ const SAMPLES: Readonly<Record<string, readonly [unknown, string][]>> = {
   'vrrp.preempt': [['always', 'always']],
   'vrrp.preemptDelay': [['5m', '5m']],
   'vrrp.transport': [['unicast', 'unicast']],
-  'vrrp.linkLocalPeers': [],
+  'vrrp.senders': [],
   'vrrp.checksum': [['message', 'message']],
   'vrrp.authPass': [],
   'proxy.port': [[8443, '8443']],
@@ -343,6 +343,17 @@ test('an interface is a name, one of 127 characters too, and not what ip prints 
   assert.match(report(`${MINIMAL}interface: lo`)[0] ?? '', /no other node is reached by lo/);
 });
 
+test('vrrp.senders may be what peers are not: IPv4 on another network, global IPv6 for unicast', () => {
+  const senders = (text: string): Config =>
+    config(`vip: [10.1.0.10, fd01::10]\npeers: [10.0.0.1, fd00::1]\nvrrp: ${text}`);
+  assert.equal(senders('{ senders: [10.1.0.1, fe80::1] }').vrrp.senders.length, 2);
+  assert.equal(senders('{ transport: unicast, senders: [10.1.0.1, fd01::1] }').vrrp.senders.length, 2);
+  assert.match(
+    report('vip: 10.1.0.10\npeers: [10.0.0.1]\nvrrp: { senders: [10.1.0.10] }')[0] ?? '',
+    /^vrrp\.senders\[0\] = .* this is the VIP/,
+  );
+});
+
 test('an IPv4 VIP needs IPv4 peers, and an IPv6 one does not', () => {
   assert.deepEqual(report('vip: 10.0.0.10\npeers: [fd00::1, fd00::2]\n'), [
     'peers = ["fd00::1","fd00::2"]: expected IPv4 addresses too, as vip has 10.0.0.10 (kube-vrrp.yaml line 2)',
@@ -381,20 +392,20 @@ test('rules that join fields', () => {
       'peers = ["10.0.0.1"]: expected IPv6 addresses too, as vrrp.transport is unicast and vip has fd00::10 (kube-vrrp.yaml line 2)',
     ],
     [
-      `${MINIMAL}vrrp: { linkLocalPeers: [fe80::1] }`,
-      'vrrp.linkLocalPeers = ["fe80::1"]: expected to be left out, as vip has no IPv6 address (kube-vrrp.yaml line 3)',
+      `${MINIMAL}vrrp: { senders: [fe80::1] }`,
+      'vrrp.senders[0] = "fe80::1": expected to be left out, as vip has no IPv6 address (kube-vrrp.yaml line 3)',
     ],
     [
-      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { transport: unicast, linkLocalPeers: [fe80::1] }',
-      'vrrp.linkLocalPeers = ["fe80::1"]: expected to be left out, as vrrp.transport is unicast, which believes peers alone (kube-vrrp.yaml line 3)',
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { transport: unicast, senders: [fe80::1] }',
+      'vrrp.senders[0] = "fe80::1": expected an address that is not link-local, as vrrp.transport is unicast (kube-vrrp.yaml line 3)',
     ],
     [
-      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { linkLocalPeers: [fe80::1, fd00::2] }',
-      'vrrp.linkLocalPeers[1] = "fd00::2": expected an IPv6 link-local address such as fe80::1, without an interface behind a % (kube-vrrp.yaml line 3)',
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { senders: [fe80::1, fd00::2] }',
+      'vrrp.senders[1] = "fd00::2": expected a link-local address, which IPv6 multicast is sent from (kube-vrrp.yaml line 3)',
     ],
     [
-      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { linkLocalPeers: [fe80::1, fe80:0::1] }',
-      'vrrp.linkLocalPeers[1] = "fe80:0::1": expected each address once (kube-vrrp.yaml line 3)',
+      'vip: fd00::10\npeers: [fd00::1]\nvrrp: { senders: [fe80::1, fe80:0::1] }',
+      'vrrp.senders[1] = "fe80:0::1": expected each address once (kube-vrrp.yaml line 3)',
     ],
     [
       `${MINIMAL}vrrp: { preempt: never, preemptDelay: 5s }`,

@@ -242,7 +242,7 @@ function toConfig({ vip, peers, vrrp, proxy, health, admin, log, ...values }: Co
       preempt: vrrp.preempt,
       preemptDelayMs: vrrp.preemptDelay,
       transport: vrrp.transport,
-      linkLocalPeers: vrrp.linkLocalPeers,
+      senders: vrrp.senders,
       checksum: vrrp.checksum,
       authPass: vrrp.authPass ?? null,
     },

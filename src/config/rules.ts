@@ -1,4 +1,5 @@
 /** Rules that join two or more fields. Each looks only at values that are valid by themselves. Pure. */
+import { isLinkLocal } from '../ip/address.ts';
 import { MAX_PRIORITIES } from '../vrrp/priority.ts';
 import type { ConfigValues } from './schema.ts';
 
@@ -41,8 +42,11 @@ function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
     yield { path: 'peers', message };
   }
   for (const { family, text } of vip ?? []) {
-    if (peers.some((peer) => peer.family === family)) continue;
-    // IPv6 multicast is sent from link-local addresses; all else from those of peers.
+    const isKnown = [...peers, ...(vrrp.senders ?? [])].some(
+      (one) => one.family === family && !isLinkLocal(one),
+    );
+    if (isKnown) continue;
+    // IPv6 multicast is sent from link-local addresses; all else from those of peers or vrrp.senders.
     if (vrrp.transport === 'unicast') {
       const message = `expected ${family} addresses too, as vrrp.transport is unicast and vip has ${text}`;
       yield { path: 'peers', message };
@@ -52,14 +56,18 @@ function* peerRules({ vip, peers, vrrp }: ConfigDraft): Generator<BrokenRule> {
   }
 }
 
-function* linkLocalRule({ vip, vrrp }: ConfigDraft): Generator<BrokenRule> {
-  if ((vrrp.linkLocalPeers?.length ?? 0) === 0) return;
-  const path = 'vrrp.linkLocalPeers';
-  if (vrrp.transport === 'unicast') {
-    const message = 'expected to be left out, as vrrp.transport is unicast, which believes peers alone';
-    yield { path, message };
-  } else if (vip?.every(({ family }) => family === 'IPv4') === true) {
-    yield { path, message: 'expected to be left out, as vip has no IPv6 address' };
+function* senderRules({ vip, vrrp }: ConfigDraft): Generator<BrokenRule> {
+  for (const [index, sender] of (vrrp.senders ?? []).entries()) {
+    const path = `vrrp.senders[${index}]`;
+    const { family, text } = sender;
+    if (vip?.some((one) => one.text === text) === true)
+      yield { path, message: 'expected the address of a node; this is the VIP, which belongs to no node' };
+    else if (vip?.every((one) => one.family !== family) === true)
+      yield { path, message: `expected to be left out, as vip has no ${family} address` };
+    else if (vrrp.transport === 'unicast' && isLinkLocal(sender))
+      yield { path, message: 'expected an address that is not link-local, as vrrp.transport is unicast' };
+    else if (vrrp.transport === 'multicast' && family === 'IPv6' && !isLinkLocal(sender))
+      yield { path, message: 'expected a link-local address, which IPv6 multicast is sent from' };
   }
 }
 
@@ -139,7 +147,7 @@ export function findBrokenRules(draft: ConfigDraft): BrokenRule[] {
   return [
     ...versionRules(draft),
     ...peerRules(draft),
-    ...linkLocalRule(draft),
+    ...senderRules(draft),
     ...intervalRule(draft),
     ...preemptionRule(draft),
     ...clientRules(draft),

@@ -25,7 +25,7 @@ test('the keys are those of the contract', () => {
   const keys = `
     vip interface peers
     vrrp.vrid vrrp.version vrrp.priority vrrp.advertisementInterval vrrp.preempt
-    vrrp.preemptDelay vrrp.transport vrrp.linkLocalPeers vrrp.checksum vrrp.authPass
+    vrrp.preemptDelay vrrp.transport vrrp.senders vrrp.checksum vrrp.authPass
     proxy.port proxy.backendPort proxy.workers proxy.maxConnections proxy.maxConnectionsPerSource
     proxy.allowedSources proxy.acceptRate proxy.maxConnectionAge
     health.path health.interval health.timeout health.rise health.fall health.caFile

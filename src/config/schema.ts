@@ -10,11 +10,11 @@ import {
   addressPerFamily,
   choice,
   duration,
-  linkLocalList,
   linkName,
   listenAddress,
   networkList,
   numberChoice,
+  senderList,
   socketPath,
   textLike,
   wholeNumber,
@@ -98,13 +98,13 @@ const vrrp = group('The election.', {
   transport: withDefault(
     choice('multicast', 'unicast'),
     'multicast',
-    'multicast to the network segment, or unicast to peers where multicast is not carried.',
+    'multicast to the network segment, or unicast to the other nodes where multicast is not carried.',
   ),
-  linkLocalPeers: withDefault(
-    linkLocalList(255),
+  senders: withDefault(
+    senderList(255),
     [],
-    "The link-local addresses of all control-plane nodes, this one included: IPv6 multicast is sent from them, and believed from nobody else. Give the nodes' interfaces fixed ones first.",
-    'anybody on the link is believed over IPv6 multicast',
+    'The addresses that all control-plane nodes, this one included, send VRRP from where these are not in peers; it is believed from no other. These are the link-local addresses with IPv6 multicast (give the interfaces fixed ones first), and those on the network of the VIP where peers are addresses of another network.',
+    'those in peers; where VRRP cannot be sent from them, any host of the link is believed',
   ),
   checksum: withDefault(
     choice('pseudo-header', 'message'),

@@ -1,5 +1,5 @@
 /** The election of this node: its virtual routers, on the interface that they share. Main thread only. */
-import type { Config } from '../config/config.ts';
+import { knownSenders, type Config } from '../config/config.ts';
 import type { Family, IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
 import type { Log } from '../log/log.ts';
@@ -11,9 +11,9 @@ import { SYSTEM_CLOCK } from '../vrrp/driver/router-clock.ts';
 import { type RouterLink, openRouterSockets } from '../vrrp/driver/router-sockets.ts';
 import { Router, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { HealthClass } from '../node/health-class.ts';
-import { autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import { VirtualRouter } from '../vrrp/virtual-router.ts';
 import type { LinkVerdict } from './interfaces.ts';
+import { prioritiesOf } from './node.ts';
 import type { NetworkView, Place } from './network/view.ts';
 
 export type ElectionOptions = {
@@ -113,7 +113,6 @@ export class Election {
   private createRouter(vip: IpAddress): Router {
     const { config, log } = this.options;
     const { vrrp } = config;
-    const peers = config.peers.filter((peer) => peer.family === vip.family);
     const authentication: Authentication =
       vrrp.authPass === null ? { type: 'none' } : { type: 'pass', password: vrrp.authPass };
     return new Router({
@@ -129,8 +128,7 @@ export class Election {
       }),
       authentication,
       checksumForm: vrrp.checksum,
-      peers,
-      linkLocalPeers: vip.family === 'IPv6' ? vrrp.linkLocalPeers : [],
+      senders: knownSenders(config, vip.family),
       unicast: vrrp.transport === 'unicast',
       leaseCalls: this.options.leaseCalls,
       isPresent: () => isLocalAddress(vip),
@@ -206,17 +204,8 @@ function describesSame(a: RouterLink, b: RouterLink): boolean {
 
 /** Whether the configuration knows no other node, in either family. */
 function isOnlyNode({ peers, vrrp }: Config): boolean {
-  const count = (family: Family): number => peers.filter((peer) => peer.family === family).length;
-  return Math.max(count('IPv4'), count('IPv6'), vrrp.linkLocalPeers.length) <= 1;
-}
-
-/** `auto`: by this node's place among the peers of its own family, first is highest. */
-function prioritiesOf(config: Config, self: IpAddress): Record<HealthClass, number> {
-  const { priority } = config.vrrp;
-  if (priority !== 'auto') return configuredPriorities(priority);
-  const peers = config.peers.filter((peer) => peer.family === self.family);
-  return autoPriorities(
-    peers.findIndex((peer) => peer.text === self.text),
-    peers.length,
+  const lists = [peers, vrrp.senders].flatMap((list) =>
+    (['IPv4', 'IPv6'] as const).map((family) => list.filter((one) => one.family === family)),
   );
+  return Math.max(...lists.map(({ length }) => length)) <= 1;
 }

@@ -11,7 +11,7 @@ const config = (transport: 'multicast' | 'unicast' = 'multicast'): Config =>
   ({
     vips: [ip('10.0.0.100'), ip('fd00::100')],
     peers: [SELF, ip('fd00::1')],
-    vrrp: { transport, linkLocalPeers: [] },
+    vrrp: { transport, senders: [] },
   }) as unknown as Config;
 const eth0: Link = { index: 2, name: 'eth0', altNames: [], mac: Uint8Array.of(2, 0, 0, 0, 0, 1), up: true };
 const on = (text: string, prefixLength: number, tentative = false): InterfaceAddress => ({

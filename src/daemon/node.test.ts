@@ -143,13 +143,33 @@ test('dual stack: IPv6 is sent from the link-local address, one that is not tent
 });
 
 test('IPv6 is sent from a link-local address that the others believe, where these are listed', () => {
-  const listing = (linkLocalPeers: string): Config =>
-    config('fd00::10', 'fd00::1', { 'vrrp-link-local-peers': linkLocalPeers });
+  const listing = (senders: string): Config => config('fd00::10', 'fd00::1', { 'vrrp-senders': senders });
   const addresses = [on(ETH0, 'fd00::1/64'), on(ETH0, 'fe80::1/64'), on(ETH0, 'fe80::2/64')];
   assert.equal(resolved(listing('fe80::2,fe80::3'), addresses).sourceByFamily.IPv6?.text, 'fe80::2');
   assert.deepEqual(problems(listing('fe80::3'), addresses), [
-    'no-source: eth0 has fe80::1, which is not in vrrp.linkLocalPeers, so the others would drop its advertisements: add it there on every node',
+    "no-source: eth0 has fe80::1, fe80::2 and no IPv6 address of vrrp.senders, so the other nodes would drop its advertisements: add its address to vrrp.senders on every node, or set interface to the one that has this node's address of vrrp.senders",
   ]);
+});
+
+test('on a network of its own, VRRP is sent from an address of vrrp.senders, and else any host there is believed', () => {
+  const apart = [on(ETH0, '10.0.0.1/24'), on(ETH1, '10.1.0.28/24'), on(ETH1, '10.1.0.29/24')];
+  const of = (rest: Record<string, string>): Config => config('10.1.0.10', '10.0.0.1,10.0.0.2', rest);
+  const unlisted = resolved(of({}), apart);
+  assert.equal(unlisted.sourceByFamily.IPv4?.text, '10.1.0.28');
+  assert.match(
+    unlisted.warnings[0] ?? '',
+    /^VRRP is sent from 10\.1\.0\.28, which is not in peers, .*: list the /,
+  );
+  for (const transport of ['multicast', 'unicast']) {
+    const senders = { 'vrrp-senders': '10.1.0.30,10.1.0.29', 'vrrp-transport': transport };
+    const listed = resolved(of(senders), apart);
+    assert.equal(listed.sourceByFamily.IPv4?.text, '10.1.0.29');
+    assert.deepEqual(listed.warnings, []);
+  }
+  assert.match(
+    problems(of({ 'vrrp-senders': '10.1.0.30' }), apart)[0] ?? '',
+    /^no-source: eth1 has 10\.1\.0\.28, 10\.1\.0\.29 and no IPv4 address of vrrp\.senders, /,
+  );
 });
 
 test('IPv6 unicast is sent from the address that peers know, not from the link-local one', () => {
@@ -308,7 +328,9 @@ test('the link that is followed is one that resolveNode has nothing against, the
   const property = fc.property(configs, links, addresses, names, (from, present, own, current) => {
     const nameOf = (name: string | null): string | null => {
       const resolution = resolveNode({ ...from, interface: name }, present, own, []);
-      return resolution.ok && resolution.node.warnings.length === 0 ? resolution.node.link.name : null;
+      return resolution.ok && resolution.node.subnetByVip.size === from.vips.length
+        ? resolution.node.link.name
+        : null;
     };
     assert.equal(fitLink(from, present, own, current)?.name ?? null, nameOf(current) ?? nameOf(null));
   });

@@ -2,7 +2,7 @@
  * Which interface and addresses of this host the configuration means. The daemon and `check` share these rules. Pure:
  * it looks only at what rtnetlink has read.
  */
-import { vipFamilies, type Config } from '../config/config.ts';
+import { knownSenders, listedSenders, vipFamilies, type Config } from '../config/config.ts';
 import {
   formatNetwork,
   inPrefix,
@@ -11,6 +11,8 @@ import {
   type Family,
   type IpAddress,
 } from '../ip/address.ts';
+import type { HealthClass } from '../node/health-class.ts';
+import { autoPriorities, configuredPriorities } from '../vrrp/priority.ts';
 import type { InterfaceAddress, Link, Route } from '../net/rtnetlink-messages.ts';
 
 export type ResolvedNode = {
@@ -139,9 +141,9 @@ function isStrangerToPeers({ address, prefixLength }: InterfaceAddress, { peers 
 }
 
 /**
- * Unicast: a peer's address, since the others know this node, and the checksum's pseudo-header, by that. Multicast over
- * IPv4: the same, else any that is in no subnet with peers; over IPv6: the link-local one (RFC 9568 5.1.2.1), of
- * vrrp.linkLocalPeers where these are given.
+ * One of the known senders: of vrrp.senders where it has such, else of peers. Where neither has an address of this
+ * link, IPv4 multicast is sent from any that is in no subnet with peers, and IPv6 multicast from the link-local one
+ * (RFC 9568 5.1.2.1); unless vrrp.senders says that only others are believed.
  */
 export function findSource(
   family: Family,
@@ -149,16 +151,16 @@ export function findSource(
   onLink: readonly InterfaceAddress[],
 ): IpAddress | null {
   const ofFamily = onLink.filter(({ address }) => address.family === family);
-  const peer = config.peers.find(({ text }) => ofFamily.some(({ address }) => address.text === text)) ?? null;
-  if (config.vrrp.transport === 'unicast') return peer;
-  if (family === 'IPv4')
-    return peer ?? settledFirst(ofFamily.filter((one) => !isStrangerToPeers(one, config)));
-  return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address) && isBelieved(address, config)));
-}
-
-/** Whether others believe what is sent from this link-local address. */
-function isBelieved({ text }: IpAddress, { vrrp }: Config): boolean {
-  return vrrp.linkLocalPeers.length === 0 || vrrp.linkLocalPeers.some((peer) => peer.text === text);
+  const known = knownSenders(config, family);
+  const fitting = ofFamily.filter(({ address }) => known.some(({ text }) => text === address.text));
+  // Of several the one that stands first in the list, so that every node means the same.
+  const first = known.find(({ text }) => fitting.some(({ address }) => address.text === text));
+  if (family === 'IPv6' && config.vrrp.transport === 'multicast' && fitting.length > 0)
+    return settledFirst(fitting);
+  if (first !== undefined) return first;
+  if (config.vrrp.transport === 'unicast' || listedSenders(config, family).length > 0) return null;
+  if (family === 'IPv4') return settledFirst(ofFamily.filter((one) => !isStrangerToPeers(one, config)));
+  return settledFirst(ofFamily.filter(({ address }) => isLinkLocal(address)));
 }
 
 function vipsOffLink(config: Config, subnets: readonly Subnet[]): IpAddress[] {
@@ -189,6 +191,16 @@ function linkWarnings({ vips }: Config, { name, mac }: Link): string[] {
   const list = vips.map(({ text }) => text).join(' and ');
   const text = `${name} has no Ethernet address, so that ${list} cannot be announced there when it moves: set interface to an Ethernet link, or see that the network finds the holder by itself`;
   return [text];
+}
+
+/** Where IPv4 is sent from an address that no list has, the others' addresses are not known either. */
+function senderWarnings(config: Config, { IPv4: source }: ResolvedNode['sourceByFamily']): string[] {
+  const isUsed = vipFamilies(config).includes('IPv4');
+  if (source === null || !isUsed || knownSenders(config, 'IPv4').some(({ text }) => text === source.text))
+    return [];
+  return [
+    `VRRP is sent from ${source.text}, which is not in peers, so that any host of its network is believed: list the addresses of all nodes on that network in vrrp.senders, on every node`,
+  ];
 }
 
 function vipProblems(config: Config, link: Link, subnets: readonly Subnet[]): NodeProblem[] {
@@ -239,18 +251,16 @@ export function describeNoSource(
   onLink: readonly InterfaceAddress[],
 ): string {
   const ofFamily = onLink.filter(({ address }) => address.family === family);
-  const global = ofFamily.filter(({ address }) => !isLinkLocal(address));
-  if (config.vrrp.transport === 'unicast' || (family === 'IPv4' && global.length > 0)) {
-    if (global.length === 0) return `${name} has no ${family} address: give it the one that is in peers`;
-    const mine = listTexts(global.map(({ address }) => address.text));
-    return `${name} has ${mine} and no ${family} address of peers, so the other nodes would drop its advertisements: add its address to peers on every node, or set interface to the one that has this node's address of peers`;
+  const wantsLinkLocal = family === 'IPv6' && config.vrrp.transport === 'multicast';
+  const fitting = ofFamily.filter(({ address }) => isLinkLocal(address) === wantsLinkLocal);
+  if (fitting.length > 0) {
+    const mine = listTexts(fitting.map(({ address }) => address.text));
+    const key = listedSenders(config, family).length > 0 ? 'vrrp.senders' : 'peers';
+    return `${name} has ${mine} and no ${family} address of ${key}, so the other nodes would drop its advertisements: add its address to ${key} on every node, or set interface to the one that has this node's address of ${key}`;
   }
-  if (family === 'IPv4') return `${name} has no IPv4 address to send VRRP from: give it one`;
-  const linkLocal = onLink.find(({ address }) => isLinkLocal(address));
-  if (linkLocal !== undefined) {
-    return `${name} has ${linkLocal.address.text}, which is not in vrrp.linkLocalPeers, so the others would drop its advertisements: add it there on every node`;
-  }
-  return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
+  if (wantsLinkLocal)
+    return `${name} has no IPv6 link-local address to send VRRP from: turn IPv6 on there (sysctl net.ipv6.conf.${name}.disable_ipv6=0)`;
+  return `${name} has no ${family} address to send VRRP from: give it one`;
 }
 
 function peerProblem(config: Config, own: readonly InterfaceAddress[]): NodeProblem {
@@ -341,6 +351,21 @@ export function resolveNode(
     const subnet = subnetOf(vip, subnetsOnLink);
     if (subnet !== null) subnetByVip.set(vip.text, subnet);
   }
-  const warnings = [...vipWarnings(config, link, subnetsOnLink), ...linkWarnings(config, link)];
+  const warnings = [
+    ...vipWarnings(config, link, subnetsOnLink),
+    ...linkWarnings(config, link),
+    ...senderWarnings(config, sourceByFamily),
+  ];
   return { ok: true, node: { link, self, peerIndex, sourceByFamily, subnetByVip, warnings } };
+}
+
+/** What this node advertises in each class. `auto`: by its place among the peers of its own family, highest first. */
+export function prioritiesOf(config: Config, self: IpAddress): Record<HealthClass, number> {
+  const { priority } = config.vrrp;
+  if (priority !== 'auto') return configuredPriorities(priority);
+  const peers = config.peers.filter((peer) => peer.family === self.family);
+  return autoPriorities(
+    peers.findIndex((peer) => peer.text === self.text),
+    peers.length,
+  );
 }

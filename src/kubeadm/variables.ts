@@ -34,7 +34,7 @@ function fieldTexts(config: Config): Readonly<Record<string, string | null>> {
     'vrrp.preempt': vrrp.preempt,
     'vrrp.preemptDelay': durationText(vrrp.preemptDelayMs),
     'vrrp.transport': vrrp.transport,
-    'vrrp.linkLocalPeers': listText(vrrp.linkLocalPeers),
+    'vrrp.senders': listText(vrrp.senders),
     'vrrp.checksum': vrrp.checksum,
     'vrrp.authPass': vrrp.authPass,
     'proxy.port': String(proxy.port),

@@ -41,8 +41,10 @@ function tell({ level, message, fix }: CheckResult): string {
   return `${level}: ${message}${fix === null ? '' : ` -> ${fix}`}`;
 }
 
+const ETH0 = { link: { name: 'eth0' }, sourceByFamily: { IPv4: null, IPv6: null }, priorities: [254] };
+
 function vridOf(routers: readonly HeardRouter[], from = config()): string[] {
-  return judgeVrid(from, 'eth0', [{ family: 'IPv4', heard: routers, refusal: null }]).map(tell);
+  return judgeVrid(from, ETH0, [{ family: 'IPv4', heard: routers, refusal: null }]).map(tell);
 }
 
 test('a silent segment is good, and the ids that others use are named', () => {
@@ -86,15 +88,28 @@ test('our VIP and id from a stranger, in another version or at another interval'
   assert.match(vridOf([slow2], config({ 'vrrp-version': '2' }))[0] ?? '', /^fail: .* each 2000 ms/);
 });
 
+test('where this node sends from no address of peers, others may do so too', () => {
+  const apart = { ...ETH0, sourceByFamily: { IPv4: parseIp('10.1.0.1'), IPv6: null } };
+  const other = [{ family: 'IPv4' as const, heard: [heard('10.1.0.2', '10.0.0.10')], refusal: null }];
+  assert.match(judgeVrid(config(), apart, other).map(tell)[0] ?? '', /^ok/);
+  const listed = config({ 'vrrp-senders': '10.1.0.1,10.1.0.3' });
+  assert.match(judgeVrid(listed, apart, other).map(tell)[0] ?? '', /^fail: .*, and is not in vrrp\.senders/);
+});
+
+test('a node that advertises a priority of this one is a warning', () => {
+  const [text = ''] = vridOf([heard('10.0.0.2', '10.0.0.10', { priority: 254 })]);
+  assert.match(text, /^warn: .* and priority 254, which is one of this node's own -> give each node/);
+});
+
 test('over IPv6 the sender is link-local, and so may be the first address', () => {
   const dual = config({ vip: '10.0.0.10,fd00::10' });
   assert.match(vridOf([heard('fe80::2', 'fd00::10')], dual)[0] ?? '', /^ok/);
   assert.match(vridOf([heard('fe80::2', 'fe80::100,fd00::10')], dual)[0] ?? '', /^ok/);
   assert.match(vridOf([heard('fe80::2', 'fd00::99')], dual)[0] ?? '', /^fail/);
-  const listed = config({ vip: '10.0.0.10,fd00::10', 'vrrp-link-local-peers': 'fe80::1,fe80::2' });
+  const listed = config({ vip: '10.0.0.10,fd00::10', 'vrrp-senders': 'fe80::1,fe80::2' });
   assert.match(vridOf([heard('fe80::2', 'fd00::10')], listed)[0] ?? '', /^ok/);
   const notListed = vridOf([heard('fe80::9', 'fd00::10')], listed)[0] ?? '';
-  assert.match(notListed, /^fail: .* and is not in vrrp\.linkLocalPeers/);
+  assert.match(notListed, /^fail: .* and is not in vrrp\.senders/);
 });
 
 function vipOf(
@@ -109,9 +124,9 @@ function vipOf(
 test('what was not listened for is skipped with the reason, and what was heard beside it still counts', () => {
   const refused: Listening = { family: 'IPv6', heard: [], refusal: 'no IPv6 here' };
   const skipped = 'skip: did not listen for other IPv6 routers of vrid 51 on eth0: no IPv6 here';
-  assert.deepEqual(judgeVrid(config(), 'eth0', [refused]).map(tell), [skipped]);
+  assert.deepEqual(judgeVrid(config(), ETH0, [refused]).map(tell), [skipped]);
   const other: Listening = { family: 'IPv4', heard: [heard('10.0.0.9', '10.0.0.99')], refusal: null };
-  const [first = '', second] = judgeVrid(config(), 'eth0', [other, refused]).map(tell);
+  const [first = '', second] = judgeVrid(config(), ETH0, [other, refused]).map(tell);
   assert.match(first, /^fail: vrid 51 is in use/);
   assert.equal(second, skipped);
 });

@@ -1,5 +1,5 @@
 /** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
-import { vipFamilies, type Config } from '../../config/config.ts';
+import { knownSenders, listedSenders, vipFamilies, type Config } from '../../config/config.ts';
 import { ipFromOctets, isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import { hasCapability } from '../../runtime/process.ts';
@@ -22,6 +22,8 @@ export type HeardRouter = {
 export type Segment = {
   readonly link: Link;
   readonly sourceByFamily: Readonly<Record<Family, IpAddress | null>>;
+  /** What this node advertises, in whatever class; empty where its place among the peers is not known. */
+  readonly priorities: readonly number[];
 };
 
 const PROBE_MS = 2000;
@@ -130,9 +132,13 @@ function freeVrid(vrid: number, heard: readonly HeardRouter[]): number | null {
   return null;
 }
 
+/** What this node sends. */
+type Self = Omit<Segment, 'link'>;
+
 /** Judges a router that uses our virtual router ID for our VIP: a node of this cluster, if all is well. */
-function judgeFellow(config: Config, { source, advertisement }: HeardRouter): CheckResult {
-  const { vrrp, peers } = config;
+function judgeFellow(config: Config, self: Self, { source, advertisement }: HeardRouter): CheckResult {
+  const { vrrp } = config;
+  const own = self.sourceByFamily[source.family];
   const who = `${source.text} advertises ${addressTexts(advertisement.addresses).join(', ')} with vrid ${vrrp.vrid}`;
   if (advertisement.version !== vrrp.version) {
     const fix = 'set the same vrrp.version on all nodes';
@@ -142,10 +148,11 @@ function judgeFellow(config: Config, { source, advertisement }: HeardRouter): Ch
       fix,
     );
   }
-  const [key, members] = isLinkLocal(source)
-    ? (['vrrp.linkLocalPeers', vrrp.linkLocalPeers] as const)
-    : (['peers', peers] as const);
-  if (members.length > 0 && !members.some(({ text }) => text === source.text)) {
+  const key = listedSenders(config, source.family).length > 0 ? 'vrrp.senders' : 'peers';
+  const members = knownSenders(config, source.family);
+  // As the daemon: where its own address is in no list, those of the others are not known.
+  const isKnown = own === null ? members.length > 0 : members.some(({ text }) => text === own.text);
+  if (isKnown && !members.some(({ text }) => text === source.text)) {
     const fix = `add it to ${key} on every node if it is one of them; else stop VRRP there, or choose another vip and vrid`;
     return fail('vrid', `${who}, and is not in ${key}`, fix);
   }
@@ -155,11 +162,21 @@ function judgeFellow(config: Config, { source, advertisement }: HeardRouter): Ch
     // Version 2 discards what differs (RFC 3768 7.1); version 3 follows the Active (RFC 9568 7.1).
     return vrrp.version === 2 ? fail('vrid', message, fix) : warn('vrid', message, fix);
   }
+  const { priority } = advertisement;
+  if (self.priorities.includes(priority)) {
+    const fix =
+      'give each node a vrrp.priority of its own, or with auto the same peers in the same order on all nodes';
+    return warn('vrid', `${who} and priority ${priority}, which is one of this node's own`, fix);
+  }
   return ok('vrid', `${who}, as a node of this cluster should`);
 }
 
 /** Judges who else uses the virtual router ID on the segment. */
-export function judgeVrid(config: Config, linkName: string, listenings: readonly Listening[]): CheckResult[] {
+export function judgeVrid(
+  config: Config,
+  { link: { name: linkName }, ...self }: Self & { readonly link: Pick<Link, 'name'> },
+  listenings: readonly Listening[],
+): CheckResult[] {
   const { vrid } = config.vrrp;
   const refused = listenings.flatMap(({ family, refusal }) =>
     refusal === null ? [] : [notListened(family, vrid, linkName, { why: refusal, fix: null })],
@@ -167,7 +184,7 @@ export function judgeVrid(config: Config, linkName: string, listenings: readonly
   const listened = listenings.filter(({ refusal }) => refusal === null);
   if (listened.length === 0) return refused;
   const heard = listened.flatMap((listening) => listening.heard);
-  return [...judgeHeard(config, linkName, heard), ...refused];
+  return [...judgeHeard(config, { linkName, ...self }, heard), ...refused];
 }
 
 function notListened(
@@ -180,7 +197,11 @@ function notListened(
   return skip('vrid', message, fix);
 }
 
-function judgeHeard(config: Config, linkName: string, heard: readonly HeardRouter[]): CheckResult[] {
+function judgeHeard(
+  config: Config,
+  { linkName, ...self }: Self & { readonly linkName: string },
+  heard: readonly HeardRouter[],
+): CheckResult[] {
   const { vrid } = config.vrrp;
   const same = heard.filter(({ advertisement }) => advertisement.vrid === vrid);
   if (same.length === 0) {
@@ -196,7 +217,7 @@ function judgeHeard(config: Config, linkName: string, heard: readonly HeardRoute
     const theirs = addressTexts(advertisement.addresses);
     const ours = config.vips.filter((vip) => vip.family === family).map(({ text }) => text);
     if (theirs.length === ours.length && theirs.every((text) => ours.includes(text)))
-      return judgeFellow(config, router);
+      return judgeFellow(config, self, router);
     const free = freeVrid(vrid, heard);
     const fix =
       free === null
@@ -310,7 +331,7 @@ export async function checkSegment(
     const { heard = [], refusal = null } = listenings.find(({ family }) => family === vip.family) ?? {};
     return judgeVip(vip, config, sighting, { heard, refusal });
   });
-  return [...vips, ...judgeVrid(config, link.name, listenings)];
+  return [...vips, ...judgeVrid(config, segment, listenings)];
 }
 
 /** Why it was not found out. */

@@ -18,7 +18,7 @@ const CONFIG = {
   vips: [VIP],
   interface: null,
   peers: [SELF, ip('10.0.0.2')],
-  vrrp: { transport: 'multicast', linkLocalPeers: [] },
+  vrrp: { transport: 'multicast', senders: [] },
 } as unknown as Config;
 
 const onEth0 = (address: IpAddress, prefixLength: number): InterfaceAddress => ({

@@ -76,17 +76,16 @@ describe('whom a router believes', () => {
 
 describe('whom a router believes over IPv6', () => {
   const [self, peer, stranger, group] = [ip('fe80::1'), ip('fe80::2'), ip('fe80::9'), ip('ff02::12')];
-  const peers = [ip('fd00::1'), ip('fd00::2')];
   const hear = (stage: Stage, source: IpAddress): boolean => stage.hear({}, source, group);
 
   test('of link-local addresses, those that are listed; with none listed, anybody on the link', () => {
-    const listed = new Stage(self, [...peers, self, peer]);
+    const listed = new Stage(self, [self, peer]);
     assert.deepEqual([hear(listed, peer), hear(listed, stranger)], [true, false]);
     assert.deepEqual(
       listed.receiver.expected.sources?.map(({ text }) => text),
       ['fe80::1', 'fe80::2'],
     );
-    const unlisted = new Stage(self, peers);
+    const unlisted = new Stage(self, []);
     assert.deepEqual([hear(unlisted, peer), hear(unlisted, stranger)], [true, true]);
     assert.equal(unlisted.receiver.expected.sources, null);
   });

@@ -1,7 +1,7 @@
 /**
  * From a received datagram to an advertisement to act on: climbs the receive ladder, counts, and tells, within limits.
  */
-import { type IpAddress, isLinkLocal } from '../../ip/address.ts';
+import type { IpAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import type { ExpectedAdvertisements } from './vrrp-filters.ts';
@@ -61,14 +61,13 @@ export class Receiver {
   }
 
   /**
-   * From now on this router sends from `ownAddress`. Where that is one of the senders, only those of its kind are
-   * listened to: peers, or their link-local addresses. Where it is not (link-local addresses that nobody has listed, or
-   * a network of its own for VRRP), the others' are unknown too, and anybody on the link counts, as the RFC has it.
+   * From now on this router sends from `ownAddress`. Where that is one of the senders, only these are listened to.
+   * Where it is not (link-local addresses that are not listed, or a network of its own for VRRP), the others' are
+   * unknown too, and any host of the link counts, as the RFC has it.
    */
   begin(ownAddress: IpAddress): void {
     const isListed = this.options.senders.some(({ text }) => text === ownAddress.text);
-    const ofItsKind = this.options.senders.filter((one) => isLinkLocal(one) === isLinkLocal(ownAddress));
-    this.sources = isListed ? ofItsKind : null;
+    this.sources = isListed ? this.options.senders : null;
     const allowedSources = this.sources === null ? null : new Set(this.sources.map(({ text }) => text));
     this.own = { ...this.own, self: ownAddress.text, allowedSources };
   }

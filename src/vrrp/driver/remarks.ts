@@ -18,7 +18,7 @@ const REJECT_TEXT: Readonly<Record<RejectReason, string>> = {
   own_address:
     "its sender has this node's own address: the network sends back what this node sent, or another host uses the address",
   source_not_in_peers:
-    'its sender is not in peers: if it is a node of this cluster, set the same peers on all nodes',
+    'its sender is in neither peers nor vrrp.senders: if it is a node of this cluster, set the same lists on all nodes',
   other_vrid: 'its VRID is another one',
   other_version: 'it is of another VRRP version: set the same vrrp.version on all',
   authentication: 'its authentication does not match: set the same vrrp.authPass on all',

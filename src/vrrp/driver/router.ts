@@ -30,11 +30,9 @@ export type RouterOptions = {
   readonly core: VirtualRouter;
   readonly authentication: Authentication;
   readonly checksumForm: ChecksumForm;
-  /** The group's members of this address family, this node included. */
-  readonly peers: readonly IpAddress[];
-  /** The same by their link-local addresses, which IPv6 multicast is sent from; empty where they are not known. */
-  readonly linkLocalPeers: readonly IpAddress[];
-  /** True: advertisements go to each peer by itself; false: to the multicast group. */
+  /** What this node and the others of the group send from, in this address family; empty where that is not known. */
+  readonly senders: readonly IpAddress[];
+  /** True: advertisements go to each of the senders by itself; false: to the multicast group. */
   readonly unicast: boolean;
   /** Binds, renews and removes the address in the kernel. */
   readonly leaseCalls: LeaseCalls;
@@ -126,7 +124,7 @@ export class Router {
       vip: options.vip,
       priorities: core.options.priorities,
       authentication: options.authentication,
-      senders: [...options.peers, ...options.linkLocalPeers],
+      senders: options.senders,
       counters: this.counters,
       log: this.log,
       nowMs,
@@ -329,7 +327,7 @@ export class Router {
   }
 
   private outgoingFrom(source: IpAddress): OutgoingAdvertisements {
-    const { vrid, vip, core, authentication, checksumForm, unicast, peers } = this.options;
+    const { vrid, vip, core, authentication, checksumForm, unicast, senders } = this.options;
     return new OutgoingAdvertisements({
       version: core.options.version,
       vrid,
@@ -337,7 +335,7 @@ export class Router {
       authentication,
       checksumForm,
       source,
-      destinations: unicast ? peers : [VRRP_GROUP[vip.family]],
+      destinations: unicast ? senders : [VRRP_GROUP[vip.family]],
     });
   }
 
