@@ -221,11 +221,11 @@ export class RouterChecker {
   /** Priority 0 from another than the Active that is heard: that one may go on, and is then the Active. */
   #takeResignation(sourceText: string, ownPriority: number, nowMs: number): void {
     const heard = this.#heard;
-    this.#unhealthySinceMs = null;
-    this.#lowerSinceMs = null;
     const isOfAnother = heard !== null && heard.sourceText !== sourceText && this.#resigned === null;
     const silentMs = heard === null ? Infinity : nowMs - heard.atMs;
     if (isOfAnother && silentMs <= this.#learnedShortestMs) return;
+    this.#unhealthySinceMs = null;
+    this.#lowerSinceMs = null;
     this.#resigned ??= {
       atMs: nowMs,
       ownPriority,

@@ -141,8 +141,10 @@ function drawPriorities(random: Random, count: number, plot: Plot): Record<Healt
   const kind = random.integer(0, plot === 'faults' ? 9 : 7);
   const indices = Array.from({ length: count }, (_, index) => index);
   if (kind < 5) return random.shuffle(indices.map((index) => autoPriorities(index, count)));
-  if (kind < 8)
+  if (kind < 7)
     return random.shuffle(indices.map((index) => configuredPriorities(MAX_PRIORITIES - index * 15)));
+  // The lowest of each class have the longest Skew_Time.
+  if (kind < 8) return random.shuffle(indices.map((index) => configuredPriorities(1 + index * 10)));
   const common = random.integer(1, MAX_PRIORITIES);
   // All equal, or the same for all but one.
   return indices.map((index) =>
