@@ -106,6 +106,11 @@ export const WALLS: Readonly<Record<string, Row>> = {
     imports: 'src/ip src/node src/vrrp src/health src/proxy src/vrrp/driver',
     pure: 'all',
   },
+  'src/testing/interaction': {
+    imports: 'src/ip src/node src/vrrp src/testing/simulator',
+    pure: 'all',
+  },
+  'src/testing/interaction/main.ts': { imports: 'src/testing/interaction node', pure: '' },
   'src/testing/simulator/main.ts': { imports: 'src/testing/simulator node', pure: '' },
 
   'e2e/kit': {

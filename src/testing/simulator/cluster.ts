@@ -21,8 +21,8 @@ import { type Fail, failAt } from './failure.ts';
 import type { ApiState } from './health.ts';
 import { Host } from './host.ts';
 import { EXPIRY_LATENESS_MS, type RemovedBy } from './kernel.ts';
-import { Link } from './link.ts';
-import { Random, STREAMS } from './random.ts';
+import { type Frame, Link } from './link.ts';
+import { type Random, STREAMS } from './random.ts';
 import { PUNCTUAL_TIMERS, RouterChecker } from './router-checker.ts';
 import type { Scenario } from './scenario.ts';
 import { Schedule } from './schedule.ts';
@@ -42,10 +42,17 @@ export type ClusterWatcher = {
   moved?(transition: Transition): void;
   /** What is bound in a kernel, or who is Active, has changed. */
   changed?(): void;
+  /** A router has written a line to its log. */
+  logged?(host: Host, level: string, text: string): void;
+  /** A router has put a frame on the segment, for one host or (`to` null) for all. */
+  sent?(host: Host, frame: Frame): void;
+  bound?(host: Host): void;
+  removed?(host: Host, by: RemovedBy): void;
 };
 
 export type ClusterOptions = {
-  readonly seed: number;
+  /** Chance by stream; see STREAMS. */
+  readonly randomOf: (stream: number) => Random;
   readonly scenario: Scenario;
   readonly createRouter: CreateRouter;
   readonly writeTrace: ((line: string) => void) | null;
@@ -76,23 +83,27 @@ export class Cluster implements DaemonObserver {
   readonly #resigningSinceMs: (number | null)[] = [];
 
   constructor(options: ClusterOptions) {
-    const { seed, scenario, createRouter, writeTrace } = options;
+    const { randomOf, scenario, createRouter, writeTrace } = options;
     this.scenario = scenario;
-    this.link = new Link(this.schedule, new Random(seed, STREAMS.link), scenario.quality);
+    this.link = new Link(this.schedule, randomOf(STREAMS.link), scenario.quality);
     this.fail = failAt(this.schedule);
     this.trace = writeTrace === null ? null : new Trace(this.schedule, writeTrace);
     const surroundings: Surroundings = {
       schedule: this.schedule,
       scenario,
-      random: new Random(seed, STREAMS.timers),
-      healthRandom: new Random(seed, STREAMS.health),
+      random: randomOf(STREAMS.timers),
+      healthRandom: randomOf(STREAMS.health),
       createRouter,
-      send: (from, to, frame) => this.link.send(from, to, frame),
+      send: (from, to, frame) => this.#send(from, to, frame),
       ask: (from, of) => this.#ask(from, of),
       observer: this,
     };
     this.hosts = scenario.nodes.map(
-      (setup) => new Host(setup, surroundings, (host, by) => this.#onAddressRemoved(host, by)),
+      (setup) =>
+        new Host(setup, surroundings, {
+          added: (host) => this.#onAddressAdded(host),
+          removed: (host, by) => this.#onAddressRemoved(host, by),
+        }),
     );
     this.link.connect(this.hosts);
   }
@@ -193,6 +204,8 @@ export class Cluster implements DaemonObserver {
 
   logged(daemon: Daemon, level: string, text: string): void {
     this.trace?.line(daemon.machine.setup.name, daemon.core.stateName, `${level}: ${text}`);
+    const host = this.hosts[daemon.machine.setup.index]!;
+    for (const watcher of this.#watchers) watcher.logged?.(host, level, text);
   }
 
   stepped(daemon: Daemon, step: Step): void {
@@ -271,7 +284,17 @@ export class Cluster implements DaemonObserver {
     }
   }
 
+  #send(from: number, to: number | null, frame: Frame): void {
+    for (const watcher of this.#watchers) watcher.sent?.(this.hosts[from]!, frame);
+    this.link.send(from, to, frame);
+  }
+
+  #onAddressAdded(host: Host): void {
+    for (const watcher of this.#watchers) watcher.bound?.(host);
+  }
+
   #onAddressRemoved(host: Host, by: RemovedBy): void {
+    for (const watcher of this.#watchers) watcher.removed?.(host, by);
     this.note(host, `the VIP is removed from the kernel by ${by}`);
     const { daemon } = host;
     const ran = daemon !== null && daemon.isAwake && this.nowMs - daemon.resumedAtMs > RENEWED_MS;

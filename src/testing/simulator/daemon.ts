@@ -7,6 +7,7 @@ import { BIND_PATIENCE_MS, type LeaseAnswer, type LeaseCalls } from '../../vrrp/
 import type { RouterClock } from '../../vrrp/driver/router-clock.ts';
 import type { OpenRouterSockets, RouterLink } from '../../vrrp/driver/router-sockets.ts';
 import { Router } from '../../vrrp/driver/router.ts';
+import type { HealthClass } from '../../node/health-class.ts';
 import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
 import type { VirtualRouter } from '../../vrrp/virtual-router.ts';
 import type { HostClock } from './clock.ts';
@@ -93,6 +94,7 @@ export class Daemon {
   private readonly surroundings: Surroundings;
   private readonly router: Router;
   private isStopping = false;
+  private isPinned = false;
   private hasStopped = false;
   private sockets: SimulatedSockets | null = null;
   /** Steps that the observer has not been shown yet. */
@@ -143,6 +145,13 @@ export class Daemon {
   /** From a signal, a command or a message of another thread. */
   give(event: RouterEvent): void {
     this.enter(() => this.router.give(event));
+  }
+
+  /** Its health is this from now on, whatever its checks say. */
+  pinHealth(healthClass: HealthClass): void {
+    this.isPinned = true;
+    const confirmedAtMs = healthClass === 'C' ? 0 : this.machine.clock.nowMs;
+    this.give({ type: 'health', class: healthClass, confirmedAtMs });
   }
 
   /** The kernel notifies, a moment later: the address is gone, and this daemon has not removed it. */
@@ -254,8 +263,9 @@ export class Daemon {
       localIndex: setup.index,
       ask: (of) => ask(setup.index, of),
       whenAwake: (task) => this.enter(() => task.run()),
-      onReport: (healthClass, confirmedAtMs) =>
-        this.router.give({ type: 'health', class: healthClass, confirmedAtMs }),
+      onReport: (healthClass, confirmedAtMs) => {
+        if (!this.isPinned) this.router.give({ type: 'health', class: healthClass, confirmedAtMs });
+      },
     });
   }
 

@@ -8,6 +8,12 @@ import { Kernel, type RemovedBy } from './kernel.ts';
 import type { Frame, LinkEnd } from './link.ts';
 import type { NodeSetup } from './scenario.ts';
 
+/** Observes what happens to the VIP in a host's kernel. */
+export type AddressObserver = {
+  added(host: Host): void;
+  removed(host: Host, by: RemovedBy): void;
+};
+
 /** net.ipv4.neigh.default.locktime */
 const LOCKTIME_MS = 1000;
 
@@ -28,7 +34,7 @@ export class Host implements Machine, LinkEnd {
   #neighbor: number | null = null;
   #learnedAtMs = 0;
 
-  constructor(setup: NodeSetup, surroundings: Surroundings, onRemoved: (host: Host, by: RemovedBy) => void) {
+  constructor(setup: NodeSetup, surroundings: Surroundings, observer: AddressObserver) {
     const { schedule, random } = surroundings;
     this.setup = setup;
     this.#surroundings = surroundings;
@@ -39,10 +45,11 @@ export class Host implements Machine, LinkEnd {
       schedule,
       clock: this.clock,
       random,
+      onAdded: () => observer.added(this),
       onRemoved: (by) => {
         this.#neighbor = null;
         if (by !== 'daemon') this.daemon?.notifyGone();
-        onRemoved(this, by);
+        observer.removed(this, by);
       },
     });
   }

@@ -10,6 +10,8 @@ export type KernelOptions = {
   readonly schedule: Schedule;
   readonly clock: HostClock;
   readonly random: Random;
+  /** The address is there, and was not before. */
+  readonly onAdded: () => void;
   /** The address was removed, by whomever (RTM_DELADDR). */
   readonly onRemoved: (how: RemovedBy) => void;
 };
@@ -42,8 +44,10 @@ export class Kernel {
     const localMs = clock.nowMs + validSeconds * 1000 + random.between(0, EXPIRY_LATENESS_MS);
     this.#expiresAtMs = clock.simulatedMs(localMs);
     this.validSeconds = validSeconds;
-    this.#isBound = true;
     this.#lookAtExpiry();
+    if (this.#isBound) return true;
+    this.#isBound = true;
+    this.#options.onAdded();
     return true;
   }
 

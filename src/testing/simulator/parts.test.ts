@@ -77,6 +77,7 @@ describe('Kernel', () => {
       schedule,
       clock,
       random: new Random(1),
+      onAdded: () => {},
       onRemoved: (by) => removed.push(by),
     });
     assert.ok(kernel.lease(LEASE_SECONDS));
@@ -98,6 +99,7 @@ describe('Kernel', () => {
       schedule,
       clock: new HostClock(schedule, 0, 0),
       random: new Random(1),
+      onAdded: () => {},
       onRemoved: () => {},
     });
     kernel.refuses = true;

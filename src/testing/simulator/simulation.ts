@@ -39,7 +39,12 @@ const createRealRouter: CreateRouter = (options) => new VirtualRouter(options);
 export function simulate(seed: number, options: SimulateOptions = {}): Round {
   const { createRouter = createRealRouter, writeTrace = null } = options;
   const scenario = drawScenario(new Random(seed, STREAMS.scenario));
-  const cluster = new Cluster({ seed, scenario, createRouter, writeTrace });
+  const cluster = new Cluster({
+    randomOf: (stream) => new Random(seed, stream),
+    scenario,
+    createRouter,
+    writeTrace,
+  });
   const failure = findFailure(cluster, new Random(seed, STREAMS.plot));
   return { seed, scenario, simulatedMs: cluster.nowMs, causes: cluster.causes, failure };
 }
