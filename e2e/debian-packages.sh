@@ -12,12 +12,21 @@ quietly() {
   rm -f "$log"
 }
 
-# Installs what is missing of PROGRAM:PACKAGE..., or names it and exits where that takes more rights than there are.
+# Whether a program is on PATH, or a file that is named by its path is there.
+is_there() {
+  case $1 in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" > /dev/null ;;
+  esac
+}
+
+# Installs what is missing of PROGRAM:PACKAGE... (or FILE:PACKAGE), or names it and exits where that takes more rights than
+# there are.
 install_missing() {
   local need
   local -a missing=() as_root=()
   for need in "$@"; do
-    command -v "${need%%:*}" > /dev/null || missing+=("${need#*:}")
+    is_there "${need%%:*}" || missing+=("${need#*:}")
   done
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi

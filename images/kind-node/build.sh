@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 readonly version=v1.20.2
 readonly registry=k8s.gcr.io
-inputs=$(sha256sum images/kind-node/* e2e/{debian-packages,kubernetes/build,kind/fetch-kind}.sh | LC_ALL=C sort | sha256sum)
+inputs=$(sha256sum images/kind-node/* e2e/{debian-packages,kubernetes/from-debian,kind/fetch-kind}.sh | LC_ALL=C sort | sha256sum)
 readonly repository=kube-vrrp-kind-node
 readonly node_image=$repository:$version-${inputs:0:12}
 readonly load_balancer_image=kindest/haproxy:v20230606-42a2262b
