@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Reread } from '../daemon/reload.ts';
 import { StartError, runDaemon } from '../daemon/main-thread.ts';
 import { NetError } from '../net/net-error.ts';
+import { endAtOnce } from '../runtime/emergency.ts';
 import { printError } from './terminal.ts';
 
 /** How long a daemon that has stopped may take to close what it left open; kubelet waits 30 s before it kills. */
@@ -12,7 +13,7 @@ const LEFTOVER_MS = 1000;
 function endSoon(code: number): void {
   const end = (): never => {
     printError('kube-vrrp run: stopped, and something was left open: ending all the same');
-    process.exit(code);
+    endAtOnce(code);
   };
   setTimeout(end, LEFTOVER_MS).unref();
 }

@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, backendPeers } from '../config/config.ts';
 import type { Credentials } from '../health/credentials.ts';
+import { outageGraceMs } from '../health/schedule.ts';
 import { CredentialFileError, readCredentials } from '../health/driver/credential-files.ts';
 import { formatHostPort, type IpAddress } from '../ip/address.ts';
 import { errorText } from '../log/error-text.ts';
@@ -30,6 +31,7 @@ import { logObstacle, Obstacle, type Waiting, untilDone } from './obstacle.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
+import { Supervisor } from './supervisor.ts';
 import { reloadOf, type Reread } from './reload.ts';
 import { Services } from './services.ts';
 import { handleSignals } from './signals.ts';
@@ -95,6 +97,7 @@ class Daemon {
   #network: Network | null = null;
   #election: Election | null = null;
   #proxy: ProxyThreads | null = null;
+  #supervisor: Supervisor | null = null;
   /** What was asked for before there was an election. */
   #isDrainWanted = false;
   #waitingFor: string | null = 'the daemon to start';
@@ -165,6 +168,7 @@ class Daemon {
   /** Whatever happened: no timer, socket or thread is left. */
   async close(): Promise<void> {
     this.#stopBeat();
+    this.#supervisor?.stop();
     await this.#network?.stop();
     await this.#proxy?.stop(0);
     await this.#services.stop();
@@ -229,6 +233,14 @@ class Daemon {
     if (this.#isDrainWanted) this.#election.drain(false);
     network.begin(place.interfaceName);
     if (network.view !== null) this.#election.show(network.view);
+    this.#supervisor = new Supervisor({
+      vitals: this.#vitals,
+      proxyThreads: this.#config.proxy.workers,
+      maxHealthAgeMs: outageGraceMs(this.#config.health),
+      log: this.#log,
+      onHealth: (healthClass, confirmedAtMs) => this.#election?.setHealth(healthClass, confirmedAtMs),
+      onDoom: (reason) => this.#fail(reason),
+    });
   }
 
   #logReady(
@@ -330,7 +342,7 @@ class Daemon {
         this.#onServicesReady(new StartError(message.message));
         break;
       case 'health':
-        this.#election?.setHealth(message.class, message.confirmedAtMs);
+        this.#supervisor?.report(message.class, message.confirmedAtMs);
         break;
       case 'drain':
         this.#isDrainWanted = true;
@@ -375,6 +387,7 @@ class Daemon {
     const handover = end.code === 0;
     if (handover && this.#election?.isActive === true) await this.#services.prepareHandover();
     await this.#election?.stop(handover, end.text);
+    this.#supervisor?.stop();
     this.#network?.end();
     this.#publish();
     await this.#proxy?.stop(handover ? PROXY_GRACE_MS : 0);
@@ -385,6 +398,7 @@ class Daemon {
   #publish(): void {
     const snapshot: ElectionSnapshot = {
       waitingFor: this.#waitingFor,
+      impediment: this.#supervisor?.impediment ?? null,
       interface: this.#election?.interfaceName ?? this.#config.interface,
       stopping: this.#stopping.signal.aborted,
       drained: this.#election?.isDrained ?? this.#isDrainWanted,

@@ -33,6 +33,8 @@ export type LogRecord = {
 export type ElectionSnapshot = {
   /** What keeps the node out of the election; null when nothing does. */
   readonly waitingFor: string | null;
+  /** Why the node is of class C whatever the checks report; null when nothing is. */
+  readonly impediment: string | null;
   readonly interface: string | null;
   readonly stopping: boolean;
   /** Whether the node is to stay away from elections; known before there are routers. */

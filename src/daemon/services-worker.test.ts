@@ -50,10 +50,11 @@ const snapshotOf = (
   changes: Partial<ElectionSnapshot> = {},
 ): ElectionSnapshot => ({
   waitingFor: null,
+  impediment: null,
   interface: 'eth0',
   stopping: false,
   drained: false,
-  routers: [{ vip: VIP.text, state } as RouterSnapshot],
+  routers: [{ vip: VIP.text, state, active: null } as RouterSnapshot],
   ...changes,
 });
 
@@ -112,6 +113,7 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
         return {
           start: () => did.push('checks started'),
           useCredentials: () => did.push('credentials changed'),
+          checkNow: () => did.push('checked at once'),
           stop: note('checks stopped'),
         };
       },
@@ -307,4 +309,18 @@ test('it ends in order: takeover, checks, admin endpoint, and the ports to the p
   await worker.close();
   await closed;
   assert.deepEqual(did, ['takeover closed', 'watch stopped', 'checks stopped', 'admin closed']);
+});
+
+test('an Active that falls to class C is answered by a check at once, and by one only', (context) => {
+  const { worker, did, start } = openWorker(context);
+  start();
+  const hearing = (priority: number): void => {
+    const router = { vip: VIP.text, state: 'Backup', active: { address: '10.0.0.2', priority } };
+    worker.receive({
+      type: 'election',
+      snapshot: snapshotOf('Backup', { routers: [router as RouterSnapshot] }),
+    });
+  };
+  for (const priority of [254, 62, 62, 254, 62]) hearing(priority);
+  assert.deepEqual(did.filter((what) => what === 'checked at once').length, 2);
 });

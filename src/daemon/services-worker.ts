@@ -22,6 +22,7 @@ import {
 import type { Takeover, TakeoverOptions } from '../takeover/driver/takeover.ts';
 import type { Admin, AdminOptions } from './admin.ts';
 import { BackendStates } from './backend-states.ts';
+import { classOfPriority } from '../vrrp/priority.ts';
 import { ConnectionLists } from './connection-lists.ts';
 import { drainRefusal } from './drain-refusal.ts';
 import { HealthLog } from './health-log.ts';
@@ -50,7 +51,7 @@ export type ServicesParts = {
   >;
   readonly checker: (
     options: HealthCheckerOptions,
-  ) => Pick<HealthChecker, 'start' | 'useCredentials' | 'stop'>;
+  ) => Pick<HealthChecker, 'start' | 'useCredentials' | 'checkNow' | 'stop'>;
   readonly credentialWatch: (
     options: CredentialWatchOptions,
   ) => Pick<CredentialWatch, 'start' | 'lookAgain' | 'expiries' | 'stop'>;
@@ -69,6 +70,7 @@ type Started = {
 
 const NOT_STARTED: ElectionSnapshot = {
   waitingFor: 'the daemon to start',
+  impediment: null,
   interface: null,
   stopping: false,
   drained: false,
@@ -220,9 +222,12 @@ export class ServicesWorker {
   }
 
   #onElection(latest: ElectionSnapshot): void {
+    const before = this.#election;
     this.#election = latest;
     if (this.#started === null) return;
-    const { takeover } = this.#started;
+    const { takeover, checker } = this.#started;
+    // Whether this node is better off than an Active of class C has to be found out after its fall.
+    if (hearsClassC(latest) && !hearsClassC(before)) checker.checkNow();
     if (latest.interface !== null) takeover.useInterface(latest.interface);
     for (const { vip, state } of latest.routers) takeover.setActive(vip, state === 'Active');
     const hasLeft = latest.stopping && latest.routers.every(({ state }) => state === 'Initialize');
@@ -298,7 +303,8 @@ export class ServicesWorker {
 
   #observe(): Observation {
     const { version } = this.#data;
-    const { backends, class: healthClass, settled } = this.#report;
+    const { backends, settled } = this.#report;
+    const healthClass = this.#election.impediment === null ? this.#report.class : 'C';
     return {
       version,
       election: this.#election,
@@ -326,4 +332,9 @@ export class ServicesWorker {
       ...Object.fromEntries(proxies),
     };
   }
+}
+
+/** Whether the Active that a router hears has nothing to serve. */
+function hearsClassC({ routers }: ElectionSnapshot): boolean {
+  return routers.some(({ active }) => active !== null && classOfPriority(active.priority) === 'C');
 }

@@ -28,7 +28,14 @@ const router: RouterSnapshot = {
 const address = parseIp('10.0.0.1') ?? assert.fail();
 const observation: Observation = {
   version: '1.2.3',
-  election: { waitingFor: null, interface: 'eth0', stopping: false, drained: false, routers: [router] },
+  election: {
+    waitingFor: null,
+    impediment: null,
+    interface: 'eth0',
+    stopping: false,
+    drained: false,
+    routers: [router],
+  },
   healthClass: 'A',
   settled: true,
   backends: [

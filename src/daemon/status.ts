@@ -8,6 +8,7 @@ import type { ProxyCounts } from '../proxy/counters.ts';
 import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { ElectionSnapshot } from './messages.ts';
+import { type ThreadAges, hungThreads, wedgedThreads } from './supervision.ts';
 
 /** A router's snapshot without what /metrics has, and without what `drained` says for all of them. */
 export type RouterStatus = Omit<RouterSnapshot, 'counters' | 'drained'>;
@@ -76,14 +77,9 @@ export function buildStatus(observation: Observation): Status {
   };
 }
 
-/** A thread that has not moved for this long is wedged. */
-const WEDGED_MS = 5000;
-/** The network thread may wait for the kernel's configuration lock (rtnl), which a restart does not get any sooner. */
-const NETWORK_WEDGED_MS = 60_000;
-
 /** Why the daemon should be restarted; empty while it is alive. A sick API server is never a reason. */
 export function livenessProblems(observation: Observation): string[] {
-  return [...threadProblems(observation), ...listenerProblems(observation)];
+  return [...wedgedThreads(agesOf(observation)), ...listenerProblems(observation)];
 }
 
 /** Each proxy thread listens from the moment that it is known here, until the daemon stops. */
@@ -93,16 +89,16 @@ function listenerProblems({ threads, proxy: { listeners }, election }: Observati
   return [`only ${listeners} of ${proxyThreads} proxy threads listen`];
 }
 
-function threadProblems(observation: Observation): string[] {
-  return Object.entries(observation.threads)
-    .filter(([name, vitals]) => vitals.heartbeatAgeMs > (name === 'network' ? NETWORK_WEDGED_MS : WEDGED_MS))
-    .map(([name, vitals]) => `the ${name} thread has not moved for ${Math.round(vitals.heartbeatAgeMs)} ms`);
+function agesOf({ threads }: Observation): ThreadAges {
+  return Object.fromEntries(
+    Object.entries(threads).map(([name, { heartbeatAgeMs }]) => [name, heartbeatAgeMs]),
+  );
 }
 
 /** Why the daemon does not take part yet; empty once it proxies and stands for election. */
 export function readinessProblems(observation: Observation): string[] {
   const { election } = observation;
-  const problems = livenessProblems(observation);
+  const problems = [...hungThreads(agesOf(observation)), ...listenerProblems(observation)];
   if (election.stopping) problems.push('stopping');
   if (election.waitingFor !== null) problems.push(`waiting for ${election.waitingFor}`);
   else if (!observation.settled) problems.push('the API servers have not been checked yet');

@@ -101,6 +101,13 @@ export const libc = {
   ),
   /** signal(2), with SIG_DFL (0) or SIG_IGN (1). */
   signal: declare<[number: number, handler: number]>('intptr_t signal(int number, intptr_t handler)'),
+  write: declare<[fd: number, data: Memory, bytes: number]>(
+    'int64_t write(int fd, const void *data, size_t length)',
+  ),
+  poll: declare<[descriptors: Memory, count: number, timeoutMs: number]>(
+    'int poll(void *descriptors, ulong count, int timeoutMs)',
+  ),
+  exit: declare<[status: number]>('void _exit(int status)'),
   /** Only glibc has it. */
   mallocTrim: declareOptional<[padBytes: number]>('int malloc_trim(size_t pad)'),
   strerror: symbols.func('const char *strerror(int number)') as (number: number) => string,

@@ -9,8 +9,8 @@ export const THREAD_NETWORK = 2;
 export const THREAD_PROXY = 3;
 
 const FIELDS = 3;
-const HEARTBEAT_MS = 1000;
-const DELAY_WINDOW_BEATS = 10;
+const HEARTBEAT_MS = 250;
+const DELAY_WINDOW_BEATS = 40;
 /** Coarse on purpose: each sample wakes the thread. */
 const DELAY_RESOLUTION_MS = 250;
 

@@ -230,3 +230,11 @@ test('many backends: no warning of leaking listeners', LIMIT, async (context) =>
   await report(() => true);
   assert.deepEqual(warnings, []);
 });
+
+test('asked to check now, it checks every backend without waiting for its rhythm', LIMIT, async (context) => {
+  const backend = await use(context, listenHttps(pair));
+  const { checker, report } = run(context, [backend], { intervalMs: 600_000 });
+  await report(({ settled }) => settled);
+  checker.checkNow();
+  await report(({ backends }) => backends[0]?.lastCheck?.ok === true);
+});

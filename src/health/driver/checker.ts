@@ -1,6 +1,5 @@
 /** Checks every backend again and again, and reports what that means for the node. */
 import type { SecureContext } from 'node:tls';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { IpAddress } from '../../ip/address.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import type { BackendHealth, BackendState } from '../backend.ts';
@@ -44,6 +43,8 @@ export class HealthChecker {
   #trust: SecureContext;
   readonly #backends: TrackedBackend[];
   readonly #stopping = new AbortController();
+  /** Wakes each loop that waits for its next check. */
+  readonly #sleepers = new Set<() => void>();
   #loops: readonly Promise<void>[] | null = null;
 
   /** Throws when the credentials are not PEM, or the client's no pair. */
@@ -63,9 +64,15 @@ export class HealthChecker {
     this.#trust = trustFrom(credentials);
   }
 
+  /** Checks every backend at once, but for those that are being checked; the rhythm goes on from there. */
+  checkNow(): void {
+    for (const wake of [...this.#sleepers]) wake();
+  }
+
   /** Ends the checks in flight and closes their connections. No callback is called from now on. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.checkNow();
     await Promise.allSettled(this.#loops ?? []);
   }
 
@@ -100,12 +107,17 @@ export class HealthChecker {
     return { backends, ...assess(this.#backends, this.#options) };
   }
 
-  async #sleepUntil(timeMs: number): Promise<void> {
-    try {
-      await sleep(Math.max(0, timeMs - monotonicMs()), undefined, { signal: this.#stopping.signal });
-    } catch {
-      // Only the abort of stop() rejects; the loop sees it.
-    }
+  /** Resolves at that time, or when it is woken. */
+  #sleepUntil(timeMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#sleepers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, Math.max(0, timeMs - monotonicMs()));
+      this.#sleepers.add(wake);
+    });
   }
 }
 

@@ -11,6 +11,7 @@ import type { ChecksumForm } from '../checksum.ts';
 import type { Cause, Notice, RouterEvent, StateName } from '../events.ts';
 import { VRRP_GROUP } from '../group.ts';
 import { OutgoingAdvertisements } from '../outgoing.ts';
+import { classOfPriority } from '../priority.ts';
 import type { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
@@ -109,7 +110,7 @@ export class Router {
   /** The node that this one has handed over to last, and what waits until it has the address. */
   private successor: { isBound: boolean; onBound: (() => void) | null } | null = null;
   /** The Active that was heard as of the last step. */
-  private heardText: string | undefined;
+  private heardText: string | null = null;
 
   constructor(options: RouterOptions) {
     const { clock, core } = options;
@@ -455,7 +456,8 @@ export class Router {
   }
 
   private onStepped(from: StateName): void {
-    const heardText = this.core.heardActive?.address.text;
+    const heard = this.core.heardActive;
+    const heardText = heard === null ? null : `${heard.address.text} ${classOfPriority(heard.priority)}`;
     if (this.core.stateName === from && heardText === this.heardText) return;
     this.heardText = heardText;
     this.options.onChange();
