@@ -247,3 +247,37 @@ describe('three nodes with the default configuration', () => {
     assert.ok(tookMs <= 1000, `resumed after ${tookMs} ms`);
   });
 });
+
+describe('a node that is the only one in peers', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 1, clients: 1, ipv6: false });
+    cluster = await Cluster.start(lab);
+  });
+  after(async () => lab.remove());
+
+  for (const stallMs of [600, 2500]) {
+    test(`stopped for ${stallMs} ms and continued: it stays the Active, and no client is reset`, async (t) => {
+      const [holder] = cluster.hosts as [Host];
+      const daemon = cluster.daemon(holder);
+      await cluster.settled();
+      const watcher = cluster.watch();
+      await watcher.nextEvent();
+      const fromMs = monotonicMs();
+      daemon.signal('SIGSTOP');
+      await eventually(() => monotonicMs() >= fromMs + stallMs, { what: `${stallMs} ms to pass` });
+      daemon.signal('SIGCONT');
+      // After more than a second the kernel has taken the address away, and the daemon has to put it back.
+      await cluster.oneHolder((host) => host === holder);
+      await watcher.nextEvent();
+      const interruptions = watcher.interruptions(fromMs);
+      await watcher.stop();
+      const said = daemon.log(fromMs).map(({ text }) => text);
+      t.diagnostic(said.join('; '));
+      assert.deepEqual(daemon.transitions(fromMs), [], cluster.describe(fromMs));
+      assert.deepEqual(interruptions, [], cluster.describe(fromMs));
+    });
+  }
+});
