@@ -107,6 +107,19 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
       for (const name of Object.keys(COMMANDS)) assert.match(long.stdout, new RegExp(`^  ${name} +\\w`, 'm'));
     });
 
+    test('config prints what it runs with, the reference and the schema, one at a time', async () => {
+      const [printed, reference, schema, both] = await Promise.all([
+        cli(['config', '--peers', '10.0.0.1'], { KUBE_VRRP_VIP: '10.0.0.10' }),
+        cli(['config', '--reference']),
+        cli(['config', '--schema']),
+        cli(['config', '--reference', '--schema']),
+      ]);
+      assert.match(printed.stdout, /^# env KUBE_VRRP_VIP\nvip:\n {2}- 10\.0\.0\.10\n# flag --peers\npeers:/m);
+      assert.match(reference.stdout, /^# Configuration\n/);
+      assert.equal((JSON.parse(schema.stdout) as { title: string }).title, 'kube-vrrp configuration');
+      assert.deepEqual([both.code, both.stdout], [2, '']);
+    });
+
     test('help behind a command is its help', async () => {
       const [word, flag] = await Promise.all([cli(['check', 'help']), cli(['check', '--help'])]);
       assert.deepEqual(word, flag);

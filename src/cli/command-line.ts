@@ -21,6 +21,7 @@ const RUNNERS: Readonly<Record<Exclude<CommandName, 'run'>, (invocation: Invocat
   manifest: async (invocation) => (await import('./manifest.ts')).manifestCommand(invocation),
   kubeadm: async (invocation) => (await import('./kubeadm.ts')).kubeadmCommand(invocation),
   import: async (invocation) => (await import('./import.ts')).importCommand(invocation),
+  config: async (invocation) => (await import('./config.ts')).configCommand(invocation),
   version: async (invocation) => (await import('./version.ts')).versionCommand(invocation),
 };
 
@@ -29,7 +30,7 @@ function isCommand(word: string): word is CommandName {
 }
 
 function refuseWord(word: string): number {
-  const near = closestName(word, Object.keys(COMMANDS));
+  const near = word.startsWith('-') ? null : closestName(word, Object.keys(COMMANDS));
   const hint =
     near === null ? `the commands are ${Object.keys(COMMANDS).join(', ')}` : `did you mean ${near}?`;
   const what = word.startsWith('-') ? 'a command has to come before flags' : 'there is no such command';

@@ -18,6 +18,7 @@ export type CommandName =
   | 'manifest'
   | 'kubeadm'
   | 'import'
+  | 'config'
   | 'version';
 
 export type CommandSpec = {
@@ -179,6 +180,20 @@ export const COMMANDS: Readonly<Record<CommandName, CommandSpec>> = {
       ],
       ['kube-vrrp import --kube-vip kube-vip.yaml --peers 192.168.100.1,192.168.100.2,192.168.100.3', ''],
     ],
+  },
+  config: {
+    name: 'config',
+    summary: 'Print the configuration with where each value comes from, or what can be configured.',
+    details:
+      'By default --print. In a pod, which gets its configuration by variables, it prints what the node runs with.',
+    options: [
+      CONFIG_OPTION,
+      { name: 'print', placeholder: null, description: 'Print every value, and where it comes from.' },
+      { name: 'reference', placeholder: null, description: 'Print the reference of all keys, as Markdown.' },
+      { name: 'schema', placeholder: null, description: 'Print the JSON Schema of the file, for editors.' },
+    ],
+    configFields: CONFIG_FIELDS,
+    examples: [['kube-vrrp config --config kube-vrrp.yaml', 'what it runs with'], inPod('config')],
   },
   version: {
     name: 'version',

@@ -70,7 +70,8 @@ function withoutEchoes(
   });
 }
 
-async function load<Value>(
+/** What `parse` makes of the sources of an invocation, or all that is wrong with its arguments and with them. */
+export async function load<Value>(
   { options, configFlags, problems }: Invocation,
   parse: (sources: ConfigSources) => Parsed<Value>,
 ): Promise<Parsed<Value>> {

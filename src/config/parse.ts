@@ -219,6 +219,11 @@ function gather(sources: ConfigSources): Gathered {
   };
 }
 
+/** Where the value of each field comes from that is not its default, by path. */
+export function originsOf(sources: ConfigSources): ReadonlyMap<string, string> {
+  return new Map([...gather(sources).given].map(([path, { where }]) => [path, where()]));
+}
+
 function withVersionDefault(resolved: Resolved): ConfigDraft {
   const { draft, given } = resolved;
   if (draft.vrrp.version !== 2 || given.has('vrrp.advertisementInterval')) return draft;

@@ -1,8 +1,7 @@
 /** From what the files of other programs say to one configuration file for all nodes. Pure. */
-import { noted, renderYaml, type Tree } from '../config/noted-yaml.ts';
 import { parseConfig, readOverrides, type ConfigSources } from '../config/parse.ts';
 import type { ConfigProblem } from '../config/problem.ts';
-import { CONFIG_FIELDS, CONFIG_GROUPS } from '../config/schema.ts';
+import { renderConfigFile } from '../config/printed.ts';
 import { compareIp, parseIp } from '../ip/address.ts';
 import type { Finding, Imported, ImportedValue, PlainValue } from './imported.ts';
 
@@ -30,7 +29,7 @@ export function importedConfiguration(
   for (const [path, { value, where }] of overrides.values) {
     values.set(path, { value: value as PlainValue, where: where() });
   }
-  const yaml = render(values);
+  const yaml = renderConfigFile(HEADING, values);
   const parsed = parseConfig({ file: { name: 'the result', text: yaml }, env: {}, flags: [] });
   const wrong = parsed.ok ? [] : parsed.problems.map((problem) => atOrigin(problem, values));
   const problems = [...overrides.problems, ...wrong];
@@ -85,23 +84,6 @@ const HEADING = [
   'kube-vrrp configuration, the same for all control-plane nodes; made by kube-vrrp import.',
   'kube-vrrp check --config FILE says whether it fits a node.',
 ];
-
-function render(values: Values): string {
-  const top: Record<string, Tree> = {};
-  const groups: Record<string, Record<string, Tree>> = {};
-  for (const { path } of CONFIG_FIELDS) {
-    const given = values.get(path);
-    if (given === undefined) continue;
-    const [group = '', key] = path.split('.');
-    if (key === undefined) top[path] = noted(given.where, given.value);
-    else (groups[group] ??= {})[key] = noted(given.where, given.value);
-  }
-  for (const group of CONFIG_GROUPS) {
-    const inner = groups[group];
-    if (inner !== undefined) top[group] = inner;
-  }
-  return renderYaml(HEADING, top);
-}
 
 /** A problem of the result lies where its value came from. */
 function atOrigin(problem: ConfigProblem, values: Values): ConfigProblem {
