@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { parseIp } from '../ip/address.ts';
 import { freePort } from '../testing/proxy.ts';
 import { until } from '../testing/until.ts';
@@ -18,7 +19,7 @@ async function openAdmin(context: TestContext, lines: string[] = []): Promise<st
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
   const socket = join(folder, 'control.sock');
   const admin = makeAdmin({ listen: null, socket }, lines);
-  await admin.listen();
+  await admin.listenForControl();
   context.after(async () => {
     await admin.close();
     rmSync(folder, { recursive: true });
@@ -98,19 +99,20 @@ test('an address that another program has is an obstacle, and free again it is t
   await admin.listen();
 });
 
-test('a path for the socket where something else is that cannot be removed is a mistake, not an obstacle', async (context) => {
-  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
-  context.after(() => rmSync(folder, { recursive: true }));
-  const admin = makeAdmin({ listen: null, socket: folder });
-  context.after(() => admin.close());
-  await assert.rejects(admin.listen(), (error) => {
-    assert.ok(error instanceof Error && !(error instanceof Obstacle));
-    assert.match(
-      error.message,
-      /^the admin endpoint cannot listen on .*: set admin\.socket to a path that can be written/,
-    );
-    return true;
-  });
+test('an address that no interface has is an obstacle', async (context) => {
+  const port = await freePort();
+  // RFC 5737 and RFC 3849: for documentation.
+  for (const missing of ['192.0.2.7', '2001:db8::7']) {
+    const address = parseIp(missing);
+    assert.ok(address !== null);
+    const admin = makeAdmin({ listen: { address, port }, socket: null });
+    context.after(() => admin.close());
+    await assert.rejects(admin.listen(), (error) => {
+      assert.ok(error instanceof Obstacle, String(error));
+      assert.match(error.message, /\(EADDRNOTAVAIL\): no interface has .*: add it, or set admin\.address/u);
+      return true;
+    });
+  }
 });
 
 /** An admin endpoint on loopback, and a request to it: status, headers and body. */
@@ -179,4 +181,65 @@ test('what changes something takes POST alone', async (context) => {
   const { status, body } = await askRaw(socket, 'GET /drain');
   assert.equal(status, 'HTTP/1.1 405 Method Not Allowed');
   assert.match(body, /\/drain takes POST only/u);
+});
+
+/** Asks for the control socket at a path where something is, and returns why that fails; null when it does not. */
+async function listenAt(context: TestContext, make: (path: string) => unknown) {
+  const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-admin-'));
+  const path = join(folder, 'control.sock');
+  await make(path);
+  const before = lstatSync(path).ino;
+  const admin = makeAdmin({ listen: null, socket: path });
+  context.after(async () => {
+    await admin.close();
+    rmSync(folder, { recursive: true });
+  });
+  const error = await admin.listenForControl().then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  return { error, isThere: lstatSync(path).ino === before };
+}
+
+/** A socket whose program has been killed. */
+function leaveSocket(path: string, mode: number): void {
+  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
+  spawnSync(process.execPath, ['-e', script]);
+  chmodSync(path, mode);
+}
+
+for (const [kind, make] of [
+  ['regular file', (path: string) => writeFileSync(path, 'precious')],
+  ['directory', (path: string) => mkdirSync(path)],
+  ['symbolic link', (path: string) => symlinkSync('/etc/hostname', path)],
+  ['special file', (path: string) => execFileSync('mkfifo', [path])],
+] as const) {
+  test(`a ${kind} at the path of the control socket stays, and is a mistake`, async (context) => {
+    const { error, isThere } = await listenAt(context, make);
+    assert.ok(error instanceof Error && !(error instanceof Obstacle));
+    assert.match(
+      error.message,
+      new RegExp(`^the admin endpoint cannot listen on .* \\(a ${kind} is there\\): set admin\\.socket`, 'u'),
+    );
+    assert.ok(isThere);
+  });
+}
+
+test('a socket that a program listens on stays, and is waited for', async (context) => {
+  const { error, isThere } = await listenAt(context, async (path) => {
+    const other = createServer((socket) => socket.destroy()).listen(path);
+    context.after(() => other.close());
+    await once(other, 'listening');
+  });
+  assert.ok(error instanceof Obstacle, String(error));
+  assert.match(error.message, /^another program listens on .*control\.sock: end it, or set admin\.socket/u);
+  assert.ok(isThere);
+});
+
+test('the socket of an earlier run is replaced, and one that others may write to is not', async (context) => {
+  const own = await listenAt(context, (path) => leaveSocket(path, 0o600));
+  assert.equal(own.error, null);
+  const strange = await listenAt(context, (path) => leaveSocket(path, 0o660));
+  assert.match(String(strange.error), /the socket of another program is there/u);
+  assert.ok(strange.isThere);
 });

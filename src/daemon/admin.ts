@@ -1,7 +1,6 @@
 /** The admin endpoint: probes, status and metrics over TCP for anybody; drain over a unix socket for root only. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import { dirname } from 'node:path';
 import { formatHostPort } from '../ip/address.ts';
 import type { Config } from '../config/config.ts';
 import { errorText } from '../log/error-text.ts';
@@ -9,6 +8,7 @@ import { LogLimit } from '../log/log-limit.ts';
 import type { Log } from '../log/log.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import type { ConnectionDetail } from '../proxy/connections.ts';
+import { makeRoomForSocket } from './control-socket.ts';
 import { keepRoom } from './connection-room.ts';
 import { Metrics } from './metrics.ts';
 import { Obstacle } from './obstacle.ts';
@@ -50,6 +50,8 @@ const TIMEOUTS = {
 /** A client that takes nothing of its answer for this long loses its connection. */
 const SILENCE_MS = 10_000;
 const LOG_PERIOD_MS = 60_000;
+const ADDRESS_REMEDY = 'set admin.address to a free one, or to "" to turn it off';
+const SOCKET_REMEDY = 'set admin.socket to a path that can be written, or to "" to turn it off';
 
 const json = (status: number, value: unknown): Reply => ({
   status,
@@ -75,24 +77,39 @@ export class Admin {
   }
 
   /**
-   * Rejects with one sentence when an endpoint cannot be opened; with an Obstacle while another program has the
-   * address, and may then be called again.
+   * Opens the endpoint for all. Rejects with one sentence when that cannot be; with an Obstacle while another program
+   * has the address, or no interface has it yet, and may then be called again.
    */
   async listen(): Promise<void> {
-    const { listen, socket } = this.#options;
-    if (listen !== null) {
-      const where = formatHostPort(listen.address, listen.port);
-      const remedy = 'set admin.address to a free one, or to "" to turn it off';
-      await this.#open(this.#readRoutes(), { host: listen.address.text, port: listen.port }, where, remedy);
-    }
+    const { listen } = this.#options;
+    if (listen === null) return;
+    const name = formatHostPort(listen.address, listen.port);
+    const where = { host: listen.address.text, port: listen.port };
+    await this.#open(this.#readRoutes(), where, name, (error) => {
+      const what = `cannot listen on ${name} (${error.code ?? error.message})`;
+      if (error.code === 'EADDRINUSE')
+        return new Obstacle(`${what}: end the kube-vrrp or the program that has it, or ${ADDRESS_REMEDY}`);
+      if (error.code === 'EADDRNOTAVAIL')
+        return new Obstacle(`${what}: no interface has ${listen.address.text}: add it, or ${ADDRESS_REMEDY}`);
+      return new Error(`the admin endpoint ${what}: ${ADDRESS_REMEDY}`);
+    });
+  }
+
+  /** The same for the control socket; nothing but the socket of an earlier run is removed from its path. */
+  async listenForControl(): Promise<void> {
+    const { socket } = this.#options;
     if (socket === null) return;
-    const remedy = 'set admin.socket to a path that can be written, or to "" to turn it off';
-    await this.#open(
-      { ...this.#readRoutes(), ...this.#controlRoutes() },
-      { path: prepareSocket(socket) },
-      socket,
-      remedy,
-    );
+    const fail = (error: NodeJS.ErrnoException): Error =>
+      new Error(
+        `the admin endpoint cannot listen on ${socket} (${error.code ?? error.message}): ${SOCKET_REMEDY}`,
+      );
+    try {
+      await makeRoomForSocket(socket);
+    } catch (error) {
+      if (error instanceof Obstacle || !(error instanceof Error)) throw error;
+      throw fail(error);
+    }
+    await this.#open({ ...this.#readRoutes(), ...this.#controlRoutes() }, { path: socket }, socket, fail);
     chmodSync(socket, 0o600);
   }
 
@@ -146,19 +163,13 @@ export class Admin {
     routes: Routes,
     where: { readonly host: string; readonly port: number } | { readonly path: string },
     name: string,
-    remedy: string,
+    describe: (error: NodeJS.ErrnoException) => Error,
   ): Promise<void> {
     const server = createServer(TIMEOUTS, (request, response) => void answer(routes, request, response));
     server.setTimeout(SILENCE_MS);
     keepRoom(server);
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        const what = `cannot listen on ${name} (${error.code ?? error.message})`;
-        // Of a path it says that something is there which could not be removed: waiting changes nothing.
-        if (error.code === 'EADDRINUSE' && 'port' in where)
-          reject(new Obstacle(`${what}: end the kube-vrrp or the program that has it, or ${remedy}`));
-        else reject(new Error(`the admin endpoint ${what}: ${remedy}`));
-      });
+      server.once('error', (error) => reject(describe(error)));
       server.listen(where, resolve);
     });
     // Accepting fails when memory is short; without a listener that would end the daemon.
@@ -172,17 +183,6 @@ export class Admin {
     const text = `the admin endpoint on ${name} cannot accept a connection (${errorText(error)}); it goes on`;
     this.#options.log('warn', text, { event: 'admin', suppressed });
   }
-}
-
-/** Makes room for the socket: its folder, and no leftover of an earlier run. */
-function prepareSocket(path: string): string {
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    rmSync(path, { force: true });
-  } catch {
-    // The listen that follows fails for the same reason, and says so.
-  }
-  return path;
 }
 
 /** Never rejects: whatever is asked, or fails, costs no more than this answer. */

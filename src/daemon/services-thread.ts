@@ -10,6 +10,7 @@ import { Takeover } from '../takeover/driver/takeover.ts';
 import { Admin } from './admin.ts';
 import { openLog } from './logger.ts';
 import type { FromServices, ServicesWorkerData, ToServices } from './messages.ts';
+import { NodeLock } from './node-lock.ts';
 import { ServicesWorker } from './services-worker.ts';
 
 /** Starting leaves some 10 MiB of freed memory, and each burst of clients or requests some more. */
@@ -28,6 +29,7 @@ const worker = new ServicesWorker(
   data,
   {
     sink,
+    lock: new NodeLock(data.config.vips),
     admin: (options) => new Admin(options),
     takeover: (options) => new Takeover(options),
     checker: (options) => new HealthChecker(options),

@@ -89,9 +89,10 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
         flush: async () => undefined,
         dropped: () => 3,
       },
+      lock: { take: note('locked'), release: note('unlocked') },
       admin: (options) => {
         given.admin = options;
-        return { listen, close: note('admin closed') };
+        return { listen, listenForControl: note('control socket opened'), close: note('admin closed') };
       },
       takeover: ({ peers }) => {
         given.peers = peers.map(({ text }) => text);
@@ -156,8 +157,9 @@ test('it is ready once the admin endpoint listens, and what is in the way until 
     tries += 1;
     if (tries === 1) throw new Obstacle('another one has the port');
   };
-  const { worker, posted, records } = openWorker(context, listen);
+  const { worker, posted, records, did } = openWorker(context, listen);
   await worker.listen();
+  assert.deepEqual(did, ['locked', 'control socket opened']);
   assert.deepEqual(posted, [{ type: 'ready' }]);
   assert.equal(records[0]?.message, 'waiting for the admin endpoint: another one has the port');
 });
@@ -308,7 +310,7 @@ test('it ends in order: takeover, checks, admin endpoint, and the ports to the p
   const closed = once(proxy, 'close');
   await worker.close();
   await closed;
-  assert.deepEqual(did, ['takeover closed', 'watch stopped', 'checks stopped', 'admin closed']);
+  assert.deepEqual(did, ['takeover closed', 'watch stopped', 'checks stopped', 'admin closed', 'unlocked']);
 });
 
 test('an Active that falls to class C is answered by a check at once, and by one only', (context) => {

@@ -28,6 +28,7 @@ import { drainRefusal } from './drain-refusal.ts';
 import { HealthLog } from './health-log.ts';
 import type { LogSink } from './logger.ts';
 import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
+import type { NodeLock } from './node-lock.ts';
 import { logObstacle, untilDone } from './obstacle.ts';
 import { stateLine } from './state-line.ts';
 import { type Observation, buildStatus } from './status.ts';
@@ -35,7 +36,8 @@ import { type Observation, buildStatus } from './status.ts';
 /** What the thread is made of; the entry gives the real ones. */
 export type ServicesParts = {
   readonly sink: LogSink;
-  readonly admin: (options: AdminOptions) => Pick<Admin, 'listen' | 'close'>;
+  readonly lock: Pick<NodeLock, 'take' | 'release'>;
+  readonly admin: (options: AdminOptions) => Pick<Admin, 'listen' | 'listenForControl' | 'close'>;
   readonly takeover: (
     options: TakeoverOptions,
   ) => Pick<
@@ -117,20 +119,31 @@ export class ServicesWorker {
   }
 
   /**
-   * Opens the admin endpoint, and waits while something is in its way. It comes before anything else, so that there are
-   * never two kube-vrrps at work: an old kubelet starts a pod while the one that it replaces still hands over. Posts
-   * `ready` or `failed`, and never rejects.
+   * Opens the admin endpoint, takes the lock of this node, and opens the control socket; waits while something is in
+   * the way of one. The lock comes before anything is touched that another kube-vrrp may have, as there must never be
+   * two at work: an old kubelet starts a pod while the one that it replaces still hands over. Posts `ready` or
+   * `failed`, and never rejects.
    */
   async listen(): Promise<void> {
     try {
-      await untilDone(() => this.#admin.listen(), {
-        signal: this.#stopping.signal,
-        onObstacle: (text) => logObstacle(this.#log, 'the admin endpoint', text),
-      });
+      await this.#untilDone('the admin endpoint', () => this.#admin.listen());
+      await this.#untilDone('the lock of this node', () => this.#parts.lock.take());
+      await this.#untilDone('the control socket', () => this.#admin.listenForControl());
       this.#post({ type: 'ready' });
     } catch (error) {
       if (!this.#stopping.signal.aborted) this.#post({ type: 'failed', message: errorText(error) });
     }
+  }
+
+  #untilDone(subject: string, attempt: () => Promise<void>): Promise<void> {
+    return untilDone(attempt, {
+      signal: this.#stopping.signal,
+      onObstacle: (text) => {
+        const waitingFor = text === null ? NOT_STARTED.waitingFor : `${subject}: ${text}`;
+        this.#election = { ...NOT_STARTED, waitingFor };
+        logObstacle(this.#log, subject, text);
+      },
+    });
   }
 
   /** A message of the main thread. */
@@ -164,6 +177,7 @@ export class ServicesWorker {
     await this.#started?.credentialWatch.stop();
     await this.#started?.checker.stop();
     await this.#admin.close();
+    await this.#parts.lock.release();
     for (const port of this.#started?.proxyPorts ?? []) port.close();
   }
 

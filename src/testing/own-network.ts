@@ -67,6 +67,17 @@ export function startKubeVrrpOn(
   return child as Running;
 }
 
+/** Starts another one on the same host. */
+export function startKubeVrrpBeside({ pid }: Running, args: readonly string[]): Running {
+  const enter = ['--target', String(pid), '--user', '--net', '--preserve-credentials'];
+  const child = spawn('nsenter', [...enter, process.execPath, MAIN, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH },
+  });
+  if (child.pid === undefined) throw new Error('cannot start nsenter: install util-linux');
+  return child as Running;
+}
+
 /** Whether the shell that set the host up has made way for Node. */
 export function isNode({ pid }: Running): boolean {
   return readlinkSync(`/proc/${pid}/exe`) === readlinkSync('/proc/self/exe');

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
-import { type Running, startKubeVrrpOn } from './own-network.ts';
+import { type Running, startKubeVrrpBeside, startKubeVrrpOn } from './own-network.ts';
 import { until } from './until.ts';
 
 /** Starts of Node, on a busy machine. */
@@ -14,11 +14,15 @@ export const NETWORK = { setUp: ['ip address add 10.0.0.1/24 dev eth0'] };
 
 type Line = { readonly level: string; readonly msg: string; readonly event: string };
 
-/** `nodeFlags` are of Node, `flags` of the daemon, after those that it needs. */
+/**
+ * `nodeFlags` are of Node, `flags` of the daemon, after those that it needs. With `beside` it runs on the host of
+ * another daemon.
+ */
 export function startDaemon(
   context: TestContext,
   nodeFlags: readonly string[] = [],
   flags: readonly string[] = [],
+  beside: Running | null = null,
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'kube-vrrp-daemon-'));
   const args = ['run', '--vip=10.0.0.100', '--peers=10.0.0.1,10.0.0.2'];
@@ -27,7 +31,9 @@ export function startDaemon(
   const caFile = join(folder, 'ca.crt');
   const socket = join(folder, 'control.sock');
   const paths = [`--config=${config}`, `--health-ca-file=${caFile}`, `--admin-socket=${socket}`];
-  const daemon = startKubeVrrpOn(NETWORK, [...args, ...paths, ...flags], nodeFlags);
+  const words = [...args, ...paths, ...flags];
+  const daemon =
+    beside === null ? startKubeVrrpOn(NETWORK, words, nodeFlags) : startKubeVrrpBeside(beside, words);
   const lines: Line[] = [];
   let complaints = '';
   createInterface({ input: daemon.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line));
