@@ -33,85 +33,85 @@ export type ElectionOptions = {
 const OVERDUE_MS = 3000;
 
 export class Election {
-  private readonly options: ElectionOptions;
-  private readonly self: IpAddress;
-  private readonly routers: readonly Router[];
-  private place: string | null;
-  private readonly lastReasons = new Map<Family, string>();
+  readonly #options: ElectionOptions;
+  readonly #self: IpAddress;
+  readonly #routers: readonly Router[];
+  #place: string | null;
+  readonly #lastReasons = new Map<Family, string>();
 
   /** Takes part from `show` on, at this place. */
   constructor(options: ElectionOptions, place: Place) {
-    this.options = options;
-    this.self = place.self;
-    this.place = place.interfaceName;
-    this.routers = options.config.vips.map((vip) => this.createRouter(vip));
-    for (const router of this.routers) router.give({ type: 'startup' });
+    this.#options = options;
+    this.#self = place.self;
+    this.#place = place.interfaceName;
+    this.#routers = options.config.vips.map((vip) => this.#createRouter(vip));
+    for (const router of this.#routers) router.give({ type: 'startup' });
   }
 
   /** Null after the end. */
   get interfaceName(): string | null {
-    return this.place;
+    return this.#place;
   }
 
   /** This is what the network looks like now: takes part wherever the interface can be used. */
   show({ place, links }: NetworkView): void {
-    if (this.place === null || place === null) return;
-    this.place = place.interfaceName;
-    for (const router of this.routers) {
+    if (this.#place === null || place === null) return;
+    this.#place = place.interfaceName;
+    for (const router of this.#routers) {
       const verdict = links[router.options.vip.family];
-      if (verdict !== undefined) this.attachOne(router, verdict);
+      if (verdict !== undefined) this.#attachOne(router, verdict);
     }
   }
 
   /** A VIP has gone from a link, and this daemon has not removed it. */
   onAddressGone(linkIndex: number, address: IpAddress): void {
-    for (const router of this.routers) router.onAddressGone(linkIndex, address);
+    for (const router of this.#routers) router.onAddressGone(linkIndex, address);
   }
 
   setHealth(healthClass: HealthClass, confirmedAtMs: number): void {
-    for (const router of this.routers) router.give({ type: 'health', class: healthClass, confirmedAtMs });
+    for (const router of this.#routers) router.give({ type: 'health', class: healthClass, confirmedAtMs });
   }
 
   drain(force: boolean): void {
-    for (const router of this.routers) router.give({ type: 'drain', force });
-    this.options.onChange();
+    for (const router of this.#routers) router.give({ type: 'drain', force });
+    this.#options.onChange();
   }
 
   undrain(): void {
-    for (const router of this.routers) router.give({ type: 'undrain' });
-    this.options.onChange();
+    for (const router of this.#routers) router.give({ type: 'undrain' });
+    this.#options.onChange();
   }
 
   /** Hands over and leaves; resolves when no router is Active any more. */
   async stop(handover: boolean, text: string): Promise<void> {
-    const stops = this.routers.map(
+    const stops = this.#routers.map(
       (router) => new Promise<void>((resolve) => router.shutdown(handover, text, resolve)),
     );
     await Promise.all(stops);
     // What happens to the interface from here on is no longer ours.
-    this.place = null;
+    this.#place = null;
   }
 
   /** Whether deadlines are being served: false means that the election is wedged though its thread turns. */
   works(): boolean {
-    return this.routers.every((router) => monotonicMs() - router.deadlineMs < OVERDUE_MS);
+    return this.#routers.every((router) => monotonicMs() - router.deadlineMs < OVERDUE_MS);
   }
 
   get isDrained(): boolean {
-    return this.routers.some((router) => router.isDrained);
+    return this.#routers.some((router) => router.isDrained);
   }
 
   /** Whether this node is Active for any VIP. */
   get isActive(): boolean {
-    return this.routers.some(({ isActive }) => isActive);
+    return this.#routers.some(({ isActive }) => isActive);
   }
 
   snapshots(): RouterSnapshot[] {
-    return this.routers.map((router) => router.snapshot());
+    return this.#routers.map((router) => router.snapshot());
   }
 
-  private createRouter(vip: IpAddress): Router {
-    const { config, log } = this.options;
+  #createRouter(vip: IpAddress): Router {
+    const { config, log } = this.#options;
     const { vrrp } = config;
     const authentication: Authentication =
       vrrp.authPass === null ? { type: 'none' } : { type: 'pass', password: vrrp.authPass };
@@ -120,7 +120,7 @@ export class Election {
       vip,
       core: new VirtualRouter({
         version: vrrp.version,
-        priorities: prioritiesOf(config, this.self),
+        priorities: prioritiesOf(config, this.#self),
         advertisementIntervalMs: vrrp.advertisementIntervalMs,
         preempt: vrrp.preempt,
         preemptDelayMs: vrrp.preemptDelayMs,
@@ -130,22 +130,22 @@ export class Election {
       checksumForm: vrrp.checksum,
       senders: knownSenders(config, vip.family),
       unicast: vrrp.transport === 'unicast',
-      leaseCalls: this.options.leaseCalls,
+      leaseCalls: this.#options.leaseCalls,
       isPresent: () => isLocalAddress(vip),
       openSockets: openRouterSockets,
       clock: SYSTEM_CLOCK,
       log,
-      closeVip: (handedOver, onEnd) => this.closeVip(vip, handedOver, onEnd),
-      onChange: this.options.onChange,
+      closeVip: (handedOver, onEnd) => this.#closeVip(vip, handedOver, onEnd),
+      onChange: this.#options.onChange,
       // A node is drained as a whole: half of it would stay away from elections, and nobody would know.
       onDrainFailed: () => this.undrain(),
-      onLost: this.options.onLost,
+      onLost: this.#options.onLost,
     });
   }
 
   /** The address goes all the same when that fails: another node may have it already. */
-  private closeVip(vip: IpAddress, handedOver: boolean, onEnd: () => void): void {
-    const { closeVip, log } = this.options;
+  #closeVip(vip: IpAddress, handedOver: boolean, onEnd: () => void): void {
+    const { closeVip, log } = this.#options;
     closeVip(vip, handedOver).then(onEnd, (error: unknown) => {
       const text = `cannot reset the connections of ${vip.text} before it is removed: ${errorText(error)}`;
       log('warn', text, { event: 'close_vip', vip: vip.text });
@@ -154,42 +154,42 @@ export class Election {
   }
 
   /** Brings a router together with the interface as it is now, or apart from it. */
-  private attachOne(router: Router, verdict: LinkVerdict): void {
+  #attachOne(router: Router, verdict: LinkVerdict): void {
     const { family } = router.options.vip;
     if (!verdict.usable) {
-      this.onUnusable(router, verdict.reason, verdict.lacks === 'source');
+      this.#onUnusable(router, verdict.reason, verdict.lacks === 'source');
       return;
     }
     const { link } = router;
     if (link !== null && describesSame(link, verdict.link)) return;
-    if (link !== null && keepsSockets(link, verdict.link)) this.adopt(router, link, verdict.link);
+    if (link !== null && keepsSockets(link, verdict.link)) this.#adopt(router, link, verdict.link);
     else {
       if (link !== null) router.detach(`${verdict.link.name} has changed`);
-      this.lastReasons.delete(family);
+      this.#lastReasons.delete(family);
       router.attach(verdict.link);
     }
-    this.options.onChange();
+    this.#options.onChange();
   }
 
-  private adopt(router: Router, before: RouterLink, link: RouterLink): void {
+  #adopt(router: Router, before: RouterLink, link: RouterLink): void {
     if (String(before.mac) !== String(link.mac)) {
       const text = `${link.name} has another hardware address: whoever has the VIP here announces it anew`;
-      this.options.log('info', text, { event: 'interface', interface: link.name });
+      this.#options.log('info', text, { event: 'interface', interface: link.name });
     }
     router.adopt(link);
   }
 
-  private onUnusable(router: Router, reason: string, handover: boolean): void {
+  #onUnusable(router: Router, reason: string, handover: boolean): void {
     const { family, vip } = { family: router.options.vip.family, vip: router.options.vip.text };
     router.detach(reason, handover);
-    if (this.lastReasons.get(family) === reason) return;
-    this.lastReasons.set(family, reason);
-    this.options.log('warn', `out of the election for ${vip}: ${reason}`, {
+    if (this.#lastReasons.get(family) === reason) return;
+    this.#lastReasons.set(family, reason);
+    this.#options.log('warn', `out of the election for ${vip}: ${reason}`, {
       event: 'interface',
       family,
       vip,
     });
-    this.options.onChange();
+    this.#options.onChange();
   }
 }
 

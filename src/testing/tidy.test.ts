@@ -15,6 +15,20 @@ const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 };
 const scriptNames = new Set(Object.keys(scripts));
 
+/** See src/testing/simulator/mutants.ts. */
+const REPLACED_BY_MUTANTS = new Set([
+  ...[
+    'state',
+    'started',
+    'isDrained',
+    'holdOffUntilMs',
+    'stepDownIfStalled',
+    'isOutrankedBy',
+    'isEligible',
+  ].map((name) => `src/vrrp/virtual-router.ts ${name}`),
+  ...['intervalMs', 'atMs', 'answersResignation'].map((name) => `src/vrrp/intervals.ts ${name}`),
+]);
+
 function assertNone(found: readonly string[]): void {
   assert.ok(found.length === 0, `\n${found.join('\n')}`);
 }
@@ -22,7 +36,7 @@ function assertNone(found: readonly string[]): void {
 const document = (text: string): tidy.Prose => ({ path: 'docs/x.md', line: 1, text });
 const source = (text: string) => parseSource('src/ip/x.ts', text);
 
-describe('documents and comments', () => {
+describe('documents and sources', () => {
   test('name only files that exist', () => {
     assertNone(tidy.deadReferences(prose, files));
     for (const text of [
@@ -70,6 +84,13 @@ describe('documents and comments', () => {
     assert.equal(tidy.doubleDocstrings([source('/** A. */\n/** B. */\nlet x;')]).length, 1);
     assert.equal(tidy.doubleDocstrings([source('let y;\n/** A. */\n\n/** B. */\nlet x;')]).length, 1);
     assertNone(tidy.doubleDocstrings([source('/** The file. */\n\n/** B. */\nlet x;')]));
+  });
+
+  test('hide members behind #private, but for those which a mutant of the simulator replaces', () => {
+    assertNone(tidy.privateMembers(sources, REPLACED_BY_MUTANTS));
+    for (const text of ['class A {\n  private x = 1;\n}', 'class A {\n  private static async x() {}\n}'])
+      assert.equal(tidy.privateMembers([source(text)], new Set()).length, 1, text);
+    assertNone(tidy.privateMembers([source('class A {\n  private constructor() {}\n}')], new Set()));
   });
 
   test('spell as Americans do', () => {

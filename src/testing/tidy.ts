@@ -143,6 +143,20 @@ export function doubleDocstrings(sources: readonly Source[]): string[] {
   );
 }
 
+/**
+ * Members that TypeScript alone keeps private. `allowed` has, as `path name`, those that a mutant of the simulator
+ * replaces. Constructors are left out, as there is no other way for them.
+ */
+export function privateMembers(sources: readonly Source[], allowed: ReadonlySet<string>): string[] {
+  const member = /^ *(?:private|protected) (?:(?:static|readonly|async|get|set) )*(?<name>\w+)/gmu;
+  return sources.flatMap(({ path, text }) =>
+    [...text.matchAll(member)]
+      .map(({ groups }) => groups?.['name'] ?? '')
+      .filter((name) => name !== 'constructor' && !allowed.has(`${path} ${name}`))
+      .map((name) => `${path} keeps ${name} private in TypeScript alone: write #${name}`),
+  );
+}
+
 /** British spelling. Names count, too: one spelling can be searched for. */
 export function britishWords(files: readonly Prose[]): string[] {
   return files.flatMap(({ path, text }) =>

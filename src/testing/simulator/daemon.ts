@@ -91,29 +91,29 @@ export class Daemon {
   isDead = false;
   /** It has begun to take part, wherever the interface is usable. */
   isStarted = false;
-  private readonly surroundings: Surroundings;
-  private readonly router: Router;
-  private isStopping = false;
-  private isPinned = false;
-  private hasStopped = false;
-  private sockets: SimulatedSockets | null = null;
+  readonly #surroundings: Surroundings;
+  readonly #router: Router;
+  #isStopping = false;
+  #isPinned = false;
+  #hasStopped = false;
+  #sockets: SimulatedSockets | null = null;
   /** Steps that the observer has not been shown yet. */
-  private steps: Step[] = [];
-  private inbox: Task[] = [];
+  #steps: Step[] = [];
+  #inbox: Task[] = [];
   /** Timers that fired while it was paused. */
-  private due: Timer[] = [];
+  #due: Timer[] = [];
 
   /** The process begins: it sweeps what an earlier one has left, before it does anything else. */
   constructor(machine: Machine, surroundings: Surroundings, options: VirtualRouterOptions) {
     const { schedule, random, createRouter } = surroundings;
     this.machine = machine;
-    this.surroundings = surroundings;
+    this.#surroundings = surroundings;
     this.options = options;
-    this.core = this.observe(createRouter(options));
-    this.router = this.createRouter();
+    this.core = this.#observe(createRouter(options));
+    this.#router = this.#createRouter();
     machine.kernel.remove('daemon');
     const startupMs = random.between(STARTUP_MS.low, STARTUP_MS.high);
-    schedule.after(startupMs, { run: () => this.enter(() => this.begin()) });
+    schedule.after(startupMs, { run: () => this.#enter(() => this.#begin()) });
   }
 
   get isAwake(): boolean {
@@ -121,61 +121,61 @@ export class Daemon {
   }
 
   get stopping(): boolean {
-    return this.isStopping;
+    return this.#isStopping;
   }
 
   /** Its sockets are open. */
   get isAttached(): boolean {
-    return this.sockets !== null;
+    return this.#sockets !== null;
   }
 
   /** Takes part in the election, or would as soon as it is well. */
   get takesPart(): boolean {
-    return this.isAttached && this.isStarted && !this.isStopping && !this.isDead;
+    return this.isAttached && this.isStarted && !this.#isStopping && !this.isDead;
   }
 
   /** Its socket gets this packet. */
   receive(packet: Packet): void {
-    const { sockets } = this;
+    const sockets = this.#sockets;
     if (sockets === null) return;
-    if (this.pausedSinceMs === null) this.enter(() => sockets.deliver(packet));
+    if (this.pausedSinceMs === null) this.#enter(() => sockets.deliver(packet));
     else sockets.enqueue(packet);
   }
 
   /** From a signal, a command or a message of another thread. */
   give(event: RouterEvent): void {
-    this.enter(() => this.router.give(event));
+    this.#enter(() => this.#router.give(event));
   }
 
   /** Its health is this from now on, whatever its checks say. */
   pinHealth(healthClass: HealthClass): void {
-    this.isPinned = true;
+    this.#isPinned = true;
     const confirmedAtMs = healthClass === 'C' ? 0 : this.machine.clock.nowMs;
     this.give({ type: 'health', class: healthClass, confirmedAtMs });
   }
 
   /** The kernel notifies, a moment later: the address is gone, and this daemon has not removed it. */
   notifyGone(): void {
-    this.afterNetlink(() => this.router.onAddressGone(this.machine.link.index, this.router.options.vip));
+    this.#afterNetlink(() => this.#router.onAddressGone(this.machine.link.index, this.#router.options.vip));
   }
 
   /** The kernel notifies, a moment later: the interface is another, or has or has not a carrier. */
   notifyLink(): void {
-    this.afterNetlink(() => this.lookAtLink());
+    this.#afterNetlink(() => this.#lookAtLink());
   }
 
   /** Fault: to read from its sockets fails. */
   failSockets(): void {
-    this.enter(() => this.sockets?.fail(new Error('network is down')));
+    this.#enter(() => this.#sockets?.fail(new Error('network is down')));
   }
 
   /** SIGTERM (with `handover`), or something that the daemon needs has failed; the first one counts. */
   stop(handover: boolean): void {
-    this.enter(() => {
-      if (this.isStopping) return;
-      this.isStopping = true;
-      this.router.shutdown(handover, handover ? 'SIGTERM' : 'the proxy has failed', () => {
-        this.hasStopped = true;
+    this.#enter(() => {
+      if (this.#isStopping) return;
+      this.#isStopping = true;
+      this.#router.shutdown(handover, handover ? 'SIGTERM' : 'the proxy has failed', () => {
+        this.#hasStopped = true;
       });
     });
   }
@@ -183,16 +183,16 @@ export class Daemon {
   /** SIGKILL. */
   kill(): void {
     this.isDead = true;
-    this.sockets = null;
+    this.#sockets = null;
   }
 
   pause(): void {
-    this.pausedSinceMs ??= this.surroundings.schedule.nowMs;
+    this.pausedSinceMs ??= this.#surroundings.schedule.nowMs;
   }
 
   /** Everything that has gathered is handled at once, packets and timers in either order or in turns. */
   resume(): void {
-    const { schedule, random, observer } = this.surroundings;
+    const { schedule, random, observer } = this.#surroundings;
     if (this.pausedSinceMs === null) return;
     const pausedMs = schedule.nowMs - this.pausedSinceMs;
     this.pausedSinceMs = null;
@@ -200,13 +200,13 @@ export class Daemon {
     observer.resumed(this, pausedMs);
     const packetsFirst = random.pick([0, 0.5, 1]);
     while (this.isAwake) {
-      this.due = this.due.filter(({ isOver }) => !isOver);
-      const isTimerDue = this.due.length > 0;
-      const isQueued = this.sockets !== null && this.sockets.queued > 0;
+      this.#due = this.#due.filter(({ isOver }) => !isOver);
+      const isTimerDue = this.#due.length > 0;
+      const isQueued = this.#sockets !== null && this.#sockets.queued > 0;
       if (isQueued && (!isTimerDue || random.chance(packetsFirst)))
-        this.enter(() => this.sockets?.deliverFirst());
-      else if (isTimerDue && (this.inbox.length === 0 || random.chance(0.5))) this.fire(this.due.shift()!);
-      else if (this.inbox.length > 0) this.inbox.shift()!.run();
+        this.#enter(() => this.#sockets?.deliverFirst());
+      else if (isTimerDue && (this.#inbox.length === 0 || random.chance(0.5))) this.#fire(this.#due.shift()!);
+      else if (this.#inbox.length > 0) this.#inbox.shift()!.run();
       else return;
     }
   }
@@ -214,45 +214,45 @@ export class Daemon {
   /** Timer tasks call this; one that was prevented is over. */
   onTimerTask(timer: Timer): void {
     if (timer.isOver || this.isDead) return;
-    if (this.pausedSinceMs === null) this.fire(timer);
-    else this.due.push(timer);
+    if (this.pausedSinceMs === null) this.#fire(timer);
+    else this.#due.push(timer);
   }
 
-  private fire(timer: Timer): void {
+  #fire(timer: Timer): void {
     timer.isOver = true;
-    this.enter(timer.onTime);
+    this.#enter(timer.onTime);
   }
 
   /** All that the process does begins here: now, or when it wakes up, or not at all if it is dead. */
-  private enter(run: () => void): void {
+  #enter(run: () => void): void {
     if (this.isDead) return;
     if (this.pausedSinceMs !== null) {
-      this.inbox.push({ run: () => this.enter(run) });
+      this.#inbox.push({ run: () => this.#enter(run) });
       return;
     }
     run();
-    if (this.steps.length > 0) this.showSteps();
-    if (!this.hasStopped) return;
+    if (this.#steps.length > 0) this.#showSteps();
+    if (!this.#hasStopped) return;
     this.kill();
-    this.surroundings.observer.stopped(this);
+    this.#surroundings.observer.stopped(this);
   }
 
-  private showSteps(): void {
-    const { steps } = this;
-    this.steps = [];
-    for (const step of steps) this.surroundings.observer.stepped(this, step);
+  #showSteps(): void {
+    const steps = this.#steps;
+    this.#steps = [];
+    for (const step of steps) this.#surroundings.observer.stepped(this, step);
   }
 
-  private begin(): void {
-    if (this.isStopping) return;
+  #begin(): void {
+    if (this.#isStopping) return;
     this.isStarted = true;
-    this.startChecks();
-    this.lookAtLink();
-    this.router.give({ type: 'startup' });
+    this.#startChecks();
+    this.#lookAtLink();
+    this.#router.give({ type: 'startup' });
   }
 
-  private startChecks(): void {
-    const { schedule, scenario, healthRandom, ask } = this.surroundings;
+  #startChecks(): void {
+    const { schedule, scenario, healthRandom, ask } = this.#surroundings;
     const { setup, clock } = this.machine;
     new HealthChecks({
       schedule,
@@ -262,44 +262,44 @@ export class Daemon {
       hostCount: scenario.nodes.length,
       localIndex: setup.index,
       ask: (of) => ask(setup.index, of),
-      whenAwake: (task) => this.enter(() => task.run()),
+      whenAwake: (task) => this.#enter(() => task.run()),
       onReport: (healthClass, confirmedAtMs) => {
-        if (!this.isPinned) this.router.give({ type: 'health', class: healthClass, confirmedAtMs });
+        if (!this.#isPinned) this.#router.give({ type: 'health', class: healthClass, confirmedAtMs });
       },
     });
   }
 
   /** As the daemon's Election does it. */
-  private lookAtLink(): void {
+  #lookAtLink(): void {
     const { carrier, link } = this.machine;
-    const { router } = this;
+    const router = this.#router;
     if (!this.isStarted) return;
     if (!carrier) router.detach('the interface has no carrier');
     else if (router.link === null) router.attach(link);
     else if (router.link !== link) router.adopt(link);
   }
 
-  private afterNetlink(run: () => void): void {
-    const { schedule, random } = this.surroundings;
-    const task: Task = { run: () => this.enter(run) };
+  #afterNetlink(run: () => void): void {
+    const { schedule, random } = this.#surroundings;
+    const task: Task = { run: () => this.#enter(run) };
     schedule.after(random.between(NETLINK_MS.low, NETLINK_MS.high), task);
   }
 
   /** Keeps what each step was, to be shown when what it asked for has been done. */
-  private observe(core: VirtualRouter): VirtualRouter {
+  #observe(core: VirtualRouter): VirtualRouter {
     const step = core.step.bind(core);
     core.step = (event, nowMs) => {
       const from = core.stateName;
       const actions = step(event, nowMs);
       const { stateName: to, deadlineMs } = core;
-      this.steps.push({ event, actions, from, to, deadlineMs });
+      this.#steps.push({ event, actions, from, to, deadlineMs });
       return actions;
     };
     return core;
   }
 
-  private createRouter(): Router {
-    const { scenario, observer } = this.surroundings;
+  #createRouter(): Router {
+    const { scenario, observer } = this.#surroundings;
     return new Router({
       vrid: scenario.vrid,
       vip: scenario.vip,
@@ -308,20 +308,20 @@ export class Daemon {
       checksumForm: scenario.checksumForm,
       senders: scenario.peers,
       unicast: scenario.unicast,
-      leaseCalls: this.createCalls(),
+      leaseCalls: this.#createCalls(),
       isPresent: () => this.machine.kernel.bound,
-      openSockets: (options) => this.openSockets(options),
-      clock: this.createClock(),
+      openSockets: (options) => this.#openSockets(options),
+      clock: this.#createClock(),
       log: (level, message) => observer.logged(this, level, message),
-      closeVip: (handedOver, onEnd) => this.closeConnections(handedOver, onEnd),
+      closeVip: (handedOver, onEnd) => this.#closeConnections(handedOver, onEnd),
       onChange: () => {},
       onDrainFailed: () => {},
       onLost: () => {},
     });
   }
 
-  private createClock(): RouterClock {
-    const { schedule, scenario, random } = this.surroundings;
+  #createClock(): RouterClock {
+    const { schedule, scenario, random } = this.#surroundings;
     const { clock } = this.machine;
     const { timerEarlyMs, timerLateMs } = scenario;
     return {
@@ -338,8 +338,9 @@ export class Daemon {
     };
   }
 
-  private readonly openSockets: OpenRouterSockets = (options) => {
-    const { machine, surroundings } = this;
+  readonly #openSockets: OpenRouterSockets = (options) => {
+    const { machine } = this;
+    const surroundings = this.#surroundings;
     if (machine.refusesSockets) throw new Error('no buffer space available');
     const sockets = new SimulatedSockets({
       ...options,
@@ -351,20 +352,20 @@ export class Daemon {
       isFull: () => machine.refusesSockets,
       hostIndex: machine.setup.index,
       onClose: () => {
-        if (this.sockets === sockets) this.sockets = null;
+        if (this.#sockets === sockets) this.#sockets = null;
       },
     });
-    this.sockets = sockets;
+    this.#sockets = sockets;
     return sockets;
   };
 
-  private createCalls(): LeaseCalls {
+  #createCalls(): LeaseCalls {
     const { kernel } = this.machine;
     const answer = (
       onAnswer: (answer: LeaseAnswer) => void,
       refusal: string | null,
       removed: boolean,
-    ): void => this.afterNetlink(() => onAnswer({ refusal, removed, durationMs: 0, waitedForCpuMs: 0 }));
+    ): void => this.#afterNetlink(() => onAnswer({ refusal, removed, durationMs: 0, waitedForCpuMs: 0 }));
     return {
       leaseAddress: ({ validSeconds }, onAnswer) =>
         answer(onAnswer, kernel.lease(validSeconds) ? null : 'the kernel refuses', false),
@@ -372,24 +373,24 @@ export class Daemon {
     };
   }
 
-  private closeConnections(handedOver: boolean, onEnd: () => void): void {
-    const { schedule, random } = this.surroundings;
+  #closeConnections(handedOver: boolean, onEnd: () => void): void {
+    const { schedule, random } = this.#surroundings;
     const { low, high } = handedOver ? FINISH_MS : CLOSE_MS;
-    schedule.after(random.between(low, high), { run: () => this.enter(onEnd) });
+    schedule.after(random.between(low, high), { run: () => this.#enter(onEnd) });
   }
 }
 
 class Timer implements Task {
   readonly onTime: () => void;
   isOver = false;
-  private readonly daemon: Daemon;
+  readonly #daemon: Daemon;
 
   constructor(daemon: Daemon, onTime: () => void) {
-    this.daemon = daemon;
+    this.#daemon = daemon;
     this.onTime = onTime;
   }
 
   run(): void {
-    this.daemon.onTimerTask(this);
+    this.#daemon.onTimerTask(this);
   }
 }

@@ -3,17 +3,17 @@ import type { Action, RouterEvent } from '../../vrrp/events.ts';
 import type { Schedule } from './schedule.ts';
 
 export class Trace {
-  private readonly schedule: Schedule;
-  private readonly write: (line: string) => void;
+  readonly #schedule: Schedule;
+  readonly #write: (line: string) => void;
 
   constructor(schedule: Schedule, write: (line: string) => void) {
-    this.schedule = schedule;
-    this.write = write;
+    this.#schedule = schedule;
+    this.#write = write;
   }
 
   line(who: string, state: string, text: string): void {
-    this.write(
-      `${this.schedule.nowMs.toFixed(3).padStart(12)}  ${who.padEnd(4)} ${state.padEnd(10)} ${text}`,
+    this.#write(
+      `${this.#schedule.nowMs.toFixed(3).padStart(12)}  ${who.padEnd(4)} ${state.padEnd(10)} ${text}`,
     );
   }
 }

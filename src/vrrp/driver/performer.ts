@@ -60,70 +60,70 @@ export type PerformerOptions = {
 };
 
 export class Performer {
-  private readonly options: PerformerOptions;
-  private stopTimer: (() => void) | null = null;
-  private timerAtMs = Infinity;
+  readonly #options: PerformerOptions;
+  #stopTimer: (() => void) | null = null;
+  #timerAtMs = Infinity;
   /** Tells the answers to one term's binds from those to another's. */
-  private term = 0;
+  #term = 0;
   /** From the core's wish to have the address bound to its wish to have it removed. */
-  private isLeased = false;
+  #isLeased = false;
   /** The kernel has not answered the latest bind. */
-  private isBinding = false;
+  #isBinding = false;
   /** An announcement waits for the address: neighbors would send to a host that does not have it yet. */
-  private announcesWhenBound = false;
+  #announcesWhenBound = false;
   /** Releases that have not ended: until then the address may still be there. */
-  private releasesUnderWay = 0;
+  #releasesUnderWay = 0;
 
   constructor(options: PerformerOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Whether the address should be on the interface. */
   get leased(): boolean {
-    return this.isLeased;
+    return this.#isLeased;
   }
 
   /** The address should no longer be on the interface, and may be. */
   get releasing(): boolean {
-    return this.releasesUnderWay > 0;
+    return this.#releasesUnderWay > 0;
   }
 
   /** Hands one event to the core and does what it says. */
   give(event: RouterEvent): void {
-    const { core, clock, observer } = this.options;
+    const { core, clock, observer } = this.#options;
     const from = core.stateName;
     const actions = core.step(event, clock.nowMs());
-    for (const action of actions) this.perform(action);
-    this.rearm();
+    for (const action of actions) this.#perform(action);
+    this.#rearm();
     observer.stepped(from);
   }
 
   /** Calls the core no more; for when it is out of the election for good. */
   close(): void {
-    this.stopTimer?.();
-    this.stopTimer = null;
+    this.#stopTimer?.();
+    this.#stopTimer = null;
   }
 
-  private perform(action: Action): void {
-    const { sockets, observer } = this.options;
+  #perform(action: Action): void {
+    const { sockets, observer } = this.#options;
     switch (action.type) {
       case 'send':
         sockets.sendAdvertisement(action.priority, action.intervalMs);
         break;
       case 'bind':
-        this.term += 1;
-        this.isLeased = true;
-        this.isBinding = true;
-        this.take('bind');
+        this.#term += 1;
+        this.#isLeased = true;
+        this.#isBinding = true;
+        this.#take('bind');
         break;
       case 'renew':
-        this.take('renew');
+        this.#take('renew');
         break;
       case 'unbind':
-        this.release(action.handedOver);
+        this.#release(action.handedOver);
         break;
       case 'announce':
-        if (this.isBinding) this.announcesWhenBound = true;
+        if (this.#isBinding) this.#announcesWhenBound = true;
         else sockets.announce();
         break;
       case 'discardQueued':
@@ -138,12 +138,12 @@ export class Performer {
     }
   }
 
-  private take(purpose: 'bind' | 'renew'): void {
-    const { term } = this;
-    const isCurrent = (): boolean => term === this.term && this.isLeased;
-    this.options.lease.take(purpose, {
+  #take(purpose: 'bind' | 'renew'): void {
+    const term = this.#term;
+    const isCurrent = (): boolean => term === this.#term && this.#isLeased;
+    this.#options.lease.take(purpose, {
       done: () => {
-        if (purpose === 'bind' && isCurrent()) this.onBound();
+        if (purpose === 'bind' && isCurrent()) this.#onBound();
       },
       failed: (text) => {
         if (isCurrent()) this.give({ type: purpose === 'bind' ? 'bindFailed' : 'renewalFailed', text });
@@ -155,42 +155,42 @@ export class Performer {
     });
   }
 
-  private onBound(): void {
-    this.isBinding = false;
-    if (this.announcesWhenBound) this.options.sockets.announce();
-    this.announcesWhenBound = false;
+  #onBound(): void {
+    this.#isBinding = false;
+    if (this.#announcesWhenBound) this.#options.sockets.announce();
+    this.#announcesWhenBound = false;
     this.give({ type: 'bound' });
   }
 
-  private release(handedOver: boolean): void {
-    const { term } = this;
-    this.isLeased = false;
-    this.isBinding = false;
-    this.announcesWhenBound = false;
-    this.releasesUnderWay += 1;
+  #release(handedOver: boolean): void {
+    const term = this.#term;
+    this.#isLeased = false;
+    this.#isBinding = false;
+    this.#announcesWhenBound = false;
+    this.#releasesUnderWay += 1;
     // Promoted again in the meantime: the address is the new term's.
-    const isOver = (): boolean => term === this.term;
-    this.options.lease.release(handedOver, isOver, () => {
-      this.releasesUnderWay -= 1;
-      this.options.observer.released();
+    const isOver = (): boolean => term === this.#term;
+    this.#options.lease.release(handedOver, isOver, () => {
+      this.#releasesUnderWay -= 1;
+      this.#options.observer.released();
     });
   }
 
   /** Moves the timer only toward an earlier deadline: one that fires early finds nothing due and is set again. */
-  private rearm(): void {
-    const { core, clock } = this.options;
+  #rearm(): void {
+    const { core, clock } = this.#options;
     const { deadlineMs } = core;
-    if (deadlineMs === Infinity || (this.stopTimer !== null && this.timerAtMs <= deadlineMs)) return;
-    this.stopTimer?.();
-    this.timerAtMs = deadlineMs;
+    if (deadlineMs === Infinity || (this.#stopTimer !== null && this.#timerAtMs <= deadlineMs)) return;
+    this.#stopTimer?.();
+    this.#timerAtMs = deadlineMs;
     const delayMs = Math.max(1, Math.ceil(deadlineMs - clock.nowMs()));
-    this.stopTimer = clock.startTimer(delayMs, this.onTime);
+    this.#stopTimer = clock.startTimer(delayMs, this.#onTime);
   }
 
-  private readonly onTime = (): void => {
-    this.stopTimer = null;
+  readonly #onTime = (): void => {
+    this.#stopTimer = null;
     // An advertisement that arrived while this thread was late is older than the silence that the timer stands for.
-    if (this.options.core.stateName === 'Backup') this.options.sockets.readQueued();
+    if (this.#options.core.stateName === 'Backup') this.#options.sockets.readQueued();
     this.give({ type: 'tick' });
   };
 }

@@ -41,23 +41,23 @@ const LOG_KEYS = 64;
 const SENDER_KEYS = REJECT_REASONS.length + MISMATCHES.length;
 
 export class Receiver {
-  private readonly options: ReceiverOptions;
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  readonly #options: ReceiverOptions;
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** Strangers, however many, take no line from a node of the cluster that is configured otherwise. */
-  private readonly senderLimit: LogLimit;
-  private readonly senderTexts: ReadonlySet<string>;
-  private own: ReceiveOptions;
-  private sources: readonly IpAddress[] | null = null;
+  readonly #senderLimit: LogLimit;
+  readonly #senderTexts: ReadonlySet<string>;
+  #own: ReceiveOptions;
+  #sources: readonly IpAddress[] | null = null;
 
   constructor(options: ReceiverOptions) {
     const { vrid, version, advertisementIntervalMs, vip, priorities, authentication } = options;
     const addresses = [vip];
-    this.options = options;
-    this.senderTexts = new Set(options.senders.map(({ text }) => text));
-    this.senderLimit = new LogLimit(LOG_PERIOD_MS, this.senderTexts.size * SENDER_KEYS);
+    this.#options = options;
+    this.#senderTexts = new Set(options.senders.map(({ text }) => text));
+    this.#senderLimit = new LogLimit(LOG_PERIOD_MS, this.#senderTexts.size * SENDER_KEYS);
     const unknown = { self: null, allowedSources: null };
     const group = { vrid, version, advertisementIntervalMs, addresses, priorities, authentication };
-    this.own = { ...group, ...unknown };
+    this.#own = { ...group, ...unknown };
   }
 
   /**
@@ -66,55 +66,55 @@ export class Receiver {
    * unknown too, and any host of the link counts, as the RFC has it.
    */
   begin(ownAddress: IpAddress): void {
-    const isListed = this.options.senders.some(({ text }) => text === ownAddress.text);
-    this.sources = isListed ? this.options.senders : null;
-    const allowedSources = this.sources === null ? null : new Set(this.sources.map(({ text }) => text));
-    this.own = { ...this.own, self: ownAddress.text, allowedSources };
+    const isListed = this.#options.senders.some(({ text }) => text === ownAddress.text);
+    this.#sources = isListed ? this.#options.senders : null;
+    const allowedSources = this.#sources === null ? null : new Set(this.#sources.map(({ text }) => text));
+    this.#own = { ...this.#own, self: ownAddress.text, allowedSources };
   }
 
   /** What an advertisement that may be accepted looks like. */
   get expected(): ExpectedAdvertisements {
-    const { vrid, version } = this.own;
-    return { vrid, version, sources: this.sources };
+    const { vrid, version } = this.#own;
+    return { vrid, version, sources: this.#sources };
   }
 
   /** The advertisement, or null when the datagram was dropped. */
   receive(datagram: VrrpDatagram): Advertisement | null {
-    const { vip, counters } = this.options;
+    const { vip, counters } = this.#options;
     const { source, destination, ttl } = datagram;
     const envelope = { family: vip.family, source, destination, ttl };
-    const result = receiveAdvertisement(datagram.payload, envelope, this.own);
+    const result = receiveAdvertisement(datagram.payload, envelope, this.#own);
     if (!result.ok) {
-      this.onReject(result.reason, datagram.source);
+      this.#onReject(result.reason, datagram.source);
       return null;
     }
     counters.accepted += 1;
     counters.checksumForms[result.checksumForm] += 1;
     for (const mismatch of result.mismatches)
-      this.onMismatch(mismatch, result.advertisement, datagram.source);
+      this.#onMismatch(mismatch, result.advertisement, datagram.source);
     return result.advertisement;
   }
 
-  private onReject(reason: RejectReason, source: IpAddress): void {
-    this.options.counters.rejected[reason] += 1;
+  #onReject(reason: RejectReason, source: IpAddress): void {
+    this.#options.counters.rejected[reason] += 1;
     // Other groups on the segment are nobody's mistake.
     if (reason === 'other_vrid') return;
-    const suppressed = this.takeLine(reason, source);
+    const suppressed = this.#takeLine(reason, source);
     if (suppressed === null) return;
     const fields = { event: 'rejected', reason, source: source.text, suppressed };
-    this.options.log('warn', `dropped a VRRP packet from ${source.text}: ${describeReject(reason)}`, fields);
+    this.#options.log('warn', `dropped a VRRP packet from ${source.text}: ${describeReject(reason)}`, fields);
   }
 
-  private onMismatch(mismatch: Mismatch, advertisement: Advertisement, source: IpAddress): void {
-    this.options.counters.mismatches[mismatch] += 1;
-    const suppressed = this.takeLine(mismatch, source);
+  #onMismatch(mismatch: Mismatch, advertisement: Advertisement, source: IpAddress): void {
+    this.#options.counters.mismatches[mismatch] += 1;
+    const suppressed = this.#takeLine(mismatch, source);
     if (suppressed === null) return;
-    const text = describeMismatch(mismatch, advertisement, source, this.own);
-    this.options.log('warn', text, { event: 'mismatch', mismatch, source: source.text, suppressed });
+    const text = describeMismatch(mismatch, advertisement, source, this.#own);
+    this.#options.log('warn', text, { event: 'mismatch', mismatch, source: source.text, suppressed });
   }
 
-  private takeLine(what: RejectReason | Mismatch, source: IpAddress): number | null {
-    const limit = this.senderTexts.has(source.text) ? this.senderLimit : this.logLimit;
-    return limit.take(`${what} ${source.text}`, this.options.nowMs());
+  #takeLine(what: RejectReason | Mismatch, source: IpAddress): number | null {
+    const limit = this.#senderTexts.has(source.text) ? this.#senderLimit : this.#logLimit;
+    return limit.take(`${what} ${source.text}`, this.#options.nowMs());
   }
 }

@@ -88,37 +88,37 @@ const ASKS = 6;
 export class Router {
   readonly options: RouterOptions;
   readonly counters = createRouterCounters();
-  private readonly core: VirtualRouter;
-  private readonly performer: Performer;
-  private readonly lease: KernelLease;
-  private readonly receiver: Receiver;
-  private readonly conflicts: Conflicts;
-  private readonly unread: UnreadPackets;
-  private readonly reopening = new Reopening();
-  private readonly logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
+  readonly #core: VirtualRouter;
+  readonly #performer: Performer;
+  readonly #lease: KernelLease;
+  readonly #receiver: Receiver;
+  readonly #conflicts: Conflicts;
+  readonly #unread: UnreadPackets;
+  readonly #reopening = new Reopening();
+  readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   /** The interface that it should use, whether or not its sockets are open at the moment. */
-  private wanted: RouterLink | null = null;
-  private attachment: Attachment | null = null;
+  #wanted: RouterLink | null = null;
+  #attachment: Attachment | null = null;
   /** Prevents the next try to open the sockets. */
-  private stopReopening: (() => void) | null = null;
+  #stopReopening: (() => void) | null = null;
   /** Prevents the next question for the hardware addresses of peers. */
-  private stopAsking: (() => void) | null = null;
-  private since: Date;
-  private cause: Cause = { kind: 'started', text: 'not started' };
-  private isStopping = false;
-  private whenStopped: (() => void) | null = null;
+  #stopAsking: (() => void) | null = null;
+  #since: Date;
+  #cause: Cause = { kind: 'started', text: 'not started' };
+  #isStopping = false;
+  #whenStopped: (() => void) | null = null;
   /** The node that this one has handed over to last, and what waits until it has the address. */
-  private successor: { isBound: boolean; onBound: (() => void) | null } | null = null;
+  #successor: { isBound: boolean; onBound: (() => void) | null } | null = null;
   /** The Active that was heard as of the last step. */
-  private heardText: string | null = null;
+  #heardText: string | null = null;
 
   constructor(options: RouterOptions) {
     const { clock, core } = options;
     const nowMs = (): number => clock.nowMs();
     this.options = options;
-    this.core = core;
-    this.since = clock.date();
-    this.receiver = new Receiver({
+    this.#core = core;
+    this.#since = clock.date();
+    this.#receiver = new Receiver({
       vrid: options.vrid,
       version: core.options.version,
       advertisementIntervalMs: core.options.advertisementIntervalMs,
@@ -127,61 +127,61 @@ export class Router {
       authentication: options.authentication,
       senders: options.senders,
       counters: this.counters,
-      log: this.log,
+      log: this.#log,
       nowMs,
     });
-    this.conflicts = new Conflicts({
+    this.#conflicts = new Conflicts({
       vip: options.vip,
       counters: this.counters,
-      log: this.log,
+      log: this.#log,
       nowMs,
-      holds: () => this.isActiveStill(),
+      holds: () => this.#isActiveStill(),
       defend: () => this.give({ type: 'addressClaimed' }),
     });
-    this.unread = new UnreadPackets(this.counters, this.log);
-    this.lease = new KernelLease({
+    this.#unread = new UnreadPackets(this.counters, this.#log);
+    this.#lease = new KernelLease({
       vip: options.vip,
       clock,
       calls: options.leaseCalls,
       isPresent: options.isPresent,
       counters: this.counters,
-      log: this.log,
+      log: this.#log,
       closeVip: (handedOver, onEnd) => {
         const close = (): void => options.closeVip(handedOver, onEnd);
-        if (handedOver) this.whenSuccessorIsBound(close);
+        if (handedOver) this.#whenSuccessorIsBound(close);
         else close();
       },
-      link: () => this.attachment?.link ?? null,
+      link: () => this.#attachment?.link ?? null,
     });
-    this.performer = this.createPerformer();
+    this.#performer = this.#createPerformer();
   }
 
   /** Whether the address should be on the interface. */
   get leased(): boolean {
-    return this.performer.leased;
+    return this.#performer.leased;
   }
 
   /** It has given the address up, which is about to leave the kernel. */
   get releasing(): boolean {
-    return this.performer.releasing;
+    return this.#performer.releasing;
   }
 
   /** The interface that it uses; null while there is none. */
   get link(): RouterLink | null {
-    return this.wanted;
+    return this.#wanted;
   }
 
   get isDrained(): boolean {
-    return this.core.drained;
+    return this.#core.drained;
   }
 
   get isActive(): boolean {
-    return this.core.stateName === 'Active';
+    return this.#core.stateName === 'Active';
   }
 
   /** When the core wants to be served next. */
   get deadlineMs(): number {
-    return this.core.deadlineMs;
+    return this.#core.deadlineMs;
   }
 
   /**
@@ -189,18 +189,18 @@ export class Router {
    * been told to stop does nothing: the removal of its own VIP is a change of the interface, too.
    */
   attach(link: RouterLink): void {
-    if (this.isStopping) return;
-    this.stopReopening?.();
-    this.closeSockets();
-    this.wanted = link;
-    this.receiver.begin(link.source);
+    if (this.#isStopping) return;
+    this.#stopReopening?.();
+    this.#closeSockets();
+    this.#wanted = link;
+    this.#receiver.begin(link.source);
     try {
-      this.attachment = this.open(link);
+      this.#attachment = this.#open(link);
     } catch (error) {
-      this.onSocketError(error);
+      this.#onSocketError(error);
       return;
     }
-    this.askForPeers(this.attachment, ASKS);
+    this.#askForPeers(this.#attachment, ASKS);
     this.give({ type: 'linkUp', primary: link.source });
   }
 
@@ -209,20 +209,20 @@ export class Router {
    * an Active announces the VIP anew.
    */
   adopt(link: RouterLink): void {
-    const { attachment } = this;
-    if (attachment === null || this.isStopping) {
+    const attachment = this.#attachment;
+    if (attachment === null || this.#isStopping) {
       this.attach(link);
       return;
     }
-    this.wanted = link;
+    this.#wanted = link;
     try {
       attachment.sockets.adopt(link);
     } catch (error) {
-      this.onSocketError(error);
+      this.#onSocketError(error);
       return;
     }
-    this.attachment = { ...attachment, link };
-    if (this.isActive) this.conflicts.watch(attachment.sockets);
+    this.#attachment = { ...attachment, link };
+    if (this.isActive) this.#conflicts.watch(attachment.sockets);
     this.give({ type: 'linkAddressChanged' });
   }
 
@@ -231,15 +231,15 @@ export class Router {
    * address that this router sends from: an Active keeps its sockets until a successor has taken over.
    */
   detach(text: string, handover = false): void {
-    this.wanted = null;
-    this.stopReopening?.();
-    if (handover && this.attachment !== null) this.give({ type: 'linkDown', text, handover: true });
-    if (!handover || !this.isActive) this.leaveLink(text);
+    this.#wanted = null;
+    this.#stopReopening?.();
+    if (handover && this.#attachment !== null) this.give({ type: 'linkDown', text, handover: true });
+    if (!handover || !this.isActive) this.#leaveLink(text);
   }
 
   /** Hands one event to the core and does what it says. */
   give(event: RouterEvent): void {
-    this.performer.give(event);
+    this.#performer.give(event);
   }
 
   /**
@@ -247,87 +247,87 @@ export class Router {
    * called once, when the address has been removed or is left to its lifetime and everything is closed.
    */
   shutdown(handover: boolean, text: string, onStopped: () => void): void {
-    this.isStopping = true;
-    this.whenStopped = onStopped;
+    this.#isStopping = true;
+    this.#whenStopped = onStopped;
     this.give({ type: 'shutdown', handover, text });
-    this.endIfStopped();
+    this.#endIfStopped();
   }
 
   /** The address is gone from a link, and this router has not removed it. Whether that is news only the core knows. */
   onAddressGone(linkIndex: number, address: IpAddress): void {
     if (address.text !== this.options.vip.text) return;
-    if (this.attachment?.link.index !== linkIndex) return;
-    this.give({ type: 'addressLost', text: this.lease.describeRemoval(this.attachment.link.name) });
+    if (this.#attachment?.link.index !== linkIndex) return;
+    this.give({ type: 'addressLost', text: this.#lease.describeRemoval(this.#attachment.link.name) });
   }
 
   /** What it is and has counted now. To be called each few seconds, as it counts what the kernel drops. */
   snapshot(): RouterSnapshot {
-    this.lookForUnread();
-    const heard = this.core.heardActive;
+    this.#lookForUnread();
+    const heard = this.#core.heardActive;
     return {
       vrid: this.options.vrid,
       family: this.options.vip.family,
-      version: this.core.options.version,
+      version: this.#core.options.version,
       vip: this.options.vip.text,
-      state: this.core.stateName,
-      bound: this.performer.leased || this.performer.releasing,
-      drained: this.core.drained,
-      priority: this.core.stateName !== 'Active' && this.core.drained ? 0 : this.core.priority,
-      sinceIso: this.since.toISOString(),
-      cause: this.cause.text,
+      state: this.#core.stateName,
+      bound: this.#performer.leased || this.#performer.releasing,
+      drained: this.#core.drained,
+      priority: this.#core.stateName !== 'Active' && this.#core.drained ? 0 : this.#core.priority,
+      sinceIso: this.#since.toISOString(),
+      cause: this.#cause.text,
       active: heard === null ? null : { address: heard.address.text, priority: heard.priority },
       counters: this.counters,
     };
   }
 
   /** Steps down first when this node was frozen for too long, and has not been served since. */
-  private isActiveStill(): boolean {
+  #isActiveStill(): boolean {
     this.give({ type: 'tick' });
     return this.isActive;
   }
 
-  private createPerformer(): Performer {
+  #createPerformer(): Performer {
     return new Performer({
-      core: this.core,
+      core: this.#core,
       clock: {
         nowMs: () => this.options.clock.nowMs(),
-        startTimer: (delayMs, onTime) => this.startTimer(delayMs, onTime),
+        startTimer: (delayMs, onTime) => this.#startTimer(delayMs, onTime),
       },
       sockets: {
-        sendAdvertisement: (priority, intervalMs) => this.send(priority, intervalMs),
-        announce: () => this.announce(),
-        readQueued: () => this.read((sockets) => sockets.readQueued()),
+        sendAdvertisement: (priority, intervalMs) => this.#send(priority, intervalMs),
+        announce: () => this.#announce(),
+        readQueued: () => this.#read((sockets) => sockets.readQueued()),
         discardQueued: () =>
-          this.read((sockets) => {
+          this.#read((sockets) => {
             this.counters.discardedAfterStall += sockets.discardQueued();
           }),
       },
-      lease: this.lease,
+      lease: this.#lease,
       observer: {
-        transition: (from, to, cause) => this.onTransition(from, to, cause),
-        notice: (notice, text) => this.onNotice(notice, text),
-        stepped: (from) => this.onStepped(from),
-        released: () => this.endIfStopped(),
+        transition: (from, to, cause) => this.#onTransition(from, to, cause),
+        notice: (notice, text) => this.#onNotice(notice, text),
+        stepped: (from) => this.#onStepped(from),
+        released: () => this.#endIfStopped(),
       },
     });
   }
 
-  private open(link: RouterLink): Attachment {
+  #open(link: RouterLink): Attachment {
     const { openSockets, vip, unicast, clock } = this.options;
     const sockets = openSockets({
       family: vip.family,
       link,
       multicast: !unicast,
-      expected: this.receiver.expected,
-      onDatagram: (datagram) => this.onDatagram(datagram),
-      onError: (error) => this.onSocketError(error),
+      expected: this.#receiver.expected,
+      onDatagram: (datagram) => this.#onDatagram(datagram),
+      onError: (error) => this.#onSocketError(error),
     });
-    this.unread.begin();
-    this.reopening.opened(clock.nowMs());
-    return { link, outgoing: this.outgoingFrom(link.source), sockets };
+    this.#unread.begin();
+    this.#reopening.opened(clock.nowMs());
+    return { link, outgoing: this.#outgoingFrom(link.source), sockets };
   }
 
-  private outgoingFrom(source: IpAddress): OutgoingAdvertisements {
+  #outgoingFrom(source: IpAddress): OutgoingAdvertisements {
     const { vrid, vip, core, authentication, checksumForm, unicast, senders } = this.options;
     return new OutgoingAdvertisements({
       version: core.options.version,
@@ -345,90 +345,92 @@ export class Router {
    * asks for it but once a second: longer than an Active_Down_Interval may be. Asked for its own, it learns ours. Asked
    * again until it is heard, because the switch may not forward from the first moment on.
    */
-  private askForPeers({ sockets, outgoing }: Attachment, times: number): void {
-    const { attachment, core } = this;
+  #askForPeers({ sockets, outgoing }: Attachment, times: number): void {
+    const attachment = this.#attachment;
+    const core = this.#core;
     if (!this.options.unicast || attachment?.sockets !== sockets) return;
     if (core.heardActive !== null || core.stateName === 'Active') return;
     for (const peer of outgoing.destinations) {
       try {
         sockets.ask(peer);
       } catch (error) {
-        this.onSendError(peer, error);
+        this.#onSendError(peer, error);
       }
     }
     if (times === 1) return;
     const pauseMs = Math.ceil(core.options.advertisementIntervalMs / 2);
-    this.stopAsking = this.options.clock.startTimer(pauseMs, () => this.askForPeers(attachment, times - 1));
+    this.#stopAsking = this.options.clock.startTimer(pauseMs, () => this.#askForPeers(attachment, times - 1));
   }
 
-  private onSocketError(error: unknown): void {
-    const { wanted } = this;
+  #onSocketError(error: unknown): void {
+    const wanted = this.#wanted;
     if (wanted === null) return;
     const { clock } = this.options;
     const nowMs = clock.nowMs();
-    const delayMs = this.reopening.failed(nowMs);
+    const delayMs = this.#reopening.failed(nowMs);
     const text = `the VRRP socket on ${wanted.name} failed: ${errorText(error)}`;
-    const suppressed = this.logLimit.take(`socket ${wanted.name}`, nowMs);
+    const suppressed = this.#logLimit.take(`socket ${wanted.name}`, nowMs);
     if (suppressed !== null)
-      this.log('error', `${text}; opening it again in ${delayMs} ms`, { event: 'socket_error', suppressed });
-    this.leaveLink(text);
-    this.stopReopening?.();
-    this.stopReopening = clock.startTimer(delayMs, () => this.attach(wanted));
+      this.#log('error', `${text}; opening it again in ${delayMs} ms`, { event: 'socket_error', suppressed });
+    this.#leaveLink(text);
+    this.#stopReopening?.();
+    this.#stopReopening = clock.startTimer(delayMs, () => this.attach(wanted));
   }
 
-  private leaveLink(text: string): void {
-    if (this.attachment !== null) this.give({ type: 'linkDown', text });
-    this.closeSockets();
+  #leaveLink(text: string): void {
+    if (this.#attachment !== null) this.give({ type: 'linkDown', text });
+    this.#closeSockets();
   }
 
-  private lookForUnread(): void {
-    if (this.attachment === null) return;
-    const { sockets, link } = this.attachment;
-    this.unread.look(sockets, link.name, this.options.clock.nowMs());
+  #lookForUnread(): void {
+    if (this.#attachment === null) return;
+    const { sockets, link } = this.#attachment;
+    this.#unread.look(sockets, link.name, this.options.clock.nowMs());
   }
 
-  private closeSockets(): void {
-    this.lookForUnread();
-    this.stopAsking?.();
-    this.attachment?.sockets.close();
-    this.attachment = null;
+  #closeSockets(): void {
+    this.#lookForUnread();
+    this.#stopAsking?.();
+    this.#attachment?.sockets.close();
+    this.#attachment = null;
   }
 
-  private startTimer(delayMs: number, onTime: () => void): () => void {
+  #startTimer(delayMs: number, onTime: () => void): () => void {
     const { clock } = this.options;
     return clock.startTimer(delayMs, () => {
-      const lateMs = clock.nowMs() - this.core.advertisementDueMs;
+      const lateMs = clock.nowMs() - this.#core.advertisementDueMs;
       if (lateMs >= 0) observeDuration(this.counters.lateness, lateMs);
       onTime();
     });
   }
 
-  private read(from: (sockets: RouterSockets) => void): void {
-    if (this.attachment === null) return;
+  #read(from: (sockets: RouterSockets) => void): void {
+    if (this.#attachment === null) return;
     try {
-      from(this.attachment.sockets);
+      from(this.#attachment.sockets);
     } catch (error) {
-      this.onSocketError(error);
+      this.#onSocketError(error);
     }
   }
 
-  private endIfStopped(): void {
-    if (this.whenStopped === null || this.core.stateName !== 'Initialize' || this.performer.releasing) return;
-    const { whenStopped } = this;
-    this.whenStopped = null;
-    this.wanted = null;
-    this.stopReopening?.();
-    this.closeSockets();
-    this.performer.close();
+  #endIfStopped(): void {
+    if (this.#whenStopped === null || this.#core.stateName !== 'Initialize' || this.#performer.releasing)
+      return;
+    const whenStopped = this.#whenStopped;
+    this.#whenStopped = null;
+    this.#wanted = null;
+    this.#stopReopening?.();
+    this.#closeSockets();
+    this.#performer.close();
     whenStopped();
   }
 
-  private onDatagram(datagram: VrrpDatagram): void {
-    if (this.attachment === null) return;
-    const advertisement = this.receiver.receive(datagram);
+  #onDatagram(datagram: VrrpDatagram): void {
+    if (this.#attachment === null) return;
+    const advertisement = this.#receiver.receive(datagram);
     if (advertisement === null) return;
-    if (this.core.stateName === 'Active') this.conflicts.onOtherActive();
-    const { successor } = this;
+    if (this.#core.stateName === 'Active') this.#conflicts.onOtherActive();
+    const successor = this.#successor;
     this.give({ type: 'advertisement', advertisement, source: datagram.source });
     // The first one made this router hand over.
     if (successor === null || advertisement.priority === 0) return;
@@ -440,8 +442,8 @@ export class Router {
    * The address stays in this kernel until that of the successor has it, too, which may take its time for that. A
    * successor advertises as it promotes itself, and again when the address is bound, or at its next interval.
    */
-  private whenSuccessorIsBound(run: () => void): void {
-    const { successor } = this;
+  #whenSuccessorIsBound(run: () => void): void {
+    const successor = this.#successor;
     if (successor === null || successor.isBound) {
       run();
       return;
@@ -455,42 +457,47 @@ export class Router {
     successor.onBound = proceed;
   }
 
-  private onStepped(from: StateName): void {
-    const heard = this.core.heardActive;
+  #onStepped(from: StateName): void {
+    const heard = this.#core.heardActive;
     const heardText = heard === null ? null : `${heard.address.text} ${classOfPriority(heard.priority)}`;
-    if (this.core.stateName === from && heardText === this.heardText) return;
-    this.heardText = heardText;
+    if (this.#core.stateName === from && heardText === this.#heardText) return;
+    this.#heardText = heardText;
     this.options.onChange();
-    if (this.core.stateName !== 'Initialize') return;
+    if (this.#core.stateName !== 'Initialize') return;
     // The link that it had lost was kept open for a successor.
-    if (this.wanted === null) this.closeSockets();
-    this.endIfStopped();
+    if (this.#wanted === null) this.#closeSockets();
+    this.#endIfStopped();
   }
 
-  private onNotice(notice: Notice, text: string): void {
-    if (notice === 'two_actives') this.conflicts.onTwoActives(text);
-    else if (notice === 'renewal_failed') this.onRenewalFailed(text);
-    else this.log('warn', text, { event: notice });
+  #onNotice(notice: Notice, text: string): void {
+    if (notice === 'two_actives') this.#conflicts.onTwoActives(text);
+    else if (notice === 'renewal_failed') this.#onRenewalFailed(text);
+    else this.#log('warn', text, { event: notice });
     if (notice === 'drain_failed') this.options.onDrainFailed();
   }
 
-  private onRenewalFailed(text: string): void {
-    const suppressed = this.logLimit.take('renewal', this.options.clock.nowMs());
-    if (suppressed !== null) this.log('warn', text, { event: 'renewal_failed', suppressed });
+  #onRenewalFailed(text: string): void {
+    const suppressed = this.#logLimit.take('renewal', this.options.clock.nowMs());
+    if (suppressed !== null) this.#log('warn', text, { event: 'renewal_failed', suppressed });
   }
 
-  private onTransition(from: StateName, to: StateName, cause: Cause): void {
-    this.since = this.options.clock.date();
-    this.cause = cause;
+  #onTransition(from: StateName, to: StateName, cause: Cause): void {
+    this.#since = this.options.clock.date();
+    this.#cause = cause;
     this.counters.transitions[cause.kind] += 1;
-    if (cause.kind === 'handed_over') this.successor = { isBound: false, onBound: null };
+    if (cause.kind === 'handed_over') this.#successor = { isBound: false, onBound: null };
     if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
-    this.conflicts.watch(to === 'Active' ? (this.attachment?.sockets ?? null) : null);
-    this.log('info', `${from} -> ${to}: ${cause.text}`, { event: 'transition', from, to, cause: cause.kind });
+    this.#conflicts.watch(to === 'Active' ? (this.#attachment?.sockets ?? null) : null);
+    this.#log('info', `${from} -> ${to}: ${cause.text}`, {
+      event: 'transition',
+      from,
+      to,
+      cause: cause.kind,
+    });
   }
 
-  private send(priority: number, intervalMs: number): void {
-    const { attachment } = this;
+  #send(priority: number, intervalMs: number): void {
+    const attachment = this.#attachment;
     if (attachment === null) return;
     const { sockets, outgoing } = attachment;
     for (const destination of outgoing.destinations) {
@@ -498,31 +505,31 @@ export class Router {
         sockets.send(outgoing.message(priority, intervalMs, destination), destination);
         this.counters.sent += 1;
       } catch (error) {
-        this.onSendError(destination, error);
+        this.#onSendError(destination, error);
       }
     }
   }
 
-  private onSendError(destination: IpAddress, error: unknown): void {
+  #onSendError(destination: IpAddress, error: unknown): void {
     this.counters.sendErrors += 1;
-    const suppressed = this.logLimit.take(`send ${destination.text}`, this.options.clock.nowMs());
+    const suppressed = this.#logLimit.take(`send ${destination.text}`, this.options.clock.nowMs());
     if (suppressed === null) return;
-    this.log('warn', `cannot send to ${destination.text}: ${errorText(error)}`, {
+    this.#log('warn', `cannot send to ${destination.text}: ${errorText(error)}`, {
       event: 'send_error',
       suppressed,
     });
   }
 
-  private announce(): void {
+  #announce(): void {
     const { vip } = this.options;
     try {
-      if (this.attachment?.sockets.announce(vip) === true) this.counters.announcements += 1;
+      if (this.#attachment?.sockets.announce(vip) === true) this.counters.announcements += 1;
     } catch (error) {
-      this.onSendError(vip, error);
+      this.#onSendError(vip, error);
     }
   }
 
-  private readonly log: Log = (level, message, fields = {}) => {
+  readonly #log: Log = (level, message, fields = {}) => {
     const { vrid, vip } = this.options;
     this.options.log(level, message, { ...fields, vrid, family: vip.family, vip: vip.text });
   };
