@@ -13,6 +13,7 @@ import {
   findHostNetwork,
   type HostNetwork,
 } from './checks/host.ts';
+import { checkNodeIp } from './checks/node-ip.ts';
 import { checkListening, checkPeers, type Running } from './checks/ports.ts';
 import { checkReserved } from './checks/reserved.ts';
 import { fail, ok, type CheckResult } from './checks/result.ts';
@@ -76,6 +77,7 @@ async function checkNode(config: Config): Promise<CheckResult[]> {
     ...listening,
     checkReserved(config),
     ...apiServers,
+    ...checkNodeIp(config),
     ...checkClientCertificate(config),
     ...peers,
     checkFileLimit(),

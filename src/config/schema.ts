@@ -200,7 +200,7 @@ const admin = group('Endpoints for people and monitoring.', {
   address: withDefault(
     listenAddress(),
     '127.0.0.1:10480',
-    'Address and port for /metrics, /livez, /readyz, /status and the status page; "" turns them off.',
+    'Address and port for /metrics, /livez, /readyz and /status; "" turns them off.',
   ),
   socket: withDefault(
     socketPath(),
