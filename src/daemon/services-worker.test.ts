@@ -272,7 +272,7 @@ test('connections of the proxy reach the takeover, and each batch is acknowledge
     backend: '10.0.0.1:6443',
     openedAtMs: 0,
   };
-  const closed = { id: 1, bytesToBackend: 5, bytesToClient: 6 };
+  const closed = { id: 1, ending: 'client_reset', bytesToBackend: 5, bytesToClient: 6 } as const;
   const batches: ProxyEvent[] = [
     { type: 'connections', batch: { complete: false, opened: [opened], closed: [] } },
     { type: 'connections', batch: { complete: false, opened: [], closed: [closed] } },
@@ -283,6 +283,7 @@ test('connections of the proxy reach the takeover, and each batch is acknowledge
   assert.equal(records.at(-2)?.message, 'client 10.0.0.9:4000 goes to 10.0.0.1:6443');
   assert.deepEqual(received, [{ type: 'connectionsRead' }, { type: 'connectionsRead' }]);
   assert.equal(records.at(-1)?.fields['bytesToClient'], 6);
+  assert.match(records.at(-1)?.message ?? '', /: client_reset$/);
 });
 
 test('SIGHUP changes the log level and is answered in one line, with what the certificates brought', (context) => {

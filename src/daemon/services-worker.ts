@@ -286,8 +286,10 @@ export class ServicesWorker {
     if (this.#logLevel !== 'debug') return;
     const { client, clientPort, local, backend, openedAtMs } = connection;
     const durationMs = Math.round(monotonicMs() - openedAtMs);
-    this.#log('debug', `client ${client}:${clientPort} left ${backend} after ${durationMs} ms`, {
+    const ending = closed?.ending ?? 'unknown';
+    this.#log('debug', `client ${client}:${clientPort} left ${backend} after ${durationMs} ms: ${ending}`, {
       event: 'connection',
+      ending,
       client,
       clientPort,
       local,

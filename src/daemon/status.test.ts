@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
+import { type Ending, ENDINGS } from '../proxy/endings.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
 import { createRouterCounters } from '../vrrp/driver/counters.ts';
 import { createDurations, observeDuration } from '../vrrp/driver/durations.ts';
@@ -138,16 +139,16 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     clients: 1,
     listeners: 18,
     accepted: 2,
-    refused: 3,
     overLimit: 4,
     overSourceLimit: 5,
     forbidden: 6,
     rateLimited: 7,
     acceptErrors: 8,
     pipeShortages: 17,
-    closedVipRemoved: 9,
-    closedBackendDown: 10,
-    closedAge: 11,
+    endings: Object.fromEntries(ENDINGS.map((ending, index) => [ending, 100 + index])) as Record<
+      Ending,
+      number
+    >,
     backends: [
       { connections: 12, connectionsTotal: 13, connectFailures: 14, bytesToBackend: 15, bytesToClient: 16 },
     ],
@@ -168,13 +169,21 @@ test('/metrics has what the proxy has counted, in total and of each API server',
     'kube_vrrp_proxy_accept_pauses_total 7',
     'kube_vrrp_proxy_accepted_total 2',
     'kube_vrrp_proxy_clients 1',
-    'kube_vrrp_proxy_closed_total{reason="age"} 11',
-    'kube_vrrp_proxy_closed_total{reason="backend_down"} 10',
+    'kube_vrrp_proxy_closed_total{reason="aborted"} 105',
+    'kube_vrrp_proxy_closed_total{reason="age"} 109',
+    'kube_vrrp_proxy_closed_total{reason="backend_down"} 108',
+    'kube_vrrp_proxy_closed_total{reason="backend_reset"} 103',
+    'kube_vrrp_proxy_closed_total{reason="backend_unreachable"} 104',
+    'kube_vrrp_proxy_closed_total{reason="client_reset"} 101',
+    'kube_vrrp_proxy_closed_total{reason="client_unreachable"} 102',
+    'kube_vrrp_proxy_closed_total{reason="finished"} 100',
     'kube_vrrp_proxy_closed_total{reason="forbidden"} 6',
     'kube_vrrp_proxy_closed_total{reason="limit"} 4',
-    'kube_vrrp_proxy_closed_total{reason="no_backend"} 3',
+    'kube_vrrp_proxy_closed_total{reason="no_backend"} 106',
+    'kube_vrrp_proxy_closed_total{reason="no_resources"} 111',
     'kube_vrrp_proxy_closed_total{reason="source_limit"} 5',
-    'kube_vrrp_proxy_closed_total{reason="vip_removed"} 9',
+    'kube_vrrp_proxy_closed_total{reason="stopping"} 110',
+    'kube_vrrp_proxy_closed_total{reason="vip_removed"} 107',
     'kube_vrrp_proxy_listeners 18',
     'kube_vrrp_proxy_pipe_shortages_total 17',
   ]);

@@ -35,9 +35,11 @@ describe('what a worker reports', () => {
   test('bytes with the end of a connection, and nothing for one that never opened', () => {
     const report = new ConnectionReport<number>();
     report.opens(1, details(1));
-    report.closes(1, 10, 20);
-    report.closes(2, 1, 1);
-    assert.deepEqual(report.take()?.closed, [{ id: 1, bytesToBackend: 10, bytesToClient: 20 }]);
+    report.closes(1, { ending: 'finished', bytesToBackend: 10, bytesToClient: 20 });
+    report.closes(2, { ending: 'finished', bytesToBackend: 1, bytesToClient: 1 });
+    assert.deepEqual(report.take()?.closed, [
+      { id: 1, ending: 'finished', bytesToBackend: 10, bytesToClient: 20 },
+    ]);
   });
 
   test('after more changes than it keeps, a complete list instead', () => {
@@ -46,7 +48,8 @@ describe('what a worker reports', () => {
     report.opens(0, details(0));
     table.apply(0, report.take() ?? assert.fail());
     for (let port = 1; port <= 20_000; port += 1) report.opens(port, details(port));
-    for (let port = 0; port <= 19_990; port += 1) report.closes(port, 0, 0);
+    for (let port = 0; port <= 19_990; port += 1)
+      report.closes(port, { ending: 'finished', bytesToBackend: 0, bytesToClient: 0 });
     const batch = report.take() ?? assert.fail();
     assert.equal(batch.complete, true);
     assert.equal(batch.opened.length, 10);
@@ -61,11 +64,11 @@ describe('what a worker reports', () => {
     const report = new ConnectionReport<number>();
     const { table, followed } = tableOfPorts();
     report.opens(1, details(7));
-    report.closes(1, 0, 0);
+    report.closes(1, { ending: 'finished', bytesToBackend: 0, bytesToClient: 0 });
     report.opens(2, details(7));
     table.apply(0, report.take() ?? assert.fail());
     assert.deepEqual([...followed], [7]);
-    report.closes(2, 0, 0);
+    report.closes(2, { ending: 'finished', bytesToBackend: 0, bytesToClient: 0 });
     report.opens(3, details(7));
     table.apply(0, report.take() ?? assert.fail());
     assert.deepEqual([...followed], [7]);
@@ -93,7 +96,7 @@ describe('what a worker reports', () => {
             report.opens(key, details(key));
           } else if (kind === 'close') {
             open.delete(key);
-            report.closes(key, 0, 0);
+            report.closes(key, { ending: 'finished', bytesToBackend: 0, bytesToClient: 0 });
           }
         }
         flush();

@@ -1,5 +1,7 @@
 /** Which connections there are: what a proxy worker reports, in batches, and the table that is made of it. Pure. */
 
+import type { Ending } from './endings.ts';
+
 /** A client whose backend has accepted. Addresses are as the socket has them: `::ffff:192.0.2.1`, `fe80::1%eth0`. */
 export type OpenedConnection = {
   /** Of the worker; never used twice. */
@@ -15,6 +17,7 @@ export type OpenedConnection = {
 
 export type ClosedConnection = {
   readonly id: number;
+  readonly ending: Ending;
   readonly bytesToBackend: number;
   readonly bytesToClient: number;
 };
@@ -59,11 +62,11 @@ export class ConnectionReport<Key> {
   }
 
   /** Nothing happens for a connection that never opened. */
-  closes(key: Key, bytesToBackend: number, bytesToClient: number): void {
+  closes(key: Key, ended: Omit<ClosedConnection, 'id'>): void {
     const connection = this.#open.get(key);
     if (connection === undefined) return;
     this.#open.delete(key);
-    this.#closedOnes.push({ id: connection.id, bytesToBackend, bytesToClient });
+    this.#closedOnes.push({ id: connection.id, ...ended });
     this.#bound();
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createProxyCounters, MAX_BACKENDS, ProxyCounters } from './counters.ts';
+import { ENDINGS } from './endings.ts';
 import type { BackendTotal, ProxyTotal } from './counters.ts';
 
 test('a second view of the same memory reads what the first has written', () => {
@@ -12,12 +13,12 @@ test('a second view of the same memory reads what the first has written', () => 
   writer.addConnections(1, 2);
   writer.addConnections(1, -1);
   writer.add('accepted');
-  writer.add('closedVipRemoved', 5);
+  writer.addEnding('vip_removed');
   writer.addBackend(1, 'bytesToClient', 5_000_000_000);
   const counts = new ProxyCounters(memory).read(2);
   assert.equal(counts.clients, 2);
   assert.equal(counts.accepted, 1);
-  assert.equal(counts.closedVipRemoved, 5);
+  assert.equal(counts.endings.vip_removed, 1);
   assert.equal(counts.backends.length, 2);
   assert.equal(counts.backends[1]?.connections, 1);
   assert.equal(counts.backends[1]?.bytesToClient, 5_000_000_000);
@@ -26,16 +27,12 @@ test('a second view of the same memory reads what the first has written', () => 
 test('no two counters share a cell', () => {
   const totals: ProxyTotal[] = [
     'accepted',
-    'refused',
     'overLimit',
     'overSourceLimit',
     'forbidden',
     'rateLimited',
     'acceptErrors',
     'pipeShortages',
-    'closedVipRemoved',
-    'closedBackendDown',
-    'closedAge',
   ];
   const backendTotals: BackendTotal[] = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'];
   const counters = new ProxyCounters(createProxyCounters());
@@ -48,7 +45,9 @@ test('no two counters share a cell', () => {
     for (const total of backendTotals) counters.addBackend(index, total, next());
   }
   counters.addListeners(1);
+  for (const ending of ENDINGS) counters.addEnding(ending);
   const counts = counters.read(MAX_BACKENDS);
+  assert.deepEqual(Object.values(counts.endings), Array(ENDINGS.length).fill(1));
   assert.equal(counts.listeners, 1);
   const read = [
     counts.clients,

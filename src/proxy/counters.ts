@@ -7,28 +7,26 @@
  *    0  Int32     clients now
  *    4  Int32[64] connections now, per backend
  *  260  Int32     listeners now
- *  264  BigInt64[]       totals, in the order of TOTALS
+ *  264  BigInt64[]       totals, in the order of TOTALS, then of ENDINGS
  *       BigInt64[64][4]  per backend, in the order of BACKEND_TOTALS
  *       Float64[64]      start of the latest attempt to connect that failed, per backend, monotonicMs
  *       Float64[64]      start of the latest good health check, per backend, monotonicMs
  * ```
  */
 
+import { type Ending, ENDINGS } from './endings.ts';
+
 /** More backends than any control plane has; the counters are sized for it once. */
 export const MAX_BACKENDS = 64;
 
 const TOTALS = [
   'accepted',
-  'refused',
   'overLimit',
   'overSourceLimit',
   'forbidden',
   'rateLimited',
   'acceptErrors',
   'pipeShortages',
-  'closedVipRemoved',
-  'closedBackendDown',
-  'closedAge',
 ] as const;
 const BACKEND_TOTALS = ['connections', 'connectFailures', 'bytesToBackend', 'bytesToClient'] as const;
 
@@ -40,7 +38,8 @@ export type BackendTotal = (typeof BACKEND_TOTALS)[number];
 const LISTENERS = 1 + MAX_BACKENDS;
 const GAUGES = LISTENERS + 1;
 const TOTALS_OFFSET_BYTES = Math.ceil((GAUGES * 4) / 8) * 8;
-const TOTALS_COUNT = TOTALS.length + MAX_BACKENDS * BACKEND_TOTALS.length;
+const COMMON_TOTALS = TOTALS.length + ENDINGS.length;
+const TOTALS_COUNT = COMMON_TOTALS + MAX_BACKENDS * BACKEND_TOTALS.length;
 const TIMES_OFFSET_BYTES = TOTALS_OFFSET_BYTES + TOTALS_COUNT * 8;
 const BUFFER_BYTES = TIMES_OFFSET_BYTES + 2 * MAX_BACKENDS * 8;
 
@@ -61,8 +60,6 @@ export type ProxyCounts = {
   /** Threads whose listener takes clients in now. */
   readonly listeners: number;
   readonly accepted: number;
-  /** Closed at once because no backend could be reached. */
-  readonly refused: number;
   /** Closed at once because the limit on clients was reached. */
   readonly overLimit: number;
   /** Closed at once because their address has as many connections as one may have. */
@@ -75,10 +72,8 @@ export type ProxyCounts = {
   readonly acceptErrors: number;
   /** How often the kernel granted no pipe of full size. */
   readonly pipeShortages: number;
-  readonly closedVipRemoved: number;
-  readonly closedBackendDown: number;
-  /** Closed while idle because they had been open for the longest time that they may be. */
-  readonly closedAge: number;
+  /** Of clients that were let in, by reason. */
+  readonly endings: Readonly<Record<Ending, number>>;
   /** In the order of the backends in ProxyWorkerData. */
   readonly backends: readonly BackendCounts[];
 };
@@ -140,6 +135,11 @@ export class ProxyCounters {
     Atomics.add(this.#totals, TOTALS.indexOf(total), BigInt(amount));
   }
 
+  /** The connection of a client that was let in has ended. */
+  addEnding(ending: Ending): void {
+    Atomics.add(this.#totals, endingCell(ending), 1n);
+  }
+
   addBackend(index: number, total: BackendTotal, amount = 1): void {
     Atomics.add(this.#totals, backendCell(index, total), BigInt(amount));
   }
@@ -166,16 +166,15 @@ export class ProxyCounters {
       clients: this.clients(),
       listeners: this.listeners,
       accepted: total('accepted'),
-      refused: total('refused'),
       overLimit: total('overLimit'),
       overSourceLimit: total('overSourceLimit'),
       forbidden: total('forbidden'),
       rateLimited: total('rateLimited'),
       acceptErrors: total('acceptErrors'),
       pipeShortages: total('pipeShortages'),
-      closedVipRemoved: total('closedVipRemoved'),
-      closedBackendDown: total('closedBackendDown'),
-      closedAge: total('closedAge'),
+      endings: Object.fromEntries(
+        ENDINGS.map((ending) => [ending, Number(Atomics.load(this.#totals, endingCell(ending)))]),
+      ) as Record<Ending, number>,
       backends: Array.from({ length: backendCount }, (_, index) => this.#readBackend(index)),
     };
   }
@@ -193,8 +192,12 @@ export class ProxyCounters {
   }
 }
 
+function endingCell(ending: Ending): number {
+  return TOTALS.length + ENDINGS.indexOf(ending);
+}
+
 function backendCell(index: number, total: BackendTotal): number {
-  return TOTALS.length + backendIndex(index) * BACKEND_TOTALS.length + BACKEND_TOTALS.indexOf(total);
+  return COMMON_TOTALS + backendIndex(index) * BACKEND_TOTALS.length + BACKEND_TOTALS.indexOf(total);
 }
 
 function backendIndex(index: number): number {

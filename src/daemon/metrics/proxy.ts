@@ -1,4 +1,5 @@
 /** What /metrics says of the proxy's clients. */
+import { ENDINGS } from '../../proxy/endings.ts';
 import { labeled, type Metric, single } from './metric.ts';
 
 export const PROXY_METRICS: readonly Metric[] = [
@@ -12,15 +13,12 @@ export const PROXY_METRICS: readonly Metric[] = [
   labeled(
     'reason',
     'kube_vrrp_proxy_closed_total',
-    'Client connections that the proxy closed by itself, by reason',
+    'Client connections that have ended, or were turned away, by reason',
     ({ proxy }) => [
-      ['no_backend', proxy.refused],
+      ...ENDINGS.map((ending) => [ending, proxy.endings[ending]] as const),
       ['limit', proxy.overLimit],
-      ['vip_removed', proxy.closedVipRemoved],
       ['source_limit', proxy.overSourceLimit],
       ['forbidden', proxy.forbidden],
-      ['backend_down', proxy.closedBackendDown],
-      ['age', proxy.closedAge],
     ],
   ),
   single(

@@ -41,14 +41,14 @@ export class Epoll {
   /**
    * Watches `fd` for EPOLL… events until it is closed. `mark` comes back with each of its events: descriptors are used
    * again, so an event that was fetched before `fd` was closed must not be taken for one of its successor.
+   * Returns 0, or minus an errno: ENOMEM, or ENOSPC beyond fs.epoll.max_user_watches.
    */
-  add(fd: number, events: number, mark: number): void {
+  add(fd: number, events: number, mark: number): number {
     const { words, address } = this.#event;
     words[0] = events;
     words[DATA_WORD] = fd;
     words[DATA_WORD + 1] = mark;
-    const result = libc.epollCtl(this.#fd, EPOLL_CTL_ADD, fd, address);
-    if (result < 0) throw callError(result, `cannot watch descriptor ${fd}`);
+    return libc.epollCtl(this.#fd, EPOLL_CTL_ADD, fd, address);
   }
 
   /** Ends the watch of a descriptor that stays open. */

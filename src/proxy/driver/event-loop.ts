@@ -6,6 +6,7 @@
  * has to do, ends the wait at once and Node gets its turn. Node's timers alone do not: inside this loop there are
  * deadlines.
  */
+import { required } from '../../net/libc.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { Epoll, EPOLLIN } from './epoll.ts';
 import { nodeLoopDescriptor } from './node-loop.ts';
@@ -55,7 +56,7 @@ export class EventLoop {
   private constructor(nodeFd: number, onTurn: (durationMs: number) => void) {
     this.#nodeFd = nodeFd;
     this.#onTurn = onTurn;
-    this.#epoll.add(nodeFd, EPOLLIN, 0);
+    required(this.#epoll.add(nodeFd, EPOLLIN, 0), 'cannot watch the event loop of Node');
     setImmediate(this.#turns);
   }
 
@@ -64,11 +65,13 @@ export class EventLoop {
     return new EventLoop(await nodeLoopDescriptor(), onTurn);
   }
 
-  watch(fd: number, events: number, watcher: Watcher): void {
+  /** False when the kernel lacks memory for it, or the user has too many watches (fs.epoll.max_user_watches). */
+  watch(fd: number, events: number, watcher: Watcher): boolean {
     this.#lastMark = (this.#lastMark + 1) | 0;
-    this.#epoll.add(fd, events, this.#lastMark);
+    if (this.#epoll.add(fd, events, this.#lastMark) < 0) return false;
     this.#watchers[fd] = watcher;
     this.#marks[fd] = this.#lastMark;
+    return true;
   }
 
   /** To be called before `fd` is closed; with `staysOpen` it is not going to be. */

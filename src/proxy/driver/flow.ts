@@ -9,6 +9,9 @@ import { isConnected } from './tcp-info.ts';
  */
 export type FlowState = 'waiting' | 'busy' | 'ended' | 'broken';
 
+/** Which side's connection is gone, and the errno that its last call gave; 0 for none. */
+export type FlowFailure = { readonly isOfSender: boolean; readonly errno: number };
+
 /** So many pipefuls at most, and then others have their turn: 256 KiB, a tenth of a millisecond or so. */
 const ROUNDS_PER_TURN = 4;
 /** A splice that brings less than this would have been cheaper as a copy. */
@@ -58,6 +61,8 @@ export class FlowMemory {
  * another reason, leaves everything where it is.
  */
 export class Flow {
+  /** Of a broken flow. */
+  failure: FlowFailure = { isOfSender: true, errno: 0 };
   readonly #memory: FlowMemory;
   readonly #from: number;
   readonly #to: number;
@@ -232,22 +237,22 @@ export class Flow {
   /** Reading has failed: nothing is there, or the connection is gone. `result` is the call's, minus an errno. */
   #gotNone(result: number): boolean {
     this.#readable = false;
-    return result === -EAGAIN || this.#lives(this.#from);
+    return result === -EAGAIN || this.#livesAfter(result, true);
   }
 
   /** Writing has failed: there is no room, or the connection is gone. */
   #tookNone(result: number): boolean {
     this.#writable = false;
-    return result === -EAGAIN || this.#lives(this.#to);
+    return result === -EAGAIN || this.#livesAfter(result, false);
   }
 
   /**
    * The socket itself knows. A call also fails for want of memory, and what is read as its errno may be V8's, which has
    * run in between.
    */
-  #lives(fd: number): boolean {
-    if (!isConnected(fd)) return false;
-    this.#isStalled = true;
-    return true;
+  #livesAfter(result: number, isOfSender: boolean): boolean {
+    this.#isStalled = isConnected(isOfSender ? this.#from : this.#to);
+    if (!this.#isStalled) this.failure = { isOfSender, errno: -result };
+    return this.#isStalled;
   }
 }

@@ -84,12 +84,12 @@ describe('limits', () => {
     const busy = await client();
     await Promise.all([roundTrip(idle), roundTrip(busy)]);
     const end = ending(idle);
-    while (counts().closedAge === 0) {
+    while (counts().endings.age === 0) {
       await roundTrip(busy);
       await delay(20);
     }
     assert.equal(await end, 'fin');
-    assert.equal(counts().closedAge, 1);
+    assert.equal(counts().endings.age, 1);
     await roundTrip(busy);
   });
 
@@ -106,10 +106,10 @@ describe('limits', () => {
     const idle = await client();
     await roundTrip(idle);
     assert.equal(await ending(idle), 'fin'); // the younger one: by now the older one has been looked at, too
-    assert.equal(counts().closedAge, 1);
+    assert.equal(counts().endings.age, 1);
     const received = await receiveAll(slow);
     assert.equal(received.bytes, totalBytes);
-    assert.equal(counts().closedAge, 2);
+    assert.equal(counts().endings.age, 2);
   });
 
   const onlyOther = { address: parseIp('192.0.2.0') ?? assert.fail(), prefixLength: 24 };

@@ -107,7 +107,7 @@ export class Listener implements Watcher {
     if (!this.#isOpen) return;
     if (this.#spareFd < 0) this.#spareFd = openSpare();
     // Level-triggered: whoever is left waiting after a turn is told of again.
-    this.#loop.watch(this.#fd, EPOLLIN, this);
+    if (!this.#loop.watch(this.#fd, EPOLLIN, this)) this.#resume.atMs = this.#loop.nowMs + PAUSE_MS;
   }
 
   ready(): void {

@@ -30,6 +30,7 @@ import { until, untilStill } from '../../testing/until.ts';
 watchDescriptors();
 
 const MSG_OOB = 1;
+const ENOSPC = 28;
 
 function sendUrgent(socket: Socket, octet: string): void {
   // oxlint-disable-next-line no-underscore-dangle -- the only way to the descriptor
@@ -61,6 +62,7 @@ describe('bytes', () => {
       const accepted = backend.sockets[0]!;
       await exchange(socket, accepted, totalBytes);
       await until(() => counts().clients === 0, 'the relay ends by itself');
+      assert.equal(counts().endings.finished, 1);
       assert.equal(counts().backends[0]?.bytesToBackend, totalBytes);
       assert.equal(counts().backends[0]?.bytesToClient, totalBytes);
     });
@@ -224,22 +226,44 @@ describe('half-close', () => {
 describe('RST', () => {
   test('from the client reaches the backend as RST', async (t) => {
     const backend = await startBackend(t);
-    const { client } = await startProxy(t, [backend.backend()]);
+    const { client, counts } = await startProxy(t, [backend.backend()]);
     const socket = await client();
     await until(() => backend.sockets.length === 1, 'connected');
     const end = ending(backend.sockets[0]!);
     socket.resetAndDestroy();
     assert.equal(await end, 'ECONNRESET');
+    assert.equal(counts().endings.client_reset, 1);
   });
 
   test('from the backend reaches the client as RST', async (t) => {
     const backend = await startBackend(t);
-    const { client } = await startProxy(t, [backend.backend()]);
+    const { client, counts } = await startProxy(t, [backend.backend()]);
     const end = ending(await client());
     await until(() => backend.sockets.length === 1, 'connected');
     backend.sockets[0]?.resetAndDestroy();
     assert.equal(await end, 'ECONNRESET');
+    assert.equal(counts().endings.backend_reset, 1);
   });
+
+  for (const { whose, failsAt } of [
+    { whose: 'a client', failsAt: 1 },
+    { whose: 'its backend connection', failsAt: 2 },
+  ]) {
+    test(`to a client when the kernel cannot watch ${whose}, and the next one is served`, async (t) => {
+      const backend = await startBackend(t, echo);
+      const { client, counts } = await startProxy(t, [backend.backend()]);
+      let watches = 0;
+      const { epollCtl } = libc;
+      const mocked = t.mock.method(libc, 'epollCtl', (...parameters: Parameters<typeof epollCtl>) => {
+        watches += 1;
+        return watches === failsAt ? -ENOSPC : epollCtl(...parameters);
+      });
+      assert.equal(await ending(await client()), 'ECONNRESET');
+      mocked.mock.restore();
+      assert.equal(counts().endings.no_resources, 1);
+      await roundTrip(await client());
+    });
+  }
 
   test('from a backend that is not being read, because its client is slow, is noticed', async (t) => {
     const backend = await startBackend(t, (socket) => void stream(socket, 256 * MIB));

@@ -3,6 +3,7 @@ import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP } 
 import { errnoCode, libc } from '../../net/libc.ts';
 import { takeSocketError } from './tcp-info.ts';
 import type { ConnectionDetail } from '../connections.ts';
+import { type Ending, endingOf, type Side } from '../endings.ts';
 import type { EventLoop, Task, Watcher } from './event-loop.ts';
 import { Flow, type FlowMemory } from './flow.ts';
 import { SocketWatch } from './socket-watch.ts';
@@ -51,7 +52,7 @@ export type RelayHost = {
   /** Nothing could be reached; the client is reset next. */
   refused(tried: number): void;
   /** Called once, last; `backendIndex` is that of the open connection, or -1. */
-  closed(relay: Relay, backendIndex: number): void;
+  closed(relay: Relay, backendIndex: number, ending: Ending): void;
 };
 
 /** Bits of `finsSent`. */
@@ -105,8 +106,8 @@ export class Relay implements Watcher, Task {
 
   /** Starts connecting. Apart from the constructor because it may end in `refused` and `closed` at once. */
   start(): void {
-    this.#host.loop.watch(this.#clientFd, ALL_EVENTS, this);
-    this.#connectNext();
+    if (this.#host.loop.watch(this.#clientFd, ALL_EVENTS, this)) this.#connectNext();
+    else this.reset('no_resources');
   }
 
   /** Index of the backend that this client has or tries, or -1. */
@@ -141,7 +142,7 @@ export class Relay implements Watcher, Task {
   ready(fd: number, events: number): void {
     if (this.#toBackend === null || this.#toClient === null) {
       if (fd === this.#upstreamFd) this.#connected(events);
-      else if ((events & EPOLLERR) !== 0) this.reset();
+      else if ((events & EPOLLERR) !== 0) this.#failed('client', takeSocketError(fd));
       else this.#earlyEvents |= events;
       return;
     }
@@ -153,7 +154,9 @@ export class Relay implements Watcher, Task {
     );
     this.#pump();
     // Whatever could still be read before the error is through.
-    if ((events & EPOLLERR) !== 0) this.reset();
+    if ((events & EPOLLERR) !== 0 && !this.#isClosed) {
+      this.#failed(isClient ? 'client' : 'backend', takeSocketError(fd));
+    }
   }
 
   /** Its turn has come again. */
@@ -164,15 +167,15 @@ export class Relay implements Watcher, Task {
   }
 
   /** Ends both sides with RST, whatever is in flight. */
-  reset(): void {
-    this.#end(closeWithReset);
+  reset(ending: Ending): void {
+    this.#end(closeWithReset, ending);
   }
 
   /** Ends both sides with FIN, after what their kernels hold already. What is in the flows is lost. */
-  close(): void {
+  close(ending: Ending): void {
     this.#clientWatch?.leave();
     this.#upstreamWatch?.leave();
-    this.#end(libc.close);
+    this.#end(libc.close, ending);
   }
 
   /** Gives the present attempt up and tries the next backend; nothing when one has accepted already. */
@@ -204,7 +207,7 @@ export class Relay implements Watcher, Task {
       const index = this.#host.choose(this.#tried);
       if (index < 0) {
         this.#host.refused(this.#tried.length);
-        this.reset();
+        this.reset('no_backend');
         return;
       }
       this.#backendIndex = index;
@@ -212,20 +215,20 @@ export class Relay implements Watcher, Task {
       this.#host.attempting(this);
       if (typeof result === 'number') {
         this.#upstreamFd = result;
-        this.#host.loop.watch(result, ALL_EVENTS, this);
+        if (!this.#host.loop.watch(result, ALL_EVENTS, this)) this.reset('no_resources');
         return;
       }
-      this.#failed(result.reason);
+      this.#attemptEnded(result.reason);
     }
   }
 
   #attemptFailed(reason: string): void {
     this.#closeUpstream(libc.close);
-    this.#failed(reason);
+    this.#attemptEnded(reason);
     this.#connectNext();
   }
 
-  #failed(reason: string): void {
+  #attemptEnded(reason: string): void {
     const index = this.#backendIndex;
     this.#backendIndex = -1;
     this.#tried = [...this.#tried, index];
@@ -296,18 +299,28 @@ export class Relay implements Watcher, Task {
       this.activeAtMs = this.#host.loop.nowMs;
       this.awaitsAnswer = flow === this.#toBackend;
     }
-    if (state === 'broken') this.reset();
+    if (state === 'broken') this.#broken(flow);
     else if (state === 'ended' && (this.#finsSent & finBit) === 0) this.#passFin(flow, finBit);
     return state === 'busy';
   }
 
   #passFin(flow: Flow, finBit: number): void {
     this.#finsSent |= finBit;
-    if (this.#finsSent === (CLIENT_FIN | BACKEND_FIN)) this.close(); // which sends the second FIN
-    else if (!flow.sendFin()) this.reset();
+    if (this.#finsSent === (CLIENT_FIN | BACKEND_FIN)) this.close('finished'); // which sends the second FIN
+    else if (!flow.sendFin()) this.#failed(flow === this.#toBackend ? 'backend' : 'client', 0);
   }
 
-  #end(close: (fd: number) => void): void {
+  #broken(flow: Flow): void {
+    const { isOfSender, errno } = flow.failure;
+    this.#failed((flow === this.#toBackend) === isOfSender ? 'client' : 'backend', errno);
+  }
+
+  /** The connection of one side is gone; `errno` 0 where the kernel does not say why. */
+  #failed(side: Side, errno: number): void {
+    this.reset(endingOf(side, errno === 0 ? '' : errnoCode(errno)));
+  }
+
+  #end(close: (fd: number) => void, ending: Ending): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const backendIndex = this.#backendIndex;
@@ -317,7 +330,7 @@ export class Relay implements Watcher, Task {
     this.#toBackend?.drop();
     this.#toClient?.drop();
     // First, so that whoever sees the RST finds the counters without this client.
-    this.#host.closed(this, this.isConnecting ? -1 : backendIndex);
+    this.#host.closed(this, this.isConnecting ? -1 : backendIndex, ending);
     this.#host.loop.unwatch(this.#clientFd);
     close(this.#clientFd);
     this.#closeUpstream(close);

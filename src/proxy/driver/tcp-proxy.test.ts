@@ -103,13 +103,13 @@ describe('choice of backend', () => {
       refusing.map((backend) => backend.backend()),
     );
     assert.equal(await outcome(), 'ECONNRESET');
-    assert.equal(counts().refused, 1);
+    assert.equal(counts().endings.no_backend, 1);
     assert.deepEqual(
       counts().backends.map((backend) => backend.connectFailures),
       [1, 1],
     );
     for (let count = 0; count < 20; count += 1) await outcome();
-    assert.equal(counts().refused, 21);
+    assert.equal(counts().endings.no_backend, 21);
     assert.ok(logs.length <= 3, `the log is rate limited, got ${logs.length} lines`);
   });
 
@@ -155,7 +155,7 @@ describe('health', () => {
     assert.equal(await end, 'ECONNRESET');
     assert.equal(await backendEnd, 'ECONNRESET');
     await roundTrip(onSecond);
-    assert.equal(counts().closedBackendDown, 1);
+    assert.equal(counts().endings.backend_down, 1);
     assert.equal(counts().clients, 1);
   });
 
@@ -170,7 +170,7 @@ describe('health', () => {
     await roundTrip(socket);
     proxy.setBackends([first.backend(down), second.backend()]);
     await roundTrip(socket);
-    assert.equal(counts().closedBackendDown, 0);
+    assert.equal(counts().endings.backend_down, 0);
   });
 
   test('a draining backend keeps its connections and gets no new ones, and gets some again when it is ready', async (t) => {
@@ -186,7 +186,7 @@ describe('health', () => {
     for (let count = 0; count < 5; count += 1) await roundTrip(await client());
     assert.equal(stopping.sockets.length, 1);
     await roundTrip(watch);
-    assert.equal(counts().closedBackendDown, 0);
+    assert.equal(counts().endings.backend_down, 0);
     proxy.setBackends([stopping.backend(), other.backend()]);
     proxy.setBackends([stopping.backend({ state: 'draining' }), other.backend({ state: 'down' })]);
     await roundTrip(await client());
@@ -222,7 +222,7 @@ describe('health', () => {
     assert.equal(await end, 'ECONNRESET');
     await roundTrip(await client());
     await roundTrip(other);
-    assert.equal(counts().closedBackendDown, 1);
+    assert.equal(counts().endings.backend_down, 1);
     assert.equal(silent.sockets.length, 1);
     proxy.setBackends([silent.backend(down), sound.backend(down)]);
     await roundTrip(other); // nobody is better: it stays
@@ -242,7 +242,7 @@ describe('health', () => {
     await until(() => counts().backends[0]?.connections === 1, 'connecting');
     proxy.setBackends([{ ...silent, state: 'down' }, backend.backend()]);
     await roundTrip(socket);
-    assert.equal(counts().closedBackendDown, 0);
+    assert.equal(counts().endings.backend_down, 0);
   });
 
   test('a list with other members is logged, and known states are taken over', async (t) => {
@@ -308,7 +308,7 @@ describe('VIP', () => {
       assert.equal(proxy.closeVip(vip), 2);
       assert.deepEqual(await Promise.all(ends), ['ECONNRESET', 'ECONNRESET']);
       await roundTrip(onOther);
-      assert.equal(counts().closedVipRemoved, 2);
+      assert.equal(counts().endings.vip_removed, 2);
       assert.equal(proxy.closeVip('192.0.2.77'), 0);
     });
   }
@@ -373,7 +373,7 @@ describe('a VIP that a successor has taken', () => {
     await until(() => ends.length === 2, 'both have ended');
     assert.deepEqual(ends, ['waiting', 'talking']);
     await roundTrip(elsewhere);
-    assert.equal(counts().closedVipRemoved, 2);
+    assert.equal(counts().endings.vip_removed, 2);
   });
 
   test('waits for an answer that takes its time, and then resets', async (t) => {

@@ -6,6 +6,7 @@ import { isTooOld, longestAgeMs } from '../age.ts';
 import type { AdmissionMemory, ProxyLimits } from '../admission.ts';
 import { type ConnectionDetail, ConnectionReport, type OpenedConnection } from '../connections.ts';
 import { MAX_BACKENDS, ProxyCounters } from '../counters.ts';
+import type { Ending } from '../endings.ts';
 import type { ProxyBackend } from '../upstream.ts';
 import { ConnectAttempts } from './connect-attempts.ts';
 import type { Deadline, EventLoop } from './event-loop.ts';
@@ -171,7 +172,7 @@ export class TcpProxy {
   async stop(graceMs: number): Promise<void> {
     this.#closeListener();
     await this.#idle(graceMs);
-    for (const relay of this.#relays) relay.reset();
+    for (const relay of this.#relays) relay.reset('stopping');
     this.#flush();
     for (const deadline of [this.#flushDeadline, this.#checkDeadline, this.#ageDeadline])
       deadline.atMs = Number.POSITIVE_INFINITY;
@@ -207,10 +208,7 @@ export class TcpProxy {
   }
 
   #resetOnVip(vip: string, relays: readonly Relay[]): number {
-    for (const relay of relays) {
-      this.#counters.add('closedVipRemoved'); // first, so that whoever sees the RST sees it counted
-      relay.reset();
-    }
+    for (const relay of relays) relay.reset('vip_removed');
     const failure = abortOwnClients(vip, this.#port, relays);
     if (failure !== null) this.#options.log('warn', failure, { vip });
     const closed = relays.length;
@@ -239,7 +237,7 @@ export class TcpProxy {
       opened: (relay, index) => this.#opened(relay, index),
       reachedItself: (index) => upstreams.reachedItself(index),
       refused: (tried) => this.#refused(tried),
-      closed: (relay, index) => this.#closed(relay, index),
+      closed: (relay, index, ending) => this.#closed(relay, index, ending),
     };
   }
 
@@ -292,14 +290,15 @@ export class TcpProxy {
   }
 
   #refused(tried: number): void {
-    this.#counters.add('refused');
     const message = `client refused: none of ${tried} backends can be reached`;
     this.#logLimited('refused', 'warn', message, { tried });
   }
 
-  #closed(relay: Relay, backendIndex: number): void {
+  #closed(relay: Relay, backendIndex: number, ending: Ending): void {
     this.#relays.delete(relay);
-    this.connections.closes(relay, relay.bytesToBackend, relay.bytesToClient);
+    this.#counters.addEnding(ending);
+    const { bytesToBackend, bytesToClient } = relay;
+    this.connections.closes(relay, { ending, bytesToBackend, bytesToClient });
     this.#options.onConnections?.();
     this.#gate.left(relay.addresses.client);
     if (backendIndex >= 0) this.#flushBackend(backendIndex);
@@ -313,8 +312,7 @@ export class TcpProxy {
       if (relay.isConnecting) {
         relay.abandonAttempt('the health check failed');
       } else {
-        this.#counters.add('closedBackendDown');
-        relay.reset();
+        relay.reset('backend_down');
         closed += 1;
       }
     }
@@ -340,8 +338,7 @@ export class TcpProxy {
       const quietMs = nowMs - relay.activeAtMs;
       const longestMs = longestAgeMs(maxConnectionAgeMs, relay.ageJitter);
       if (!isTooOld({ ageMs, quietMs, isHeldBack: relay.isHeldBack }, longestMs)) continue;
-      this.#counters.add('closedAge');
-      relay.close();
+      relay.close('age');
     }
     if (this.#relays.size > 0) this.#loop.arm(this.#ageDeadline, AGE_TICK_MS);
   }

@@ -94,7 +94,7 @@ test('listens, passes traffic, follows backends and closeVip, stops and exits', 
   const lost = new Promise((resolve) => void onVip.once('close', resolve));
   thread.send({ type: 'closeVip', address: '127.0.0.2', handedOver: false });
   await lost;
-  assert.equal(read().closedVipRemoved, 1);
+  assert.equal(read().endings.vip_removed, 1);
   assert.equal(read().clients, 3);
 
   thread.send({ type: 'stop', graceMs: 20 });
