@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
 import { parseSource, readSources, ROOT } from './sources.ts';
+import { PROMISES } from '../../e2e/lab/promises.ts';
 import * as tidy from './tidy.ts';
 
 const sources = readSources();
@@ -60,6 +61,21 @@ describe('documents and sources', () => {
   test('name only scripts that exist', () => {
     assertNone(tidy.deadScripts(prose, scriptNames));
     assert.equal(tidy.deadScripts([document('`npm run nothing`')], scriptNames).length, 1);
+  });
+
+  test('promise only scenarios that exist', () => {
+    const scenariosOf = (file: string) => sources.find(({ path }) => path === `e2e/lab/${file}.test.ts`);
+    assertNone(
+      PROMISES.flatMap(({ file, scenarios }) =>
+        tidy.deadScenarios(
+          scenarios,
+          scenariosOf(file) ?? assert.fail(`e2e/lab/${file}.test.ts is not there`),
+        ),
+      ),
+    );
+    const some = source('describe(`of ${x}:`, () => test("a (b)", () => {}));');
+    assertNone(tidy.deadScenarios(['of IPv4:', 'of IPv4: a (b)', 'a (b)'], some));
+    assert.equal(tidy.deadScenarios(['of IPv4: c', 'for IPv4:', 'of IPv4: a (b) c'], some).length, 3);
   });
 
   test('link only to files and headings that exist', () => {

@@ -85,6 +85,25 @@ export function deadScripts(prose: readonly Prose[], scripts: ReadonlySet<string
   );
 }
 
+/** Full names of suites and tests (`suite test`) that no strings of a source make, in whatever its templates hold. */
+export function deadScenarios(names: readonly string[], { path, text, literals }: Source): string[] {
+  const patterns = literals
+    .map(({ start, end }) => text.slice(start + 1, end - 1).replaceAll("\\'", "'"))
+    .map((literal) =>
+      literal
+        .split(/\$\{[^}]*\}/)
+        .map(escaped)
+        .join('.+'),
+    );
+  const isName = (name: string): boolean =>
+    patterns.some((one) => new RegExp(`^${one}$`).test(name)) ||
+    patterns.some((suite) => {
+      const rest = new RegExp(`^${suite} (.+)$`).exec(name)?.[1];
+      return rest !== undefined && patterns.some((one) => new RegExp(`^${one}$`).test(rest));
+    });
+  return names.filter((name) => !isName(name)).map((name) => `${path} has no scenario of the name: ${name}`);
+}
+
 /** Links of documents to files or headings that do not exist. */
 export function deadLinks(documents: readonly Prose[]): string[] {
   const headings = new Map(documents.map(({ path, text }) => [path, anchorsOf(text)]));
@@ -193,6 +212,10 @@ function globSource(name: string): string {
     .replaceAll('.', '\\.')
     .replaceAll('*', '[^/]*')
     .replaceAll(/\{([^}]*)\}/g, (_all, names: string) => `(?:${names.replaceAll(',', '|')})`);
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
 /** Blanks that keep every offset. */

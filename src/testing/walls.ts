@@ -101,6 +101,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'src/ip src/log src/vrrp src/proxy src/config src/import src/net src/runtime src/proxy/driver src/cli ' +
       'node oxc-parser',
     pure: 'heard.ts imported.ts',
+    testImports: 'e2e/lab',
   },
   'src/testing/simulator': {
     imports: 'src/ip src/node src/vrrp src/health src/proxy src/vrrp/driver',
