@@ -52,7 +52,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
     imports: 'src/ip src/log src/wire src/vrrp src/net src/runtime node raw-socket',
     pure:
       'conflicts.ts counters.ts durations.ts kernel-lease.ts performer.ts receiver.ts remarks.ts reopening.ts ' +
-      'router.ts unread-packets.ts',
+      'router.ts successor.ts unread-packets.ts',
   },
   'src/health/driver': { imports: 'src/ip src/log src/health src/net src/runtime node undici', pure: '' },
   'src/proxy/driver': {

@@ -3,10 +3,11 @@
  * what the daemon does around it: it starts, watches the interface, checks API servers and closes connections.
  */
 import { LINGER_MAX_MS } from '../../proxy/lingering.ts';
-import { BIND_PATIENCE_MS, type LeaseAnswer, type LeaseCalls } from '../../vrrp/driver/kernel-lease.ts';
+import type { LeaseAnswer, LeaseCalls } from '../../vrrp/driver/kernel-lease.ts';
 import type { RouterClock } from '../../vrrp/driver/router-clock.ts';
 import type { OpenRouterSockets, RouterLink } from '../../vrrp/driver/router-sockets.ts';
 import { Router } from '../../vrrp/driver/router.ts';
+import { SUCCESSOR_PATIENCE_MS } from '../../vrrp/driver/successor.ts';
 import type { HealthClass } from '../../node/health-class.ts';
 import type { Action, RouterEvent, StateName, VirtualRouterOptions } from '../../vrrp/events.ts';
 import type { VirtualRouter } from '../../vrrp/virtual-router.ts';
@@ -26,7 +27,7 @@ const CLOSE_MS = { low: 0.2, high: 50 };
 /** The same after a handover: it finishes first what clients have begun. */
 const FINISH_MS = { low: 20, high: LINGER_MAX_MS + 250 };
 /** Before that it waits for the kernel of the successor: by a timer that may be late, and a clock that may be slow. */
-const SUCCESSOR_MS = BIND_PATIENCE_MS + 10;
+const SUCCESSOR_MS = SUCCESSOR_PATIENCE_MS + 10;
 /** From a request to the network thread to its answer, or from a change to its notification. */
 const NETLINK_MS = { low: 0.02, high: 0.4 };
 

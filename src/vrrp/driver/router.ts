@@ -15,13 +15,14 @@ import { classOfPriority } from '../priority.ts';
 import type { VirtualRouter } from '../virtual-router.ts';
 import { Conflicts } from './conflicts.ts';
 import { type RouterCounters, createRouterCounters } from './counters.ts';
-import { BIND_PATIENCE_MS, KernelLease, type LeaseCalls } from './kernel-lease.ts';
+import { KernelLease, type LeaseCalls } from './kernel-lease.ts';
 import { observeDuration } from './durations.ts';
 import { Performer } from './performer.ts';
 import { Receiver } from './receiver.ts';
 import { Reopening } from './reopening.ts';
 import type { RouterClock } from './router-clock.ts';
 import type { OpenRouterSockets, RouterLink, RouterSockets } from './router-sockets.ts';
+import { Successor } from './successor.ts';
 import { UnreadPackets } from './unread-packets.ts';
 import type { VrrpDatagram } from './vrrp-socket.ts';
 
@@ -107,8 +108,8 @@ export class Router {
   #cause: Cause = { kind: 'started', text: 'not started' };
   #isStopping = false;
   #whenStopped: (() => void) | null = null;
-  /** The node that this one has handed over to last, and what waits until it has the address. */
-  #successor: { isBound: boolean; onBound: (() => void) | null } | null = null;
+  /** The node that this one has handed over to last. */
+  #successor: Successor | null = null;
   /** The Active that was heard as of the last step. */
   #heardText: string | null = null;
 
@@ -146,11 +147,7 @@ export class Router {
       isPresent: options.isPresent,
       counters: this.counters,
       log: this.#log,
-      closeVip: (handedOver, onEnd) => {
-        const close = (): void => options.closeVip(handedOver, onEnd);
-        if (handedOver) this.#whenSuccessorIsBound(close);
-        else close();
-      },
+      closeVip: (handedOver, onEnd) => this.#closeVip(handedOver, onEnd),
       link: () => this.#attachment?.link ?? null,
     });
     this.#performer = this.#createPerformer();
@@ -430,31 +427,21 @@ export class Router {
     const advertisement = this.#receiver.receive(datagram);
     if (advertisement === null) return;
     if (this.#core.stateName === 'Active') this.#conflicts.onOtherActive();
-    const successor = this.#successor;
+    const { isActive } = this;
+    const nowMs = this.options.clock.nowMs();
     this.give({ type: 'advertisement', advertisement, source: datagram.source });
-    // The first one made this router hand over.
-    if (successor === null || advertisement.priority === 0) return;
-    successor.isBound = true;
-    successor.onBound?.();
+    if (isActive && !this.isActive && this.#cause.kind === 'handed_over')
+      this.#successor = new Successor(datagram.source, nowMs);
+    else if (advertisement.priority > 0)
+      this.#successor?.hear(datagram.source, advertisement.advertisementIntervalMs, nowMs);
   }
 
-  /**
-   * The address stays in this kernel until that of the successor has it, too, which may take its time for that. A
-   * successor advertises as it promotes itself, and again when the address is bound, or at its next interval.
-   */
-  #whenSuccessorIsBound(run: () => void): void {
-    const successor = this.#successor;
-    if (successor === null || successor.isBound) {
-      run();
-      return;
-    }
-    const proceed = (): void => {
-      stopTimer();
-      successor.onBound = null;
-      run();
-    };
-    const stopTimer = this.options.clock.startTimer(BIND_PATIENCE_MS, proceed);
-    successor.onBound = proceed;
+  /** Closes the connections on the VIP, and after a handover not before the successor can serve them. */
+  #closeVip(handedOver: boolean, onEnd: () => void): void {
+    const { closeVip, clock } = this.options;
+    const close = (): void => closeVip(handedOver, onEnd);
+    if (handedOver && this.#successor !== null) this.#successor.whenBound(clock, close);
+    else close();
   }
 
   #onStepped(from: StateName): void {
@@ -485,7 +472,6 @@ export class Router {
     this.#since = this.options.clock.date();
     this.#cause = cause;
     this.counters.transitions[cause.kind] += 1;
-    if (cause.kind === 'handed_over') this.#successor = { isBound: false, onBound: null };
     if (to === 'Active' && cause.silent !== undefined) this.options.onLost(cause.silent);
     this.#conflicts.watch(to === 'Active' ? (this.#attachment?.sockets ?? null) : null);
     this.#log('info', `${from} -> ${to}: ${cause.text}`, {
