@@ -250,7 +250,7 @@ function checkPath(words: readonly string[]): string | null {
 const OWN_PACE = "kube-vrrp's own are 1s, 2 and 3 (health.interval, health.rise, health.fall)";
 const ALIKE = 'each new client gets the API server that has the fewest';
 const VERIFIED = "kube-vrrp verifies the API servers' certificates, by the CA in health.caFile";
-const NOTHING = 'kube-vrrp has nothing that corresponds to it';
+const NOTHING = 'kube-vrrp has no counterpart';
 
 type Option = {
   /** Whether a word follows that is its value. */
@@ -358,7 +358,7 @@ const LINES: readonly (readonly [start: RegExp, why: string | null])[] = [
   [/^http-check expect status 200$/, null],
   [/^http-check|^tcp-check|^option (?:ssl-hello-chk|tcp-check|\w+-check|smtpchk)/, OWN_CHECK],
   [/^timeout check/, "kube-vrrp's own is 2s (health.timeout)"],
-  [/^timeout connect/, 'kube-vrrp tries another API server after 2 s, sooner where it can'],
+  [/^timeout connect/, 'kube-vrrp tries another API server after 2 s'],
   [/^timeout /, IDLE],
   [/^balance /, ALIKE],
   [/^(?:acl|tcp-request|http-request|use_backend|maxconn|rate-limit)/, LIMITS],

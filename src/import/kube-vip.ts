@@ -126,6 +126,6 @@ function noteRest(importing: Importing, variables: ReadonlyMap<string, Variable>
   importing.leaveOutAll(others.filter(isElection), 'kube-vrrp elects the holder by VRRP, without a lease');
   importing.leaveOutAll(
     others.filter((other) => !isElection(other)),
-    'kube-vrrp has nothing that corresponds to it',
+    'kube-vrrp has no counterpart',
   );
 }

@@ -190,6 +190,19 @@ test('a peer of another CA, one whose certificate has expired, one that lacks th
   );
 });
 
+test('while no API server runs here, the CA is held against that of a peer', async () => {
+  const names = [...VIPS, 'IP:127.0.0.2'];
+  const server = createHttpsServer(await (await TestCa.create('other')).issue({ names }));
+  server.listen(0, '127.0.0.2');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const peers = ['127.0.0.1', '127.0.0.2'].map((text) => parseIp(text)!);
+  const lines = await resultsOf({ ...config(port, caFile), peers }, ({ text }) => text === '127.0.0.1');
+  server.close();
+  assert.match(lines[0] ?? '', /^fail CA: \/ca\.crt does not vouch for/);
+  assert.match(lines[1] ?? '', /^skip certificate: nothing listens on 127\.0\.0\.1:PORT/);
+});
+
 test('what answers, but not well, is a warning with what it says', async () => {
   const pair = await ca.issue({ names: [...VIPS, 'IP:127.0.0.1'] });
   const answering = (status: Readonly<Record<string, number>>) =>

@@ -249,5 +249,7 @@ export async function checkApiServers(
   ]);
   // The daemon does not check the loopback address, whose name is in no certificate.
   const ownShown = own === undefined ? ownResults.slice(0, 1) : ownResults;
-  return [judgeCa(health, ca, handshake), ...ownShown, ...rest.flatMap(([, results]) => results)];
+  // Where the own API server does not run yet, the CA is held against one that does.
+  const shown = [handshake, ...rest.map(([other]) => other)].find((one) => 'certificate' in one);
+  return [judgeCa(health, ca, shown ?? handshake), ...ownShown, ...rest.flatMap(([, results]) => results)];
 }
