@@ -84,6 +84,7 @@ export const libc = {
   ),
   shutdown: declare<[fd: number, how: number]>('int shutdown(int fd, int how)'),
   close: declare<[fd: number]>('int close(int fd)'),
+  clock_gettime: declare<[clock: number, time: Memory]>('int clock_gettime(int clock, void *time)'),
   epollCreate1: declare<[flags: number]>('int epoll_create1(int flags)'),
   epollCtl: declare<[epoll: number, operation: number, fd: number, event: Memory]>(
     'int epoll_ctl(int epoll, int operation, int fd, void *event)',

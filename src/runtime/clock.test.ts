@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 
-import { monotonicMs } from './clock.ts';
+import { monotonicMs, suspendedMs } from './clock.ts';
 
 test('the clock is one and the same in every thread', async () => {
   const url = new URL('clock.ts', import.meta.url).href;
@@ -17,4 +17,10 @@ test('the clock is one and the same in every thread', async () => {
   await worker.terminate();
   assert.ok(beforeMs <= insideMs, `${beforeMs} <= ${insideMs}`);
   assert.ok(insideMs <= monotonicMs());
+});
+
+test('the time for which the machine has been suspended is the same a moment later', () => {
+  const before = suspendedMs();
+  assert.ok(before > -1, `${before}`);
+  assert.ok(Math.abs(suspendedMs() - before) < 50, `${before}`);
 });

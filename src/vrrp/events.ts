@@ -77,6 +77,8 @@ export type RouterEvent =
    * `confirmedAtMs`: when the latest check began that shows this node better off than one of class C; 0 if none does.
    */
   | { readonly type: 'health'; readonly class: HealthClass; readonly confirmedAtMs: number }
+  /** The machine was suspended for so long, which the times of events leave out. */
+  | { readonly type: 'suspended'; readonly forMs: number }
   /** Somebody else removed an address from the kernel. */
   | { readonly type: 'addressLost'; readonly text: string }
   /** Another host says, without VRRP, that it has an address of the virtual router. */

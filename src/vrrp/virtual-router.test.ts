@@ -361,6 +361,28 @@ describe('a stalled Active', () => {
   });
 });
 
+describe('a machine that was suspended, which its clock leaves out', () => {
+  test('an Active steps down when that was longer than an Active_Down_Interval, and not otherwise', () => {
+    const stage = Stage.active();
+    assert.deepEqual(stage.give({ type: 'suspended', forMs: 200 }), []);
+    const actions = stage.give({ type: 'suspended', forMs: 8000 });
+    assert.deepEqual(types(actions), ['unbind', 'transition', 'discardQueued']);
+    assert.match(
+      causes(actions)[0] ?? '',
+      /this machine was suspended for 8000 ms, another node may have taken over$/u,
+    );
+    assert.deepEqual(Stage.active({ isAlone: true }).give({ type: 'suspended', forMs: 8000 }), []);
+  });
+
+  test('a Backup waits anew, as it was not there to hear the Active', () => {
+    const stage = Stage.backup();
+    stage.hear(254);
+    stage.advance(OWN_DOWN_MS - 1);
+    assert.deepEqual(stage.give({ type: 'suspended', forMs: 8000 }), []);
+    assert.equal(stage.router.deadlineMs, stage.nowMs + OWN_DOWN_MS);
+  });
+});
+
 describe('an Active that is late', () => {
   const intervals = (actions: readonly Action[]): number[] =>
     actions.flatMap((action) => (action.type === 'send' ? [action.intervalMs] : []));

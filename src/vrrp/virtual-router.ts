@@ -148,6 +148,10 @@ export class VirtualRouter {
   /** Takes one event at `nowMs` (never less than before) and returns what to do, in order. */
   step(event: RouterEvent, nowMs: number): Action[] {
     const actions: Action[] = [];
+    if (event.type === 'suspended') {
+      this.#onSuspended(event.forMs, nowMs, actions);
+      return actions;
+    }
     if (event.type === 'advertisement') this.#isAlone = false;
     const late = this.state.name === 'Active' ? this.#noteLateness(this.state, nowMs) : null;
     const isStalled = this.state.name === 'Active' && this.stepDownIfStalled(this.state, nowMs, actions);
@@ -157,7 +161,7 @@ export class VirtualRouter {
     return actions;
   }
 
-  #take(event: RouterEvent, nowMs: number, actions: Action[]): void {
+  #take(event: Exclude<RouterEvent, { readonly type: 'suspended' }>, nowMs: number, actions: Action[]): void {
     switch (event.type) {
       case 'startup':
         this.started = true;
@@ -302,11 +306,29 @@ export class VirtualRouter {
   private stepDownIfStalled(state: ActiveState, nowMs: number, actions: Action[]): boolean {
     const silentMs = nowMs - state.sentAtMs;
     if (this.#isAlone || silentMs <= this.#ownActiveDownMs(state.sentIntervalMs)) return false;
-    const text = `stalled: sent nothing for ${Math.round(silentMs)} ms, another node may have taken over`;
-    this.#leave('Backup', { kind: 'stalled', text }, nowMs, actions);
+    this.#stepDown(`stalled: sent nothing for ${Math.round(silentMs)} ms`, nowMs, actions);
+    return true;
+  }
+
+  /** Time went on elsewhere: an Active has been silent for longer than it knows, and a Backup was not there to hear. */
+  #onSuspended(forMs: number, nowMs: number, actions: Action[]): void {
+    const { state } = this;
+    if (state.name === 'Backup') state.timer.restart(this.#ownPriority, nowMs);
+    if (state.name !== 'Active' || this.#isAlone) return;
+    const silentMs = nowMs - state.sentAtMs + forMs;
+    if (silentMs <= this.#ownActiveDownMs(state.sentIntervalMs)) return;
+    this.#stepDown(`stalled: this machine was suspended for ${Math.round(forMs)} ms`, nowMs, actions);
+  }
+
+  #stepDown(why: string, nowMs: number, actions: Action[]): void {
+    this.#leave(
+      'Backup',
+      { kind: 'stalled', text: `${why}, another node may have taken over` },
+      nowMs,
+      actions,
+    );
     this.#heard = null;
     actions.push({ type: 'discardQueued' });
-    return true;
   }
 
   #onLinkDown(

@@ -335,6 +335,7 @@ export class Daemon {
           timer.isOver = true;
         };
       },
+      suspendedMs: () => 0,
       date: () => new Date(schedule.nowMs),
     };
   }

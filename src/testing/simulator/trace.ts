@@ -27,6 +27,8 @@ export function describeEvent(event: RouterEvent): string {
     }
     case 'health':
       return `health ${event.class}, confirmed at ${event.confirmedAtMs.toFixed(1)} of its clock`;
+    case 'suspended':
+      return `suspended for ${event.forMs.toFixed(1)} ms`;
     case 'drain':
       return event.force ? 'drain by force' : 'drain';
     case 'shutdown':

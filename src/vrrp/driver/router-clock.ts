@@ -1,11 +1,13 @@
 /** What a Router knows of time: an option, so that the simulator can have a time of its own. */
-import { monotonicMs } from '../../runtime/clock.ts';
+import { monotonicMs, suspendedMs } from '../../runtime/clock.ts';
 
 export type RouterClock = {
   /** Monotonic milliseconds. */
   nowMs(): number;
   /** Calls `onTime` once, after `delayMs` (whole, at least 1); returns what prevents it. */
   startTimer(delayMs: number, onTime: () => void): () => void;
+  /** For how long the machine has been suspended since it booted, ms; `nowMs` leaves that out. */
+  suspendedMs(): number;
   /** Wall-clock time, for what people read. */
   date(): Date;
 };
@@ -17,5 +19,6 @@ export const SYSTEM_CLOCK: RouterClock = {
     const timer = setTimeout(onTime, delayMs);
     return () => clearTimeout(timer);
   },
+  suspendedMs,
   date: () => new Date(),
 };

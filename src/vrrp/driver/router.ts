@@ -83,6 +83,8 @@ type Attachment = {
 /** What others can make us log: a line per kind and sender each minute. */
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
+/** A suspension takes longer; whatever does not is no longer than an advertisement may be late. */
+const SUSPENSION_MS = 50;
 /** Twice an advertisement interval: over before an Active_Down_Interval is. */
 const ASKS = 6;
 
@@ -110,6 +112,7 @@ export class Router {
   #whenStopped: (() => void) | null = null;
   /** The node that this one has handed over to last. */
   #successor: Successor | null = null;
+  #suspendedMs: number;
   /** The Active that was heard as of the last step. */
   #heardText: string | null = null;
 
@@ -150,6 +153,7 @@ export class Router {
       closeVip: (handedOver, onEnd) => this.#closeVip(handedOver, onEnd),
       link: () => this.#attachment?.link ?? null,
     });
+    this.#suspendedMs = clock.suspendedMs();
     this.#performer = this.#createPerformer();
   }
 
@@ -236,6 +240,7 @@ export class Router {
 
   /** Hands one event to the core and does what it says. */
   give(event: RouterEvent): void {
+    this.#noteSuspension();
     this.#performer.give(event);
   }
 
@@ -397,8 +402,18 @@ export class Router {
     return clock.startTimer(delayMs, () => {
       const lateMs = clock.nowMs() - this.#core.advertisementDueMs;
       if (lateMs >= 0) observeDuration(this.counters.lateness, lateMs);
+      this.#noteSuspension();
       onTime();
     });
+  }
+
+  #noteSuspension(): void {
+    const suspendedMs = this.options.clock.suspendedMs();
+    const forMs = suspendedMs - this.#suspendedMs;
+    // Both of its clocks are read one after the other.
+    if (forMs < SUSPENSION_MS) return;
+    this.#suspendedMs = suspendedMs;
+    this.#performer.give({ type: 'suspended', forMs });
   }
 
   #read(from: (sockets: RouterSockets) => void): void {
