@@ -23,6 +23,7 @@ install_node_modules() {
 
 main() {
   install_missing "${needs[@]}"
+  install_missing_services promtool:prometheus
   if ! node_modules_are_current; then install_node_modules; fi
 }
 

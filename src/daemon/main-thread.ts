@@ -36,6 +36,7 @@ import { reloadOf, type Reread } from './reload.ts';
 import { Services } from './services.ts';
 import { handleSignals } from './signals.ts';
 import { VERSION } from './version.ts';
+import { WAIT_SUBJECTS, type WaitReason } from './waits.ts';
 
 /** A mistake of the user or a lack of the machine, told in one sentence; the daemon does not start. */
 export class StartError extends Error {
@@ -100,7 +101,8 @@ class Daemon {
   #supervisor: Supervisor | null = null;
   /** What was asked for before there was an election. */
   #isDrainWanted = false;
-  #waitingFor: string | null = 'the daemon to start';
+  #waitingFor: string | null = WAIT_SUBJECTS.start;
+  #waitReason: WaitReason | null = 'start';
   readonly #stopping = new AbortController();
   #onServicesReady: (error: Error | null) => void = () => undefined;
   #stopBeat: () => void = () => undefined;
@@ -186,8 +188,8 @@ class Daemon {
     const { signal } = this.#stopping;
     const network = await this.#openNetwork();
     signal.throwIfAborted();
-    const credentials = await this.#untilDone('the certificates of health', () => this.#readCredentials());
-    const place = await this.#untilDone('the network of this node', () => findPlace(network), {
+    const credentials = await this.#untilDone('certificates', () => this.#readCredentials());
+    const place = await this.#untilDone('network', () => findPlace(network), {
       changed: () => network.changed(),
     });
     const port = config.proxy.backendPort;
@@ -196,11 +198,12 @@ class Daemon {
       port,
       local: place.ownPeers.some(({ text }) => text === address.text),
     }));
-    this.#proxy = await this.#untilDone('the port of the proxy', () => this.#startProxy(backends));
+    this.#proxy = await this.#untilDone('proxy_port', () => this.#startProxy(backends));
     signal.throwIfAborted();
     for (const text of place.warnings) this.#log('warn', text, { event: 'network' });
     this.#services.start(place, backends, credentials, this.#proxy.servicesPorts);
     this.#waitingFor = null;
+    this.#waitReason = null;
     this.#startElection(network, place);
     this.#publish();
     this.#logReady(place, backends, scheduling);
@@ -269,7 +272,7 @@ class Daemon {
 
   /** Waits for what may yet come, and says what that is: to the log, to /status and to /readyz. */
   #untilDone<Result>(
-    subject: string,
+    reason: WaitReason,
     attempt: () => Result | Promise<Result>,
     more: Pick<Waiting, 'changed'> = {},
   ): Promise<Result> {
@@ -277,8 +280,9 @@ class Daemon {
       ...more,
       signal: this.#stopping.signal,
       onObstacle: (text) => {
-        this.#waitingFor = text === null ? 'the daemon to start' : `${subject}: ${text}`;
-        logObstacle(this.#log, subject, text);
+        this.#waitReason = text === null ? 'start' : reason;
+        this.#waitingFor = text === null ? WAIT_SUBJECTS.start : `${WAIT_SUBJECTS[reason]}: ${text}`;
+        logObstacle(this.#log, WAIT_SUBJECTS[reason], text);
         this.#publish();
       },
     });
@@ -398,6 +402,7 @@ class Daemon {
   #publish(): void {
     const snapshot: ElectionSnapshot = {
       waitingFor: this.#waitingFor,
+      waitReason: this.#waitReason,
       impediment: this.#supervisor?.impediment ?? null,
       interface: this.#election?.interfaceName ?? this.#config.interface,
       stopping: this.#stopping.signal.aborted,

@@ -6,6 +6,7 @@ import type { Credentials } from '../health/credentials.ts';
 import type { IpAddress } from '../ip/address.ts';
 import type { LogFields, LogLevel } from '../log/log.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
+import type { WaitReason } from './waits.ts';
 
 export type BackendAddress = {
   readonly address: IpAddress;
@@ -33,6 +34,8 @@ export type LogRecord = {
 export type ElectionSnapshot = {
   /** What keeps the node out of the election; null when nothing does. */
   readonly waitingFor: string | null;
+  /** The kind of it; null when `waitingFor` is. */
+  readonly waitReason: WaitReason | null;
   /** Why the node is of class C whatever the checks report; null when nothing is. */
   readonly impediment: string | null;
   readonly interface: string | null;

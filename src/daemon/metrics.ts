@@ -11,11 +11,13 @@ import {
 import { labeled, type Metric, type Sample } from './metrics/metric.ts';
 import { PROCESS_METRICS } from './metrics/process.ts';
 import { PROXY_METRICS } from './metrics/proxy.ts';
+import { READINESS_METRICS } from './metrics/readiness.ts';
 import { TAKEOVER_METRICS } from './metrics/takeover.ts';
 import type { Observation } from './status.ts';
 
 const METRICS: readonly Metric[] = [
   labeled('version', 'kube_vrrp_info', 'Always 1; the version is a label', ({ version }) => [[version, 1]]),
+  ...READINESS_METRICS,
   ...ELECTION_METRICS,
   ...BACKEND_METRICS,
   ...PROXY_METRICS,

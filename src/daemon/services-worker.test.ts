@@ -50,6 +50,7 @@ const snapshotOf = (
   changes: Partial<ElectionSnapshot> = {},
 ): ElectionSnapshot => ({
   waitingFor: null,
+  waitReason: null,
   impediment: null,
   interface: 'eth0',
   stopping: false,

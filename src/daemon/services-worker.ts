@@ -30,8 +30,10 @@ import type { LogSink } from './logger.ts';
 import type { ElectionSnapshot, FromServices, ServicesWorkerData, ToServices } from './messages.ts';
 import type { NodeLock } from './node-lock.ts';
 import { logObstacle, untilDone } from './obstacle.ts';
+import { NotReadyReminder, impediments } from './readiness.ts';
 import { stateLine } from './state-line.ts';
 import { type Observation, buildStatus } from './status.ts';
+import { WAIT_SUBJECTS, type WaitReason } from './waits.ts';
 
 /** What the thread is made of; the entry gives the real ones. */
 export type ServicesParts = {
@@ -71,13 +73,15 @@ type Started = {
 };
 
 const NOT_STARTED: ElectionSnapshot = {
-  waitingFor: 'the daemon to start',
+  waitingFor: WAIT_SUBJECTS.start,
+  waitReason: 'start',
   impediment: null,
   interface: null,
   stopping: false,
   drained: false,
   routers: [],
 };
+const REMINDER_LOOK_MS = 30_000;
 const NOT_CHECKED: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };
 
 export class ServicesWorker {
@@ -92,6 +96,8 @@ export class ServicesWorker {
   readonly #connections: ConnectionTable;
   readonly #stopping = new AbortController();
   #logLevel: LogLevel;
+  readonly #reminder = new NotReadyReminder();
+  #reminding: NodeJS.Timeout | null = null;
   #election = NOT_STARTED;
   #report = NOT_CHECKED;
   #started: Started | null = null;
@@ -125,25 +131,32 @@ export class ServicesWorker {
    * `failed`, and never rejects.
    */
   async listen(): Promise<void> {
+    this.#reminding = setInterval(() => this.#remind(), REMINDER_LOOK_MS).unref();
     try {
-      await this.#untilDone('the admin endpoint', () => this.#admin.listen());
-      await this.#untilDone('the lock of this node', () => this.#parts.lock.take());
-      await this.#untilDone('the control socket', () => this.#admin.listenForControl());
+      await this.#untilDone('admin_endpoint', () => this.#admin.listen());
+      await this.#untilDone('node_lock', () => this.#parts.lock.take());
+      await this.#untilDone('control_socket', () => this.#admin.listenForControl());
       this.#post({ type: 'ready' });
     } catch (error) {
       if (!this.#stopping.signal.aborted) this.#post({ type: 'failed', message: errorText(error) });
     }
   }
 
-  #untilDone(subject: string, attempt: () => Promise<void>): Promise<void> {
+  #untilDone(reason: WaitReason, attempt: () => Promise<void>): Promise<void> {
+    const subject = WAIT_SUBJECTS[reason];
     return untilDone(attempt, {
       signal: this.#stopping.signal,
       onObstacle: (text) => {
-        const waitingFor = text === null ? NOT_STARTED.waitingFor : `${subject}: ${text}`;
-        this.#election = { ...NOT_STARTED, waitingFor };
+        const waiting = { waitingFor: `${subject}: ${text}`, waitReason: reason };
+        this.#election = text === null ? NOT_STARTED : { ...NOT_STARTED, ...waiting };
         logObstacle(this.#log, subject, text);
       },
     });
+  }
+
+  #remind(): void {
+    const text = this.#reminder.look(impediments(this.#observe()), monotonicMs());
+    if (text !== null) this.#log('warn', text, { event: 'not_ready' });
   }
 
   /** A message of the main thread. */
@@ -173,6 +186,7 @@ export class ServicesWorker {
   /** Ends everything but the log. */
   async close(): Promise<void> {
     this.#stopping.abort();
+    if (this.#reminding !== null) clearInterval(this.#reminding);
     this.#started?.takeover.close();
     await this.#started?.credentialWatch.stop();
     await this.#started?.checker.stop();

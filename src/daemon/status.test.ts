@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { parseIp } from '../ip/address.ts';
 import { type Ending, ENDINGS } from '../proxy/endings.ts';
@@ -31,6 +32,7 @@ const observation: Observation = {
   version: '1.2.3',
   election: {
     waitingFor: null,
+    waitReason: null,
     impediment: null,
     interface: 'eth0',
     stopping: false,
@@ -89,7 +91,7 @@ test('not ready while waiting for the interface, before the first check, out of 
   const waiting = {
     ...observation,
     settled: false,
-    election: { ...election, waitingFor: 'interface eth0', routers: [] },
+    election: { ...election, waitingFor: 'interface eth0', waitReason: 'network' as const, routers: [] },
   };
   assert.deepEqual(readinessProblems(waiting), ['waiting for interface eth0']);
   assert.equal(readinessProblems({ ...observation, settled: false }).length, 1);
@@ -127,7 +129,7 @@ test('/metrics has every counter with its labels, and totals are counters', asyn
   assert.match(text, /^kube_vrrp_backend_up\{backend="10.0.0.1:6443",local="true"\} 1$/m);
   assert.match(
     text,
-    /^kube_vrrp_thread_event_loop_delay_seconds\{thread="election",quantile="0.99"\} 0.001$/m,
+    /^kube_vrrp_thread_event_loop_delay_seconds\{thread="election",statistic="p99"\} 0.001$/m,
   );
   assert.match(text, /^kube_vrrp_certificate_expiry_timestamp_seconds\{certificate="client"\} 1800000000$/m);
   const again = await metrics.render(observation);
@@ -227,4 +229,35 @@ test('an API server that is withheld is up, and takes no new clients', async () 
   assert.deepEqual(await told(null), ['1', '1', 'up']);
   assert.deepEqual(await told('notReady'), ['1', '0', 'draining']);
   assert.deepEqual(await told('flapping'), ['1', '0', 'up']);
+});
+
+const waiting: Observation = {
+  ...observation,
+  election: { ...observation.election, waitingFor: 'x', waitReason: 'certificates', routers: [] },
+  settled: false,
+  backends: [],
+  certificates: [],
+  threads: { election: alive, services: alive },
+};
+
+test('/metrics says from the first moment whether the daemon is ready, and why not', async () => {
+  const ready = await new Metrics().render(observation);
+  assert.match(ready, /^kube_vrrp_ready 1$/m);
+  assert.match(ready, /^kube_vrrp_not_ready\{reason="certificates"\} 0$/m);
+  const notReady = await new Metrics().render(waiting);
+  assert.match(notReady, /^kube_vrrp_ready 0$/m);
+  assert.match(notReady, /^kube_vrrp_not_ready\{reason="certificates"\} 1$/m);
+  assert.equal(notReady.match(/^kube_vrrp_not_ready\{.*\} 1$/gm)?.length, 1);
+});
+
+test('promtool finds nothing to say about /metrics, of a daemon at work and of one that waits', async () => {
+  for (const page of [observation, waiting]) {
+    const input = await new Metrics().render(page);
+    const { error, status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input,
+      encoding: 'utf8',
+    });
+    assert.equal(error, undefined, 'install promtool: bash e2e/setup.sh');
+    assert.deepEqual([status, stdout + stderr], [0, '']);
+  }
 });

@@ -8,7 +8,8 @@ import type { ProxyCounts } from '../proxy/counters.ts';
 import type { TakeoverCounts } from '../takeover/driver/takeover.ts';
 import type { RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { ElectionSnapshot } from './messages.ts';
-import { type ThreadAges, hungThreads, wedgedThreads } from './supervision.ts';
+import { impediments, listenerProblems } from './readiness.ts';
+import { type ThreadAges, wedgedThreads } from './supervision.ts';
 
 /** A router's snapshot without what /metrics has, and without what `drained` says for all of them. */
 export type RouterStatus = Omit<RouterSnapshot, 'counters' | 'drained'>;
@@ -82,13 +83,6 @@ export function livenessProblems(observation: Observation): string[] {
   return [...wedgedThreads(agesOf(observation)), ...listenerProblems(observation)];
 }
 
-/** Each proxy thread listens from the moment that it is known here, until the daemon stops. */
-function listenerProblems({ threads, proxy: { listeners }, election }: Observation): string[] {
-  const proxyThreads = Object.keys(threads).filter((name) => name.startsWith('proxy')).length;
-  if (election.stopping || listeners >= proxyThreads) return [];
-  return [`only ${listeners} of ${proxyThreads} proxy threads listen`];
-}
-
 function agesOf({ threads }: Observation): ThreadAges {
   return Object.fromEntries(
     Object.entries(threads).map(([name, { heartbeatAgeMs }]) => [name, heartbeatAgeMs]),
@@ -97,14 +91,5 @@ function agesOf({ threads }: Observation): ThreadAges {
 
 /** Why the daemon does not take part yet; empty once it proxies and stands for election. */
 export function readinessProblems(observation: Observation): string[] {
-  const { election } = observation;
-  const problems = [...hungThreads(agesOf(observation)), ...listenerProblems(observation)];
-  if (election.stopping) problems.push('stopping');
-  if (election.waitingFor !== null) problems.push(`waiting for ${election.waitingFor}`);
-  else if (!observation.settled) problems.push('the API servers have not been checked yet');
-  for (const router of election.routers) {
-    if (router.state === 'Initialize')
-      problems.push(`not in the election for ${router.vip}: ${router.cause}`);
-  }
-  return problems;
+  return impediments(observation).map(({ text }) => text);
 }

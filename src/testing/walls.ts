@@ -72,7 +72,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'src/daemon/metrics node pino prom-client',
     pure:
       'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts ' +
-      'reload.ts state-line.ts supervision.ts',
+      'readiness.ts reload.ts state-line.ts supervision.ts waits.ts',
   },
   'src/daemon/network': {
     imports: 'src/ip src/log src/config src/vrrp src/net src/runtime src/vrrp/driver src/daemon node',
@@ -81,7 +81,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
   'src/daemon/metrics': {
     imports:
       'src/vrrp src/health src/proxy src/takeover src/vrrp/driver src/takeover/driver src/daemon prom-client',
-    pure: 'backends.ts election.ts metric.ts proxy.ts takeover.ts',
+    pure: 'backends.ts election.ts metric.ts proxy.ts readiness.ts takeover.ts',
   },
   'src/cli': {
     imports:

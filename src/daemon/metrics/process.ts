@@ -12,11 +12,11 @@ export const PROCESS_METRICS: readonly Metric[] = [
   {
     name: 'kube_vrrp_thread_event_loop_delay_seconds',
     help: 'How late timers of the thread ran in the last ten seconds',
-    labels: ['thread', 'quantile'],
+    labels: ['thread', 'statistic'],
     read: ({ threads }) =>
       Object.entries(threads).flatMap(([thread, { delayP99Ms, delayMaxMs }]) => [
-        { labels: { thread, quantile: '0.99' }, value: delayP99Ms / 1000 },
-        { labels: { thread, quantile: '1' }, value: delayMaxMs / 1000 },
+        { labels: { thread, statistic: 'p99' }, value: delayP99Ms / 1000 },
+        { labels: { thread, statistic: 'max' }, value: delayMaxMs / 1000 },
       ]),
   },
   single(
