@@ -100,6 +100,11 @@ suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
         /^ {2}vip = "10\.77\.0\.255": expected the address of a host; this is the broadcast address of 10\.77\.0\.0\/24$/m,
       );
     }
+    const peer = await kubeVrrpOn(SUBNET, ['run', '--vip', '10.77.0.9', '--peers', '10.77.0.1,10.77.0.0']);
+    assert.match(
+      peer.stderr,
+      /^ {2}peers = "10\.77\.0\.0": .*; this is the network address of 10\.77\.0\.0\/24$/m,
+    );
     const elsewhere = await kubeVrrpOn(SUBNET, ['kubeadm', '--vip', '10.77.0.255', '--peers', '10.77.9.1']);
     assert.equal(elsewhere.code, 0, elsewhere.stderr);
   });

@@ -14,7 +14,7 @@ import {
 import { formatProblem, quoteValue, type ConfigProblem } from '../config/problem.ts';
 import { CONFIG_FIELDS } from '../config/schema.ts';
 import type { Invocation } from './arguments.ts';
-import { findReservedVips, ownSubnets } from './own-subnets.ts';
+import { findReservedAddresses, ownSubnets } from './own-subnets.ts';
 import { describeFileError } from './system-errors.ts';
 import { printError } from './terminal.ts';
 
@@ -94,12 +94,12 @@ export async function load<Value>(
 
 /**
  * The whole configuration of an invocation, or all that is wrong with its arguments, variables and file, and with its
- * VIPs in the subnets of this host if that is one of the peers.
+ * addresses in the subnets of this host if that is one of the peers.
  */
 export function loadConfig(invocation: Invocation): Promise<Parsed<Config>> {
   return load(invocation, (sources) => {
     const parsed = parseConfig(sources);
-    const problems = parsed.ok ? findReservedVips(parsed.value, ownSubnets()) : [];
+    const problems = parsed.ok ? findReservedAddresses(parsed.value, ownSubnets()) : [];
     return problems.length > 0 ? { ok: false, problems } : parsed;
   });
 }

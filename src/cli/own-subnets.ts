@@ -18,15 +18,21 @@ export function ownSubnets(): Subnet[] {
 }
 
 /**
- * The VIPs that no host of the nodes' subnets can have. Nothing where this host is none of `peers`: its subnets are
- * then those of other networks.
+ * The VIPs and the nodes' addresses that no host of the nodes' subnets can have. Nothing where this host is none of
+ * `peers`: its subnets are then those of other networks.
  */
-export function findReservedVips({ vips, peers }: Config, subnets: readonly Subnet[]): ConfigProblem[] {
+export function findReservedAddresses(config: Config, subnets: readonly Subnet[]): ConfigProblem[] {
+  const { vips, peers, vrrp } = config;
   if (!peers.some((peer) => subnets.some(({ address }) => address.text === peer.text))) return [];
-  return vips.flatMap((vip) => {
-    const what = describeReserved(vip, subnets);
-    if (what === null) return [];
-    const message = `expected the address of a host; this is ${what}`;
-    return [{ path: 'vip', value: quoteValue(vip.text), message, where: null }];
-  });
+  // Linux lets a host have the first address of an IPv6 subnet; as a VIP it is that of every router there.
+  const isIpv4 = ({ family }: IpAddress): boolean => family === 'IPv4';
+  const lists = { vip: vips, peers: peers.filter(isIpv4), 'vrrp.senders': vrrp.senders.filter(isIpv4) };
+  return Object.entries(lists).flatMap(([path, addresses]) =>
+    addresses.flatMap((address) => {
+      const what = describeReserved(address, subnets);
+      if (what === null) return [];
+      const message = `expected the address of a host; this is ${what}`;
+      return [{ path, value: quoteValue(address.text), message, where: null }];
+    }),
+  );
 }
