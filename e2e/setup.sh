@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 . e2e/debian-packages.sh
 
 # Program and the Debian package that brings it. python3, make and g++ compile raw-socket; the lab needs the others.
-readonly needs=(ip:iproute2 nft:nftables sysctl:procps setpriv:util-linux openssl:openssl python3:python3 make:make g++:g++)
+readonly needs=(ip:iproute2 nft:nftables sysctl:procps setpriv:util-linux openssl:openssl python3:python3 make:make
+  g++:g++)
 
 node_modules_are_current() {
   [ -e node_modules/raw-socket/build/Release/raw.node ] && [ ! package-lock.json -nt node_modules/.package-lock.json ]

@@ -84,7 +84,8 @@ boot() {
   local kernel=$1
   shift
   say "booting"
-  timeout "$deadline" qemu-system-aarch64 -machine virt -cpu max,pauth-impdef=on -smp 2 -m "$memory" -nographic -no-reboot \
+  timeout "$deadline" qemu-system-aarch64 -machine virt -cpu max,pauth-impdef=on -smp 2 -m "$memory" \
+    -nographic -no-reboot \
     -nic none -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/root.cpio" \
     -append "console=ttyAMA0 quiet panic=-1 -- $*" < /dev/null | tee "$work/console"
   tr -d '\r' < "$work/console" | grep -qx 'arm64: exit status 0'

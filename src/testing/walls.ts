@@ -10,7 +10,7 @@ type Row = {
    */
   readonly imports: string;
   /**
-   * `all`, or the pure files of a folder that has others, by spaces; absent in labs, where it matters to nobody. What a
+   * `all`, or the pure files of a folder that has others, by spaces; absent in labs, which do not need it. What a
    * pure file does depends on its arguments alone: it uses no module of Node, no clock, timer, randomness, environment
    * or console, and no code that does. It may name a type of such code where `imports` allows that, because the type is
    * gone when the program runs.
