@@ -133,7 +133,7 @@ describe('IPv6 multicast with vrrp.senders', () => {
       const cluster = await Cluster.start(lab, { hosts, vips, config: { vrrp } });
       const holder = cluster.holder(VIP_IPV6);
       const fromMs = monotonicMs();
-      const claim = { vrrp: { priority: 63, preempt: 'always' } };
+      const claim = { vrrp: { priority: 31, preempt: 'always' } };
       const strangers = await Cluster.prepare(lab, { hosts: [stranger], vips, config: claim });
       const becameActive = ({ event, fields }: LogEntry): boolean =>
         event === 'transition' && fields['to'] === 'Active';

@@ -1,4 +1,5 @@
 /** Talks to the kube-vrrp that runs on this node: HTTP over its admin address or its control socket. */
+import { HEALTH_CLASSES } from '../node/health-class.ts';
 import { request } from 'node:http';
 
 import * as z from 'zod';
@@ -34,7 +35,7 @@ const statusSchema: z.ZodType<Status> = z.looseObject({
   uptimeSeconds: z.number(),
   interface: z.string().nullable(),
   waitingFor: z.string().nullable(),
-  class: z.enum(['A', 'B', 'C']),
+  class: z.enum(HEALTH_CLASSES),
   drained: z.boolean(),
   virtualRouters: z.array(
     z.looseObject({

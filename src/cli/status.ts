@@ -59,6 +59,7 @@ function backendRows({ backends }: Status): string[][] {
 const CLASS_MEANINGS = {
   A: 'its own API server is healthy',
   B: 'only API servers of other nodes are healthy',
+  U: 'API servers answer, but none can be verified',
   C: 'no API server is healthy',
 } as const;
 

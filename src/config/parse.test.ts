@@ -149,7 +149,7 @@ health: {path: healthz, timeout: 2, CAFile: x}
     'peers[2] = "127.0.0.1": expected an IPv4 or IPv6 address of one host, without a prefix length; this is a loopback address (kube-vrrp.yaml line 6)',
     'vrrp.vrid = "51": expected a whole number from 1 to 255 (kube-vrrp.yaml line 10)',
     'vrrp.version = 4: expected 3 or 2 (kube-vrrp.yaml line 11)',
-    'vrrp.priority = 300: expected auto, or a whole number from 1 to 63 (kube-vrrp.yaml line 12)',
+    'vrrp.priority = 300: expected auto, or a whole number from 1 to 31 (kube-vrrp.yaml line 12)',
     'vrrp.preempt = "sometimes": expected never, unhealthy or always (kube-vrrp.yaml line 13)',
     'health.path = "healthz": expected a path that starts with / and has no spaces (kube-vrrp.yaml line 15)',
     'health.timeout = 2: expected a duration from 100ms to 1m, such as 100ms or 1.5s (kube-vrrp.yaml line 15)',
@@ -203,7 +203,7 @@ test('a value of the file that is beaten is not looked at', () => {
 test('RFC 9568 5.2.4: priorities 0 and 255, and numbers that no band can tell apart, are refused', () => {
   for (const priority of [0, 64, 100, 101, 254, 255, 1.5]) {
     const problems = report(`${MINIMAL}vrrp: { priority: ${priority} }`);
-    assert.match(problems.join('\n'), /expected auto, or a whole number from 1 to 63/u);
+    assert.match(problems.join('\n'), /expected auto, or a whole number from 1 to 31/u);
   }
 });
 
@@ -218,7 +218,7 @@ const SAMPLES: Readonly<Record<string, readonly [unknown, string][]>> = {
   'vrrp.vrid': [[1, '1']],
   'vrrp.version': [[2, '2']],
   'vrrp.priority': [
-    [63, '63'],
+    [31, '31'],
     ['auto', 'auto'],
   ],
   'vrrp.advertisementInterval': [['40.95s', '40.95s']],
@@ -444,15 +444,15 @@ test('rules are tried beside problems elsewhere', () => {
   assert.equal(lines.length, 2);
 });
 
-test('auto tells at most 63 nodes apart; a number of its own for each node has no such limit', () => {
-  const peers = Array.from({ length: 64 }, (_, index) => `10.0.0.${index + 1}`);
+test('auto tells at most 31 nodes apart; a number of its own for each node has no such limit', () => {
+  const peers = Array.from({ length: 32 }, (_, index) => `10.0.0.${index + 1}`);
   const text = stringify({ vip: '10.0.1.1', peers });
   assert.match(
     report(text)[0] ?? '',
-    /^peers = .*: expected at most 63 addresses, as vrrp.priority is auto; there are 64/,
+    /^peers = .*: expected at most 31 addresses, as vrrp.priority is auto; there are 32/,
   );
-  assert.equal(config(text, { flags: [{ name: 'vrrp-priority', value: '9' }] }).peers.length, 64);
-  assert.equal(config(stringify({ vip: '10.0.1.1', peers: peers.slice(1) })).peers.length, 63);
+  assert.equal(config(text, { flags: [{ name: 'vrrp-priority', value: '9' }] }).peers.length, 32);
+  assert.equal(config(stringify({ vip: '10.0.1.1', peers: peers.slice(1) })).peers.length, 31);
 });
 
 test('version 2 has a default interval that it can express', () => {

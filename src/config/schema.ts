@@ -77,7 +77,7 @@ const vrrp = group('The election.', {
   priority: withDefault(
     wordOrNumber('auto', 1, MAX_PRIORITIES),
     'auto',
-    'auto gives every node a priority of its own, by its place in peers, which is therefore the same list on all nodes. A number orders the nodes within each health class: 128 + 2 * number is advertised in class A, 64 + number in class B, and the number itself in class C. Give every node a different one, and leave gaps (60, 40, 20): a higher number takes over sooner.',
+    'auto gives every node a priority of its own, by its place in peers, which is therefore the same list on all nodes. A number orders the nodes within each health class: 130 + 4 * number is advertised in class A, 65 + 2 * number in class B, 32 + number in class U, and the number itself in class C. Give every node a different one, and leave gaps (30, 20, 10): a higher number takes over sooner.',
   ),
   advertisementInterval: withDefault(
     duration(10, 255_000),

@@ -12,6 +12,7 @@ const healthOf = (node: number, changes: Partial<BackendHealth> = {}): BackendHe
   state: 'up',
   sinceMs: 0,
   misconfigured: false,
+  unverified: false,
   withheld: null,
   lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
   ...changes,

@@ -13,6 +13,7 @@ const backend = (changes: Partial<BackendHealth> = {}): BackendHealth => ({
   state: 'up',
   sinceMs: 0,
   misconfigured: false,
+  unverified: false,
   withheld: null,
   lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
   ...changes,
@@ -51,6 +52,17 @@ test('the class is logged once it is known, and when it changes: a warning for c
     'warn health class C: no API server is healthy; this node does not take the VIP, but keeps it if it has it',
     'info health class B: only API servers of peers are healthy',
   ]);
+});
+
+test('a node that cannot verify any API server is reminded of it every minute', () => {
+  const { healthLog, lines } = openHealthLog();
+  const at = (seconds: number): HealthReport => {
+    const lastCheck = { ok: false, detail: 'status 404', durationMs: 3, atMs: 1000 * seconds };
+    return reportOf({ class: 'U', backends: [backend({ state: 'down', unverified: true, lastCheck })] });
+  };
+  for (let seconds = 1; seconds <= 125; seconds += 1) healthLog.report(at(seconds), at(seconds - 1));
+  assert.equal(lines.length, 3);
+  assert.match(lines[2] ?? '', /^warn health class U: /u);
 });
 
 test('a node whose first class is C says so', () => {

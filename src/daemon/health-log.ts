@@ -6,13 +6,18 @@ import type { Log } from '../log/log.ts';
 const CLASS_TEXT = {
   A: 'the local API server is healthy',
   B: 'only API servers of peers are healthy',
+  U: 'API servers answer, but none can be verified; this node may hold the VIP while no node knows better: see the lines on each API server, and correct their certificates, health.caFile or health.path',
   C: 'no API server is healthy; this node does not take the VIP, but keeps it if it has it',
 } as const;
+
+/** Between lines that say that nothing can be verified. */
+const REMINDER_MS = 60_000;
 
 export class HealthLog {
   readonly #log: Log;
   /** The path of the checks, which the operator may have to change. */
   readonly #path: string;
+  #remindedAtMs: number | null = null;
 
   constructor(log: Log, path: string) {
     this.#log = log;
@@ -39,13 +44,24 @@ export class HealthLog {
       if (backend.misconfigured && earlier?.misconfigured !== true) this.#misconfigured(backend);
       if (backend.withheld !== (earlier?.withheld ?? null)) this.#withheld(backend);
     }
-    const isNews = !before.settled || before.class !== latest.class;
+    const isNews = !before.settled || before.class !== latest.class || this.#isReminderDue(latest);
     if (!latest.settled || !isNews) return;
     this.#log(
-      latest.class === 'C' ? 'warn' : 'info',
+      latest.class === 'A' || latest.class === 'B' ? 'info' : 'warn',
       `health class ${latest.class}: ${CLASS_TEXT[latest.class]}`,
       { event: 'class', class: latest.class },
     );
+  }
+
+  /** Nodes that cannot verify any API server do not go unnoticed: every minute, by the time of the latest check. */
+  #isReminderDue({ class: healthClass, backends }: HealthReport): boolean {
+    const atMs = Math.max(0, ...backends.map(({ lastCheck }) => lastCheck?.atMs ?? 0));
+    if (healthClass !== 'U') this.#remindedAtMs = null;
+    else if (this.#remindedAtMs === null || atMs - this.#remindedAtMs >= REMINDER_MS) {
+      this.#remindedAtMs = atMs;
+      return true;
+    }
+    return false;
   }
 
   #misconfigured({ id, lastCheck }: BackendHealth): void {

@@ -40,6 +40,7 @@ const healthOf = (address: IpAddress, changes: Partial<BackendHealth> = {}): Bac
   state: 'up',
   sinceMs: 0,
   misconfigured: false,
+  unverified: false,
   withheld: null,
   lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 7 },
   ...changes,

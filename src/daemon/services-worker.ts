@@ -22,6 +22,7 @@ import {
 import type { Takeover, TakeoverOptions } from '../takeover/driver/takeover.ts';
 import type { Admin, AdminOptions } from './admin.ts';
 import { BackendStates } from './backend-states.ts';
+import type { HealthClass } from '../node/health-class.ts';
 import { classOfPriority } from '../vrrp/priority.ts';
 import { ConnectionLists } from './connection-lists.ts';
 import { drainRefusal } from './drain-refusal.ts';
@@ -255,7 +256,7 @@ export class ServicesWorker {
     if (this.#started === null) return;
     const { takeover, checker } = this.#started;
     // Whether this node is better off than an Active of class C has to be found out after its fall.
-    if (hearsClassC(latest) && !hearsClassC(before)) checker.checkNow();
+    if (hearsWorseOff(latest) && !hearsWorseOff(before)) checker.checkNow();
     if (latest.interface !== null) takeover.useInterface(latest.interface);
     for (const { vip, state } of latest.routers) takeover.setActive(vip, state === 'Active');
     const hasLeft = latest.stopping && latest.routers.every(({ state }) => state === 'Initialize');
@@ -364,7 +365,11 @@ export class ServicesWorker {
   }
 }
 
-/** Whether the Active that a router hears has nothing to serve. */
-function hearsClassC({ routers }: ElectionSnapshot): boolean {
-  return routers.some(({ active }) => active !== null && classOfPriority(active.priority) === 'C');
+/**
+ * Whether the Active that a router hears may have nothing to serve, which a node that is better off takes over from.
+ */
+function hearsWorseOff({ routers }: ElectionSnapshot): boolean {
+  return routers.some(({ active }) => active !== null && WORSE_OFF.has(classOfPriority(active.priority)));
 }
+
+const WORSE_OFF: ReadonlySet<HealthClass> = new Set(['U', 'C']);

@@ -50,6 +50,7 @@ const observation: Observation = {
       state: 'up',
       sinceMs: 0,
       misconfigured: false,
+      unverified: false,
       withheld: null,
       lastCheck: { ok: true, detail: '200', durationMs: 3, atMs: 0 },
     },

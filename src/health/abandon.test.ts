@@ -17,7 +17,7 @@ function play(count: number, checks: readonly (readonly [number, number, boolean
     const before = backends[index] ?? assert.fail();
     backends[index] = recordCheck(
       before,
-      { ok, ready: true, refused: false, detail: '', startedMs, durationMs: 5 },
+      { ok, ready: true, refused: false, unverified: false, detail: '', startedMs, durationMs: 5 },
       THRESHOLDS,
     );
     const all = backends.map(({ health }) => health);

@@ -25,6 +25,8 @@ export type BackendHealth = {
   } | null;
   /** Checks have been answered with 401 or 403 for long: the server lives, but the check is not allowed. */
   readonly misconfigured: boolean;
+  /** It is down for the checks, but answers: its certificate cannot be verified, or the path is not there. */
+  readonly unverified: boolean;
   /**
    * Why the server gets no new clients though it is up. `notReady`: /readyz fails, as it is about to stop or has not
    * started up; `flapping`: it has fallen again and again.

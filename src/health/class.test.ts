@@ -55,7 +55,7 @@ test('a backend confirms nothing until it has been good for the grace of a share
   const checkAt = (tracked: TrackedBackend, startedMs: number, ok: boolean): TrackedBackend =>
     recordCheck(
       tracked,
-      { ok, ready: true, refused: false, detail: '', startedMs, durationMs: 1 },
+      { ok, ready: true, refused: false, unverified: false, detail: '', startedMs, durationMs: 1 },
       thresholds,
     );
   let local = checkAt(backend(true, 'up', 900), 1000, false);
@@ -63,4 +63,22 @@ test('a backend confirms nothing until it has been good for the grace of a share
   for (const startedMs of [2000, 3000, 4000]) local = checkAt(local, startedMs, true);
   assert.equal(confirmedAtMs([local], 'A', 2500), 0);
   assert.equal(confirmedAtMs([checkAt(local, 5000, true)], 'A', 2500), 5000);
+});
+
+/** An API server that has answered since `sinceMs`, the last time at `atMs`, without telling this node its health. */
+function unverified(sinceMs: number, atMs: number): TrackedBackend {
+  const down = backend(false, 'down');
+  const lastCheck = { ok: false, detail: 'status 404', durationMs: 1, atMs };
+  return { ...down, health: { ...down.health, unverified: true, lastCheck }, unverifiedSinceMs: sinceMs };
+}
+
+test('U: none is up, and one answers that cannot be verified', () => {
+  assert.equal(classOf([backend(true, 'down'), unverified(0, 100)]), 'U');
+  assert.equal(classOf([backend(false, 'up'), unverified(0, 100)]), 'B');
+  assert.equal(classOf([unverified(0, 100)], false), 'C');
+});
+
+test('U is confirmed by an API server that has answered for as long as nodes may differ in noticing', () => {
+  assert.equal(confirmedAtMs([unverified(100, 149)], 'U', 50), 0);
+  assert.equal(confirmedAtMs([unverified(100, 150), unverified(0, 140)], 'U', 50), 150);
 });

@@ -25,13 +25,14 @@ export function assess(backends: readonly TrackedBackend[], times: CheckTimes): 
 /** The class: what a client that reaches this node's proxy can be served (README.md, who holds the VIP). */
 export function healthClass(backends: readonly BackendHealth[], proxyListening: boolean): HealthClass {
   const up = backends.filter(({ state }) => state === 'up');
-  if (!proxyListening || up.length === 0) return 'C';
-  return up.some(({ local }) => local) ? 'A' : 'B';
+  if (!proxyListening) return 'C';
+  if (up.length > 0) return up.some(({ local }) => local) ? 'A' : 'B';
+  return backends.some(({ unverified }) => unverified) ? 'U' : 'C';
 }
 
 /**
  * Start (monotonicMs) of the latest good check that shows this node to be better off than one of class C: the local
- * backend's for A, any healthy backend's for B; 0 when there is none, and for C.
+ * backend's for A, any healthy backend's for B, any that answers for U; 0 when there is none, and for C.
  *
  * In an etcd election every node's checks fail within a moment of each other, and succeed again likewise; only some
  * nodes see as many failures in a row as it takes to fall. So a backend says nothing until it has been good for
@@ -43,6 +44,7 @@ export function confirmedAtMs(
   graceMs: number,
 ): number {
   if (current === 'C') return 0;
+  if (current === 'U') return unverifiedAtMs(backends, graceMs);
   const supporting = backends.filter(
     (backend) =>
       backend.health.state === 'up' &&
@@ -50,4 +52,12 @@ export function confirmedAtMs(
       backend.confirmedAtMs - backend.goodSinceMs >= graceMs,
   );
   return Math.max(0, ...supporting.map((backend) => backend.confirmedAtMs));
+}
+
+/** The same of API servers that answer and cannot be verified: the start of the latest check that found one. */
+function unverifiedAtMs(backends: readonly TrackedBackend[], graceMs: number): number {
+  const supporting = backends.flatMap(({ health: { unverified, lastCheck }, unverifiedSinceMs }) =>
+    unverified && lastCheck !== null && lastCheck.atMs - unverifiedSinceMs >= graceMs ? [lastCheck.atMs] : [],
+  );
+  return Math.max(0, ...supporting);
 }

@@ -3,19 +3,30 @@ import { test } from 'node:test';
 import { describeFailure, describeTimeout, judgeStatus } from './detail.ts';
 
 test('a 2xx answer is healthy', () => {
-  assert.deepEqual(judgeStatus(200), { ok: true, refused: false, detail: '200' });
-  assert.deepEqual(judgeStatus(204), { ok: true, refused: false, detail: '204' });
+  assert.deepEqual(judgeStatus(200), { ok: true, refused: false, unverified: false, detail: '200' });
+  assert.deepEqual(judgeStatus(204), { ok: true, refused: false, unverified: false, detail: '204' });
 });
 
 test('401 and 403 come from a server that lives: ok, but misconfigured', () => {
   for (const status of [401, 403]) {
-    assert.deepEqual(judgeStatus(status), { ok: true, refused: true, detail: `status ${status}` });
+    assert.deepEqual(judgeStatus(status), {
+      ok: true,
+      refused: true,
+      unverified: false,
+      detail: `status ${status}`,
+    });
   }
 });
 
-test('every other answer is a failure that names the status', () => {
+test("every other answer is a failure that names the status; below 500 it says nothing of the server's health", () => {
   for (const status of [301, 302, 400, 404, 429, 500, 503]) {
-    assert.deepEqual(judgeStatus(status), { ok: false, refused: false, detail: `status ${status}` });
+    const unverified = status < 500;
+    assert.deepEqual(judgeStatus(status), {
+      ok: false,
+      refused: false,
+      unverified,
+      detail: `status ${status}`,
+    });
   }
 });
 

@@ -11,6 +11,7 @@ function outcome(ok: boolean, startedMs: number): CheckOutcome {
     ok,
     ready: true,
     refused: false,
+    unverified: false,
     detail: ok ? '200' : 'status 500',
     startedMs,
     durationMs: 3,

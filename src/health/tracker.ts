@@ -8,6 +8,11 @@ export type CheckOutcome = {
   readonly ok: boolean;
   /** The server lives, but the check is not allowed (401, 403); `ok` is true then. */
   readonly refused: boolean;
+  /**
+   * The server answers, but says nothing of its health to this check: its certificate cannot be verified, or the path
+   * is not there. `ok` is false then.
+   */
+  readonly unverified: boolean;
   /** False when /readyz exists and fails. */
   readonly ready: boolean;
   /** For people: '200', 'status 500', 'connection refused', ... */
@@ -34,6 +39,8 @@ export type TrackedBackend = {
   readonly goodSinceMs: number;
   /** The same of checks that were refused. */
   readonly refusedSinceMs: number;
+  /** The same of checks that found a server which cannot be verified. */
+  readonly unverifiedSinceMs: number;
   /** When it fell lately; oldest first, a few at most. */
   readonly falls: readonly number[];
 };
@@ -58,6 +65,7 @@ export function untriedBackend(backend: {
     sinceMs: 0,
     lastCheck: null,
     misconfigured: false,
+    unverified: false,
     withheld: null,
   } as const;
   return {
@@ -66,6 +74,7 @@ export function untriedBackend(backend: {
     confirmedAtMs: 0,
     goodSinceMs: Infinity,
     refusedSinceMs: Infinity,
+    unverifiedSinceMs: Infinity,
     falls: [],
   };
 }
@@ -80,7 +89,7 @@ export function recordCheck(
   thresholds: Thresholds,
 ): TrackedBackend {
   const { health } = backend;
-  const { ok, refused, startedMs } = outcome;
+  const { ok, refused, unverified, startedMs } = outcome;
   const refusedSinceMs = refused ? Math.min(backend.refusedSinceMs, startedMs) : Infinity;
   const contradictions = (health.state === 'up') === ok ? 0 : backend.contradictions + 1;
   const turns = health.state === 'unknown' || contradictions >= (ok ? thresholds.rise : thresholds.fall);
@@ -96,12 +105,14 @@ export function recordCheck(
       sinceMs,
       lastCheck: lastCheckOf(outcome, withheld === 'flapping' ? countFalls(falls, startedMs) : 0),
       misconfigured: startedMs - refusedSinceMs >= REFUSED_FOR_GOOD_MS,
+      unverified: unverified && state === 'down',
       withheld,
     },
     contradictions: turns ? 0 : contradictions,
     confirmedAtMs: ok ? startedMs : backend.confirmedAtMs,
     goodSinceMs: ok ? Math.min(backend.goodSinceMs, startedMs) : Infinity,
     refusedSinceMs,
+    unverifiedSinceMs: unverified ? Math.min(backend.unverifiedSinceMs, startedMs) : Infinity,
     falls,
   };
 }

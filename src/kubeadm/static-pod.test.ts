@@ -108,7 +108,7 @@ const common = {
     .map((text) => text.replaceAll(/[\s/:@]/g, '').slice(0, 15))
     .filter((text) => text !== '' && text !== 'lo'),
   'vrrp-vrid': fc.integer({ min: 1, max: 255 }).map(String),
-  'vrrp-priority': fc.oneof(fc.constant('auto'), fc.integer({ min: 1, max: 63 }).map(String)),
+  'vrrp-priority': fc.oneof(fc.constant('auto'), fc.integer({ min: 1, max: 31 }).map(String)),
   'vrrp-preempt': fc.constantFrom('never', 'unhealthy', 'always'),
   'vrrp-preempt-delay': milliseconds(0, 3_600_000),
   'vrrp-checksum': fc.constantFrom('message', 'pseudo-header'),
@@ -322,7 +322,7 @@ suite('the static pod', () => {
     const one = /THIS FILE IS FOR ONE NODE/;
     assert.doesNotMatch(yamlOf(THREE_NODES), one);
     assert.doesNotMatch(yamlOf({ ...THREE_NODES, 'admin-address': '0.0.0.0:9100' }), one);
-    assert.match(yamlOf({ ...THREE_NODES, 'vrrp-priority': '40' }), one);
+    assert.match(yamlOf({ ...THREE_NODES, 'vrrp-priority': '20' }), one);
     assert.match(
       yamlOf({ ...THREE_NODES, 'admin-address': '192.168.100.1:9100' }),
       /FOR ONE NODE: admin\.address is 192\.168\.100\.1/,

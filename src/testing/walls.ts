@@ -80,12 +80,12 @@ export const WALLS: Readonly<Record<string, Row>> = {
   },
   'src/daemon/metrics': {
     imports:
-      'src/vrrp src/health src/proxy src/takeover src/vrrp/driver src/takeover/driver src/daemon prom-client',
+      'src/node src/vrrp src/health src/proxy src/takeover src/vrrp/driver src/takeover/driver src/daemon prom-client',
     pure: 'backends.ts election.ts metric.ts proxy.ts readiness.ts takeover.ts',
   },
   'src/cli': {
     imports:
-      'src/ip src/log src/config src/import src/kubeadm src/net src/runtime src/daemon src/cli/checks node zod',
+      'src/ip src/log src/node src/config src/import src/kubeadm src/net src/runtime src/daemon src/cli/checks node zod',
     pure: 'commands.ts system-errors.ts',
     testImports: 'src/vrrp yaml',
   },

@@ -1,5 +1,6 @@
 /** Preempt_Mode (RFC 9568 6.1): whether a Backup takes the addresses from an Active that it hears. Pure. */
 import type { Cause, HeardActive, VirtualRouterOptions } from './events.ts';
+import type { HealthClass } from '../node/health-class.ts';
 import { classOfPriority } from './priority.ts';
 
 /** What this router has to set against the Active that it hears. */
@@ -32,7 +33,7 @@ export class Preemption {
   reasonAgainst(active: HeardActive, own: Challenger): Cause | null {
     const { preempt, preemptDelayMs } = this.#options;
     const { heardAtMs, priority, address } = active;
-    const unhealthy = preempt === 'unhealthy' && classOfPriority(priority) === 'C';
+    const unhealthy = preempt === 'unhealthy' && isWorseOff(priority, own.priority);
     const lower = preempt === 'always' && priority < own.priority;
     if (!own.isEligible || !(unhealthy || lower)) {
       this.#sinceMs = null;
@@ -47,7 +48,21 @@ export class Preemption {
     // In an etcd election every node's checks fail within a moment of each other, and succeed again likewise. Only a
     // good check that began after the Active's fall shows that this node is better off.
     if (own.confirmedAtMs <= this.#sinceMs) return null;
-    const text = `${address.text} advertises priority ${priority} (class C: it has no healthy API server)`;
+    const text = `${address.text} advertises priority ${priority} (${WORSE_TEXT[classOfPriority(priority)]})`;
     return { kind: 'preempted_unhealthy', text };
   }
+}
+
+const WORSE_TEXT: Readonly<Record<HealthClass, string>> = {
+  A: 'class A',
+  B: 'class B',
+  U: 'class U: it cannot verify any API server',
+  C: 'class C: it has nothing to serve',
+};
+
+/** Class C has nothing to serve; class U may have, and gives way to a node that knows that it has. */
+function isWorseOff(activePriority: number, ownPriority: number): boolean {
+  const active = classOfPriority(activePriority);
+  const own = classOfPriority(ownPriority);
+  return active === 'C' ? own !== 'C' : active === 'U' && (own === 'A' || own === 'B');
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { HealthClass } from '../node/health-class.ts';
+import { HEALTH_CLASSES } from '../node/health-class.ts';
 import { MAX_PRIORITIES, autoPriorities, classOfPriority, configuredPriorities } from './priority.ts';
 
-const CLASSES: readonly HealthClass[] = ['A', 'B', 'C'];
+const CLASSES = HEALTH_CLASSES;
 
-test('auto: every node of up to 63 has its own priority in each band', () => {
+test('auto: every node of up to 31 has its own priority in each band', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: MAX_PRIORITIES }), (count) => {
       const nodes = Array.from({ length: count }, (_, index) => autoPriorities(index, count));
@@ -20,8 +20,8 @@ test('auto: every node of up to 63 has its own priority in each band', () => {
 });
 
 test('auto: the first in peers is the highest', () => {
-  assert.deepEqual(autoPriorities(0, 3), { A: 254, B: 127, C: 63 });
-  assert.deepEqual(autoPriorities(2, 3), { A: 170, B: 85, C: 21 });
+  assert.deepEqual(autoPriorities(0, 3), { A: 254, B: 127, U: 63, C: 31 });
+  assert.deepEqual(autoPriorities(2, 3), { A: 170, B: 85, U: 43, C: 11 });
 });
 
 test('configured numbers that differ are advertised as priorities that differ, in order, within each band', () => {
@@ -40,7 +40,12 @@ test('configured numbers that differ are advertised as priorities that differ, i
 });
 
 test('a configured number means what the schema says of it', () => {
-  for (const number of [1, 20, 40, 63]) {
-    assert.deepEqual(configuredPriorities(number), { A: 128 + 2 * number, B: 64 + number, C: number });
+  for (const number of [1, 10, 20, 31]) {
+    assert.deepEqual(configuredPriorities(number), {
+      A: 130 + 4 * number,
+      B: 65 + 2 * number,
+      U: 32 + number,
+      C: number,
+    });
   }
 });

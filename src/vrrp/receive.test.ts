@@ -103,18 +103,18 @@ test('RFC 9568 7.1, RFC 3768 7.1: the VRID with other addresses is another group
 });
 
 test('RFC 9568 8.3.2: a priority that this node advertises too, in whatever class of its health, is remarked on', () => {
-  const priorities = { A: 212, B: 106, C: 42 };
+  const priorities = { A: 212, B: 106, U: 53, C: 21 };
   const remarkOn = (priority: number): readonly string[] => {
     const result = receive({ priority }, { priorities });
     return result.ok ? result.mismatches : [result.reason];
   };
-  for (const priority of [212, 106, 42]) assert.deepEqual(remarkOn(priority), ['priority']);
-  for (const priority of [0, 1, 43, 105, 211, 213, 254, 255]) assert.deepEqual(remarkOn(priority), []);
+  for (const priority of [212, 106, 53, 21]) assert.deepEqual(remarkOn(priority), ['priority']);
+  for (const priority of [0, 1, 22, 54, 105, 211, 213, 254, 255]) assert.deepEqual(remarkOn(priority), []);
 });
 
 test('two nodes with one priority, or with peers in another order, remark on it whatever their classes', () => {
   const same = [
-    [configuredPriorities(40), configuredPriorities(40)],
+    [configuredPriorities(20), configuredPriorities(20)],
     [autoPriorities(1, 3), autoPriorities(1, 3)],
   ] as const;
   for (const [own, other] of same) {

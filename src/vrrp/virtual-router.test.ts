@@ -7,6 +7,7 @@ import { ANNOUNCEMENT_OFFSETS_MS } from './announcements.ts';
 import type { Action, RouterEvent, VirtualRouterOptions } from './events.ts';
 import { activeDownIntervalMs, skewTimeMs } from './intervals.ts';
 import { HOLD_OFF_MS, LEASE_RENEWAL_MS } from './lease.ts';
+import type { HealthClass } from '../node/health-class.ts';
 import { autoPriorities } from './priority.ts';
 import { VirtualRouter } from './virtual-router.ts';
 
@@ -15,7 +16,7 @@ const SELF = ip('10.0.0.2');
 const LOWER = ip('10.0.0.1');
 const HIGHER = ip('10.0.0.3');
 
-/** The second of three nodes: priorities 212, 106, 42. */
+/** The second of three nodes: priorities 212, 106, 53, 21. */
 const OPTIONS: VirtualRouterOptions = {
   version: 3,
   priorities: autoPriorities(1, 3),
@@ -84,7 +85,7 @@ describe('RFC 9568 6.4.1 Initialize', () => {
     stage.give({ type: 'linkUp', primary: SELF });
     const actions = stage.give({ type: 'startup' });
     assert.deepEqual(causes(actions), ['Initialize -> Backup: started']);
-    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 42, 100));
+    assert.equal(stage.router.deadlineMs, stage.nowMs + activeDownIntervalMs(3, 21, 100));
   });
 
   test('without a working interface nothing starts, and nothing is due', () => {
@@ -219,7 +220,7 @@ describe('RFC 9568 6.4.3 Active', () => {
   });
 
   test('priority 255, an address owner: to Backup, whatever the own priority', () => {
-    const stage = Stage.active({ priorities: { A: 254, B: 127, C: 63 } });
+    const stage = Stage.active({ priorities: { A: 254, B: 127, U: 63, C: 31 } });
     assert.deepEqual(types(stage.hear(255)), ['send', 'unbind', 'transition']);
   });
 
@@ -253,7 +254,7 @@ describe('who holds the addresses', () => {
   test('an Active that falls to C keeps them and tells the others at once', () => {
     const stage = Stage.active();
     stage.advance(30);
-    assert.deepEqual(sent(stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 })), [42]);
+    assert.deepEqual(sent(stage.give({ type: 'health', class: 'C', confirmedAtMs: 0 })), [21]);
     stage.advance(60_000);
     assert.equal(stage.router.stateName, 'Active');
   });
@@ -267,11 +268,16 @@ describe('who holds the addresses', () => {
     }
   });
 
-  const hearUnhealthy = (stage: Stage, rounds: number, confirm: boolean): string[] => {
+  const hearUnhealthy = (
+    stage: Stage,
+    rounds: number,
+    confirm: boolean,
+    { priority = 31, own = 'A' }: { readonly priority?: number; readonly own?: HealthClass } = {},
+  ): string[] => {
     const seen: string[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      seen.push(...causes(stage.hear(63)), ...causes(stage.advance(100)));
-      if (confirm) stage.give({ type: 'health', class: 'A', confirmedAtMs: stage.nowMs });
+      seen.push(...causes(stage.hear(priority)), ...causes(stage.advance(100)));
+      if (confirm) stage.give({ type: 'health', class: own, confirmedAtMs: stage.nowMs });
     }
     return seen;
   };
@@ -283,7 +289,24 @@ describe('who holds the addresses', () => {
       stage.advance(100);
     }
     assert.deepEqual(hearUnhealthy(stage, 20, false), []);
-    assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /10\.0\.0\.1 advertises priority 63 \(class C/u);
+    assert.match(hearUnhealthy(stage, 20, true)[0] ?? '', /10\.0\.0\.1 advertises priority 31 \(class C/u);
+  });
+
+  test('preempt unhealthy: a node that knows what it serves takes over from one that cannot verify it, and not the reverse', () => {
+    for (const own of ['A', 'B'] as const)
+      assert.match(
+        hearUnhealthy(Stage.backup(), 20, true, { priority: 63, own })[0] ?? '',
+        /priority 63 \(class U/u,
+      );
+    for (const priority of [32, 63, 64, 254])
+      assert.deepEqual(hearUnhealthy(Stage.backup(), 50, true, { priority, own: 'U' }), []);
+    assert.match(hearUnhealthy(Stage.backup(), 20, true, { own: 'U' })[0] ?? '', /priority 31 \(class C/u);
+  });
+
+  test('class U takes the addresses when no Active is heard', () => {
+    const stage = Stage.backup();
+    stage.give({ type: 'health', class: 'U', confirmedAtMs: 0 });
+    assert.ok(causes(stage.advance(1000)).some((cause) => cause.startsWith('Backup -> Active')));
   });
 
   test('preempt never: not even a C is preempted', () => {
@@ -547,7 +570,7 @@ describe('the answer to a resignation', () => {
 
   test('comes Skew_Time after the first priority 0, however often it is repeated', () => {
     for (const healthClass of ['A', 'B'] as const) {
-      for (const priorities of [autoPriorities(0, 3), autoPriorities(2, 3), { A: 128, B: 64, C: 1 }]) {
+      for (const priorities of [autoPriorities(0, 3), autoPriorities(2, 3), { A: 128, B: 64, U: 32, C: 1 }]) {
         for (const [intervalMs, repeatMs] of [
           [100, 100],
           [200, 100],
@@ -568,7 +591,7 @@ describe('the answer to a resignation', () => {
     const stage = Stage.backup({
       version: 2,
       advertisementIntervalMs: 1000,
-      priorities: { A: 1, B: 1, C: 1 },
+      priorities: { A: 1, B: 1, U: 1, C: 1 },
     });
     assert.equal(answerMs(stage, 1000, 100).toFixed(3), ((255 * 1000) / 256).toFixed(3));
   });

@@ -724,7 +724,7 @@ export class VirtualRouter {
     if (this.isDrained) return 'it is drained';
     if (this.#awaitsKernel) return 'its kernel has not yet answered the request to bind the address';
     if (nowMs < this.holdOffUntilMs) return 'it could not keep the address a moment ago';
-    return 'it has no healthy API server (class C)';
+    return 'it has nothing to serve (class C)';
   }
 
   /** For how long Backups of this router's priority wait for an Active that has named this interval. */

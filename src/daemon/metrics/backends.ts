@@ -1,4 +1,5 @@
 /** What /metrics says of the API servers: the class that they make of the node, and each of them. */
+import { HEALTH_CLASSES } from '../../node/health-class.ts';
 import type { BackendHealth } from '../../health/backend.ts';
 import type { ProxyCounts } from '../../proxy/counters.ts';
 import { labeled, type Metric } from './metric.ts';
@@ -26,7 +27,7 @@ export const BACKEND_METRICS: readonly Metric[] = [
     'class',
     'kube_vrrp_health_class',
     '1 for the class that the node is in (A: local API server healthy, B: only peers, C: none)',
-    ({ healthClass }) => ['A', 'B', 'C'].map((name) => [name, healthClass === name ? 1 : 0]),
+    ({ healthClass }) => HEALTH_CLASSES.map((name) => [name, healthClass === name ? 1 : 0]),
   ),
   perBackend('kube_vrrp_backend_up', '1 while the API server passes its checks', ({ state }) =>
     state === 'up' ? 1 : 0,

@@ -367,3 +367,27 @@ async function allClosed(sockets: ReadonlySet<Socket>): Promise<void> {
 }
 
 after(() => assert.equal(process.getActiveResourcesInfo().filter((name) => name === 'TLSWrap').length, 0));
+
+test('a server that answers and cannot be judged is told from one that fails or is silent', async (context) => {
+  const unverifiedOf = async (backend: Parameters<typeof check>[0]): Promise<boolean> =>
+    (await check(backend)).unverified;
+  const expired = await use(context, listenHttps(await ca.issue({ names: LOOPBACK, days: -1 })));
+  const foreign = await use(context, listenHttps(await otherCa.issue({ names: LOOPBACK })));
+  const nameless = await use(context, listenHttps(await ca.issue({ names: ['IP:192.0.2.1'] })));
+  for (const backend of [expired, foreign, nameless]) assert.equal(await unverifiedOf(backend), true);
+  for (const [status, isUnverified] of [
+    [200, false],
+    [302, true],
+    [401, false],
+    [404, true],
+    [429, true],
+    [500, false],
+    [503, false],
+  ] as const) {
+    const backend = await use(
+      context,
+      listenHttps(good, (_request, response) => response.writeHead(status).end()),
+    );
+    assert.equal(await unverifiedOf(backend), isUnverified, String(status));
+  }
+});

@@ -3,7 +3,7 @@ import { type SecureContext, type TLSSocket, connect, createSecureContext } from
 import { Client, errors } from 'undici';
 import { type IpAddress, formatHostPort } from '../../ip/address.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import { type CheckStage, describeFailure, describeTimeout, judgeStatus } from '../detail.ts';
+import { type CheckStage, describeFailure, describeTimeout, isUnverifiable, judgeStatus } from '../detail.ts';
 import type { ClientPair } from '../credentials.ts';
 import type { CheckOutcome } from '../tracker.ts';
 
@@ -61,7 +61,7 @@ export async function probe(target: ProbeTarget, signal: AbortSignal): Promise<C
   return { ...judge(result, target, connection), startedMs, durationMs };
 }
 
-type Judgment = Pick<CheckOutcome, 'ok' | 'ready' | 'refused' | 'detail'>;
+type Judgment = Pick<CheckOutcome, 'ok' | 'ready' | 'refused' | 'unverified' | 'detail'>;
 
 /** `judgment`: of the check, when only the question for readiness is open. */
 type Connection = { stage: CheckStage; socket: TLSSocket | null; judgment: Judgment | null };
@@ -120,9 +120,12 @@ async function exchange(client: Client, target: ProbeTarget, connection: Connect
     const ready = answer.status < 400 || NO_ANSWER.has(answer.status);
     return ready ? judgment : { ...judgment, ready, detail: `${status}, but ${READY_PATH} ${answer.status}` };
   } catch (error) {
-    return (
-      connection.judgment ?? failure(describeFailure(codeOf(error), connection.stage, target.address.text))
-    );
+    if (connection.judgment !== null) return connection.judgment;
+    const code = codeOf(error);
+    return {
+      ...failure(describeFailure(code, connection.stage, target.address.text)),
+      unverified: isUnverifiable(code),
+    };
   }
 }
 
@@ -144,7 +147,7 @@ async function get(
 }
 
 function failure(detail: string): Judgment {
-  return { ok: false, ready: true, refused: false, detail };
+  return { ok: false, ready: true, refused: false, unverified: false, detail };
 }
 
 function codeOf(error: unknown): string {

@@ -24,7 +24,7 @@ describe('a script', () => {
       ['nodes 3\nkill n4', 'line 2: kill n4: there is no node n4'],
       ['nodes 3\n# a comment\n\nadvance 1', 'line 4: advance 1: 1 is not a duration'],
       ['nodes 3\nsplit n1 | n2', 'line 2: split n1 | n2: n3 is in no part'],
-      ['nodes 3\nclass n1 D', 'line 2: class n1 D: D is none of A, B, C'],
+      ['nodes 3\nclass n1 D', 'line 2: class n1 D: D is none of A, B, U, C'],
     ];
     for (const [text, message] of refusals) {
       assert.throws(() => rewriteScript(text), ScriptError);

@@ -3,7 +3,7 @@
  * clocks agree, and the segment is fast, so a script has one output. The simulator checks all its rules.
  */
 import { parseIp } from '../../ip/address.ts';
-import type { HealthClass } from '../../node/health-class.ts';
+import { HEALTH_CLASSES } from '../../node/health-class.ts';
 import { autoPriorities } from '../../vrrp/priority.ts';
 import type { PreemptMode } from '../../vrrp/events.ts';
 import { VirtualRouter } from '../../vrrp/virtual-router.ts';
@@ -26,7 +26,6 @@ class Problem extends Error {}
 
 type Command = (stage: Stage, args: readonly string[]) => void;
 
-const HEALTH_CLASSES = ['A', 'B', 'C'] as const satisfies readonly HealthClass[];
 const API_STATES = ['up', 'failing', 'hung'] as const satisfies readonly ApiState[];
 const PREEMPT_MODES = ['never', 'unhealthy', 'always'] as const satisfies readonly PreemptMode[];
 const MOST_NODES = 9;

@@ -59,7 +59,7 @@ export class HealthChecks {
     const { clock, times, onReport } = this.#options;
     const backend = this.#backends[index]!;
     const durationMs = clock.nowMs - startedMs;
-    const outcome = { ok, ready: true, refused: false, detail: '', startedMs, durationMs };
+    const outcome = { ok, ready: true, refused: false, unverified: false, detail: '', startedMs, durationMs };
     this.#backends[index] = recordCheck(backend, outcome, { rise: times.rise, fall: FALL });
     const report = assess(this.#backends, times);
     if (report.settled) onReport(report.class, report.confirmedAtMs);

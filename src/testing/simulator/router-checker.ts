@@ -50,7 +50,12 @@ export function downMs(version: 2 | 3, priority: number, intervalMs: number): nu
   return 3 * intervalMs + skewMs(version, priority, intervalMs);
 }
 
-const isClassC = (priority: number): boolean => priority > 0 && priority <= PRIORITY_BANDS.C.high;
+/** The promise (README.md, who holds the VIP): below both A and B is what has nothing to serve, or cannot verify it. */
+function mayBePreempted(priority: number, own: HealthClass): boolean {
+  if (priority === 0) return false;
+  const canVerify = own === 'A' || own === 'B';
+  return priority <= (canVerify ? PRIORITY_BANDS.U.high : PRIORITY_BANDS.C.high);
+}
 
 /** The advertisement that this router, as a Backup, heard last; priority 0 aside. */
 type Heard = {
@@ -207,7 +212,7 @@ export class RouterChecker {
     }
     this.#silentSinceMs = nowMs;
     this.#heard = { sourceText, priority, ownPriority, atMs: nowMs };
-    const isUnhealthy = isClassC(priority);
+    const isUnhealthy = mayBePreempted(priority, this.healthClass);
     const isLower = priority < ownPriority;
     this.#unhealthySinceMs = isUnhealthy ? (this.#unhealthySinceMs ?? nowMs) : null;
     this.#lowerSinceMs = isLower ? (this.#lowerSinceMs ?? nowMs) : null;

@@ -142,9 +142,9 @@ function drawPriorities(random: Random, count: number, plot: Plot): Record<Healt
   const indices = Array.from({ length: count }, (_, index) => index);
   if (kind < 5) return random.shuffle(indices.map((index) => autoPriorities(index, count)));
   if (kind < 7)
-    return random.shuffle(indices.map((index) => configuredPriorities(MAX_PRIORITIES - index * 15)));
+    return random.shuffle(indices.map((index) => configuredPriorities(MAX_PRIORITIES - index * 7)));
   // The lowest of each class have the longest Skew_Time.
-  if (kind < 8) return random.shuffle(indices.map((index) => configuredPriorities(1 + index * 10)));
+  if (kind < 8) return random.shuffle(indices.map((index) => configuredPriorities(1 + index * 7)));
   const common = random.integer(1, MAX_PRIORITIES);
   // All equal, or the same for all but one.
   return indices.map((index) =>
