@@ -193,7 +193,7 @@ const SITUATIONS: readonly BadSituation[] = [
     flags: (cluster, holder) => ({
       peers: [...cluster.others(holder).map(({ ipv4 }) => ipv4), ipv4Of(cluster.worker.name)].join(','),
     }),
-    line: /dropped a VRRP packet from 192\.168\.100\.\d+: its sender is not in peers[^"]*/,
+    line: /dropped a VRRP packet from 192\.168\.100\.\d+: its sender is in neither peers nor vrrp\.senders[^"]*/,
     heal: null,
     limits: { outageMs: null, moves: 'anyhow', mayOverlap: true },
   },
