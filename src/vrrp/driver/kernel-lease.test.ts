@@ -98,11 +98,35 @@ test('an address that is gone while its renewal is overdue ends the term, once; 
 
 test('a bind that is not answered in time is left to another node', () => {
   const stage = new Stage();
+  stage.isPresent = false;
   stage.take('bind', 0);
   stage.take('renew', BIND_PATIENCE_MS - 1);
   assert.deepEqual(stage.happened, []);
   stage.take('renew', BIND_PATIENCE_MS);
   assert.match(stage.happened[0] ?? '', /^overdue: no answer for 500 ms to the request to bind/);
+  assert.deepEqual(stage.said, [
+    'warn: no answer for 499 ms to the request to bind 10.0.0.100 on eth0; the address is not there',
+  ]);
+});
+
+test('a bind that waits for the answer of an earlier call learns that this is overdue', () => {
+  const stage = new Stage();
+  stage.take('bind', 0);
+  stage.answer();
+  stage.take('renew', 250);
+  stage.isPresent = false;
+  const heard: string[] = [];
+  const ignore = (): void => undefined;
+  stage.nowMs = 1100;
+  stage.lease.take('bind', {
+    done: ignore,
+    failed: ignore,
+    overdue: (text) => heard.push(text),
+    answered: ignore,
+  });
+  stage.take('renew', 1350);
+  assert.match(heard[0] ?? '', /^no answer for 1100 ms to the request to renew/);
+  assert.deepEqual(stage.happened, []);
 });
 
 test('a bind follows the answer of the call before', () => {

@@ -160,11 +160,13 @@ export class KernelLease implements RouterLease {
         : clock.nowMs() - this.#renewedAtMs >= LEASE_MS && !isPresent();
     if (isLost) {
       call.isOverdue = true;
-      call.listener.overdue(`${unanswered}, and the address is not there`);
+      // A bind that waits for the answer is of the present term; the call may be of an earlier one.
+      (this.#next ?? call.listener).overdue(`${unanswered}, and the address is not there`);
       return;
     }
+    if (waitedMs < SLOW_MS) return;
     // While another program holds the lock, the kernel cannot take the address away either.
-    if (waitedMs >= SLOW_MS) this.#warn('overdue', `${unanswered}; the address is still there`);
+    this.#warn('overdue', `${unanswered}; the address is ${isPresent() ? 'still there' : 'not there'}`);
   }
 
   #observe(what: Purpose | 'unbind', link: Link, { durationMs, waitedForCpuMs }: LeaseAnswer): void {

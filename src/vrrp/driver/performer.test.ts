@@ -29,6 +29,8 @@ class Stage {
   answers: (() => void)[] = [];
   bound: (() => void)[] = [];
   announcements = 0;
+  announcedAsBackup = 0;
+  isOverdueAtOnce = false;
   sent: number[] = [];
   releases: { readonly isOver: () => boolean; readonly onEnd: () => void }[] = [];
   readonly performer = new Performer({
@@ -47,6 +49,7 @@ class Stage {
       sendAdvertisement: (priority) => this.sent.push(priority),
       announce: () => {
         this.announcements += 1;
+        if (this.core.stateName !== 'Active') this.announcedAsBackup += 1;
       },
       readQueued: () => {
         for (const priority of this.queue.splice(0)) this.hear(priority);
@@ -55,6 +58,7 @@ class Stage {
     },
     lease: {
       take: (purpose, listener) => {
+        if (this.isOverdueAtOnce) listener.overdue('no answer');
         this.overdue.push((text) => listener.overdue(text));
         this.answers.push(() => listener.answered());
         if (purpose === 'bind') this.bound.push(() => listener.done());
@@ -162,6 +166,17 @@ test('a release that ends after the next promotion leaves the address to the new
   assert.equal(release!.isOver(), false);
   release!.onEnd();
   assert.deepEqual([stage.performer.leased, stage.performer.releasing], [true, false]);
+});
+
+test('a renewal that turns out to be overdue ends the term after the actions of the event, with no announcement', () => {
+  const stage = new Stage();
+  stage.fireUntilActive();
+  stage.bound[0]!();
+  stage.isOverdueAtOnce = true;
+  // So late that a renewal and an announcement are due in one turn.
+  while (stage.core.stateName === 'Active') stage.fire(60);
+  assert.equal(stage.announcedAsBackup, 0);
+  assert.equal(stage.sent.at(-1), 0);
 });
 
 test('closed, it sets off no timer any more', () => {

@@ -17,7 +17,7 @@ export type PerformerSockets = {
   discardQueued(): void;
 };
 
-/** What becomes of one bind or renewal. Nothing is called before `take` has returned; `text` is one sentence. */
+/** What becomes of one bind or renewal. Only `overdue` may come before `take` has returned; `text` is one sentence. */
 export type LeaseListener = {
   /** The kernel has bound the address, or has renewed it. */
   done(): void;
@@ -71,6 +71,10 @@ export class Performer {
   #isBinding = false;
   /** An announcement waits for the address: neighbors would send to a host that does not have it yet. */
   #announcesWhenBound = false;
+  /** How many events are being handled, each within the one before. */
+  #depth = 0;
+  /** What has been learned meanwhile, and comes after all actions of the event. */
+  #later: (() => void)[] = [];
   /** Releases that have not ended: until then the address may still be there. */
   #releasesUnderWay = 0;
 
@@ -93,9 +97,12 @@ export class Performer {
     const { core, clock, observer } = this.#options;
     const from = core.stateName;
     const actions = core.step(event, clock.nowMs());
+    this.#depth += 1;
     for (const action of actions) this.#perform(action);
+    this.#depth -= 1;
     this.#rearm();
     observer.stepped(from);
+    if (this.#depth === 0) for (const run of this.#later.splice(0)) run();
   }
 
   /** Calls the core no more; for when it is out of the election for good. */
@@ -149,7 +156,12 @@ export class Performer {
         if (isCurrent()) this.give({ type: purpose === 'bind' ? 'bindFailed' : 'renewalFailed', text });
       },
       overdue: (text) => {
-        if (isCurrent()) this.give({ type: 'leaseOverdue', text });
+        const give = (): void => {
+          if (isCurrent()) this.give({ type: 'leaseOverdue', text });
+        };
+        // The core gives the address up: an announcement that is still to be performed would undo that.
+        if (this.#depth > 0) this.#later.push(give);
+        else give();
       },
       answered: () => this.give({ type: 'leaseAnswered' }),
     });
