@@ -62,7 +62,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   /** api n1 failing: its API server is up, answers checks badly (failing) or never (hung). */
   api: (stage, [name, to]) => stage.cluster.setApi(stage.host(name), oneOf(API_STATES, to)),
   /** remove n1: another program removes the VIP. */
-  remove: (stage, [name]) => void stage.host(name).kernel.remove('somebody'),
+  remove: (stage, [name]) => stage.removeVip(stage.host(name)),
+  /** lock n1 2s: another program holds the lock of the kernel's network configuration (rtnl) for so long. */
+  lock: (stage, [name, duration]) => stage.host(name).kernel.hold(msOf(duration)),
   /** refuse n1, allow n1: its kernel refuses to bind and renew; and no longer. */
   refuse: (stage, [name]) => stage.refuse(name, true),
   allow: (stage, [name]) => stage.refuse(name, false),
@@ -152,6 +154,10 @@ export class Stage {
         if (partOf(from) !== partOf(to)) link.block(from.setup.index, to.setup.index, 1);
       }
     }
+  }
+
+  removeVip({ kernel }: Host): void {
+    kernel.change(() => void kernel.remove('somebody'));
   }
 
   refuse(name: string | undefined, refuses: boolean): void {

@@ -7,7 +7,7 @@ import type {
   StateName,
   VirtualRouterOptions,
 } from '../../vrrp/events.ts';
-import { LEASE_RENEWAL_MS } from '../../vrrp/lease.ts';
+import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
 import { driftedMs, resignationMs, timerMs } from './bounds.ts';
 import {
   type CreateRouter,
@@ -64,6 +64,10 @@ export function leaseOverMs({ kernel }: Host): number {
 }
 /** An Active that has run for this long has renewed. */
 const RENEWED_MS = 2 * LEASE_RENEWAL_MS;
+/** An Active that runs and has not had the address for this long has left it to another node. */
+const ABSENT_MS = 1000 * LEASE_SECONDS + LEASE_RENEWAL_MS;
+/** A release waits twice for the kernel, to keep the address for its clients and to remove it, for 3 s each. */
+const KERNEL_PATIENCE_MS = 6000;
 
 export class Cluster implements DaemonObserver {
   readonly schedule = new Schedule();
@@ -77,6 +81,8 @@ export class Cluster implements DaemonObserver {
   readonly #watchers = new Set<ClusterWatcher>();
   /** By host index; that of the daemon that runs there, or ran last. */
   readonly #checkers: RouterChecker[] = [];
+  /** By host index: how often its router has become Active. */
+  readonly #terms: number[] = [];
   /** By host index: when its router last ceased to be Active. */
   readonly #leftAtMs: number[] = [];
   /** By host index: since when its Active resigns; null while it does not. */
@@ -125,7 +131,8 @@ export class Cluster implements DaemonObserver {
     const { daemon } = host;
     if (daemon === null || !daemon.isAwake || !daemon.takesPart) return false;
     const checker = this.checkerOf(host);
-    return checker.healthClass !== 'C' && !checker.isDrained && host.clock.nowMs >= checker.heldOffUntilMs;
+    const { healthClass, isDrained, awaitsKernel, heldOffUntilMs } = checker;
+    return healthClass !== 'C' && !isDrained && !awaitsKernel && host.clock.nowMs >= heldOffUntilMs;
   }
 
   watch(watcher: ClusterWatcher): void {
@@ -173,7 +180,7 @@ export class Cluster implements DaemonObserver {
       const ran = wasAwake && daemon.isAwake && daemon.resumedAtMs <= sinceMs;
       if (ran) this.fail('stops', `${host.setup.name} has not stopped within ${dueMs.toFixed(1)} ms`);
     };
-    this.schedule.after(dueMs, { run: check });
+    this.#expect(host, dueMs, check);
   }
 
   setApi(host: Host, state: ApiState): void {
@@ -244,9 +251,10 @@ export class Cluster implements DaemonObserver {
   #tell(host: Host, from: StateName, actions: readonly Action[]): void {
     let hasChanged = false;
     for (const action of actions) {
-      if (action.type === 'transition' || action.type === 'bind') hasChanged = true;
       if (action.type !== 'transition') continue;
+      hasChanged = true;
       this.causes[action.cause.kind] = (this.causes[action.cause.kind] ?? 0) + 1;
+      if (action.to === 'Active') this.#begin(host);
       const transition = { host, from, to: action.to, cause: action.cause };
       for (const watcher of this.#watchers) watcher.moved?.(transition);
     }
@@ -285,22 +293,36 @@ export class Cluster implements DaemonObserver {
   }
 
   #send(from: number, to: number | null, frame: Frame): void {
+    const { daemon, setup } = this.hosts[from]!;
+    if (frame.kind === 'announcement' && daemon?.core.stateName !== 'Active')
+      this.fail('silent-backup', `${setup.name} announces the VIP and is not Active`);
     for (const watcher of this.#watchers) watcher.sent?.(this.hosts[from]!, frame);
     this.link.send(from, to, frame);
   }
 
+  /** A term as Active. */
+  #begin(host: Host): void {
+    const { index } = host.setup;
+    this.#terms[index] = (this.#terms[index] ?? 0) + 1;
+    if (!host.kernel.bound) this.#expectAddress(host);
+  }
+
   #onAddressAdded(host: Host): void {
     for (const watcher of this.#watchers) watcher.bound?.(host);
+    this.#tellChanged();
   }
 
   #onAddressRemoved(host: Host, by: RemovedBy): void {
     for (const watcher of this.#watchers) watcher.removed?.(host, by);
     this.note(host, `the VIP is removed from the kernel by ${by}`);
     const { daemon } = host;
-    const ran = daemon !== null && daemon.isAwake && this.nowMs - daemon.resumedAtMs > RENEWED_MS;
+    const awakeMs = this.nowMs - (daemon?.resumedAtMs ?? 0);
+    const answeredMs = this.nowMs - host.kernel.slowUntilMs;
+    const ran = daemon?.isAwake === true && awakeMs > RENEWED_MS && answeredMs > 1000 * LEASE_SECONDS;
     if (by === 'expiry' && ran && this.isActive(host)) {
       this.fail('lease-renewed', `the lease of ${host.setup.name} ran out while it was Active and running`);
     }
+    if (this.isActive(host)) this.#expectAddress(host);
     this.#tellChanged();
   }
 
@@ -316,7 +338,7 @@ export class Cluster implements DaemonObserver {
         this.fail('bound-only-while-active', `${host.setup.name} is not Active and has the VIP bound`);
       }
     };
-    this.schedule.after(releaseMs(handedOver), { run: check });
+    this.#expect(host, releaseMs(handedOver), check);
   }
 
   /** A drain ends within a bound, and so does a stop: in a successor, in the same Active as before, or in none. */
@@ -353,7 +375,38 @@ export class Cluster implements DaemonObserver {
       }
     };
     // Only a host that is bound, for time is short in a simulation.
-    if (host.kernel.bound) this.schedule.after(dueMs, { run: check });
+    if (host.kernel.bound) this.#expect(host, dueMs, check);
+  }
+
+  /**
+   * An Active has what it advertises: where its kernel does not bind or renew the address, whatever the reason, it
+   * gives way to a node whose kernel does.
+   */
+  #expectAddress(host: Host): void {
+    const sinceMs = this.nowMs;
+    const { daemon } = host;
+    const { index } = host.setup;
+    const term = this.#terms[index];
+    const check = (): void => {
+      const ran = host.daemon === daemon && daemon?.isAwake === true && daemon.resumedAtMs <= sinceMs;
+      const isStill = this.isActive(host) && this.#terms[index] === term && !host.kernel.bound;
+      if (!ran || !isStill || host.kernel.boundAtMs > sinceMs) return;
+      this.fail(
+        'active-without-address',
+        `${host.setup.name} has been Active without the VIP for ${ABSENT_MS} ms`,
+      );
+    };
+    this.schedule.after(ABSENT_MS + driftedMs(timerMs(this.scenario)), { run: check });
+  }
+
+  /** Checks after `dueMs`, or later by as much as one may wait for a kernel that has kept its callers waiting. */
+  #expect(host: Host, dueMs: number, check: () => void): void {
+    const sinceMs = this.nowMs;
+    const run = (): void => {
+      if (host.kernel.slowUntilMs < sinceMs) check();
+      else this.#expect(host, dueMs + KERNEL_PATIENCE_MS, check);
+    };
+    this.schedule.after(dueMs, { run });
   }
 
   #ask(from: number, of: number): ApiState {

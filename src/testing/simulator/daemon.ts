@@ -31,10 +31,13 @@ const SUCCESSOR_MS = SUCCESSOR_PATIENCE_MS + 10;
 /** From a request to the network thread to its answer, or from a change to its notification. */
 const NETLINK_MS = { low: 0.02, high: 0.4 };
 
+/** The longest time from a promotion until the kernel has the address, with calls before it that are under way. */
+export const BIND_MS = 5 * NETLINK_MS.high;
+
 /** The longest time from the end of a term as Active until the address is out of the kernel. */
 export function releaseMs(handedOver: boolean): number {
   const closeMs = handedOver ? SUCCESSOR_MS + FINISH_MS.high : CLOSE_MS.high;
-  return closeMs + 2 * NETLINK_MS.high;
+  return closeMs + 4 * NETLINK_MS.high;
 }
 
 export type CreateRouter = (options: VirtualRouterOptions) => VirtualRouter;
@@ -49,6 +52,8 @@ export type Machine = {
   readonly link: RouterLink;
   /** Fault: no socket can be opened, and nothing can be sent. */
   readonly refusesSockets: boolean;
+  /** Fault: the network thread's answers are up to so late, each by itself, so that they overtake each other. */
+  readonly lateAnswersMs: number;
 };
 
 export type Surroundings = {
@@ -63,6 +68,10 @@ export type Surroundings = {
   readonly ask: (from: number, of: number) => ApiState;
   readonly observer: DaemonObserver;
 };
+
+/** What the kernel has made of a call. */
+type Outcome = Pick<LeaseAnswer, 'refusal' | 'removed'>;
+type Request = { readonly make: () => Outcome; readonly onAnswer: (answer: LeaseAnswer) => void };
 
 /** One step of the core: the state on both sides of it, and when it wants to be served next. */
 export type Step = {
@@ -101,6 +110,8 @@ export class Daemon {
   /** Steps that the observer has not been shown yet. */
   #steps: Step[] = [];
   #inbox: Task[] = [];
+  /** What the network thread has been asked for and has not done, the first of which it does. */
+  #requests: Request[] = [];
   /** Timers that fired while it was paused. */
   #due: Timer[] = [];
 
@@ -112,9 +123,11 @@ export class Daemon {
     this.options = options;
     this.core = this.#observe(createRouter(options));
     this.#router = this.#createRouter();
-    machine.kernel.remove('daemon');
     const startupMs = random.between(STARTUP_MS.low, STARTUP_MS.high);
-    schedule.after(startupMs, { run: () => this.#enter(() => this.#begin()) });
+    machine.kernel.change(() => {
+      machine.kernel.remove('daemon');
+      schedule.after(startupMs, { run: () => this.#enter(() => this.#begin()) });
+    });
   }
 
   get isAwake(): boolean {
@@ -363,16 +376,49 @@ export class Daemon {
 
   #createCalls(): LeaseCalls {
     const { kernel } = this.machine;
-    const answer = (
-      onAnswer: (answer: LeaseAnswer) => void,
-      refusal: string | null,
-      removed: boolean,
-    ): void => this.#afterNetlink(() => onAnswer({ refusal, removed, durationMs: 0, waitedForCpuMs: 0 }));
     return {
-      leaseAddress: ({ validSeconds }, onAnswer) =>
-        answer(onAnswer, kernel.lease(validSeconds) ? null : 'the kernel refuses', false),
-      removeAddress: (_index, _address, onAnswer) => answer(onAnswer, null, kernel.remove('daemon')),
+      leaseAddress: ({ validSeconds }, onAnswer) => {
+        const make = (): Outcome => ({
+          refusal: kernel.lease(validSeconds) ? null : 'the kernel refuses',
+          removed: false,
+        });
+        this.#request({ make, onAnswer });
+      },
+      removeAddress: (_index, _address, onAnswer) =>
+        this.#request({ make: () => ({ refusal: null, removed: kernel.remove('daemon') }), onAnswer }),
     };
+  }
+
+  /** The network thread makes one call after the other. */
+  #request(request: Request): void {
+    this.#requests.push(request);
+    if (this.#requests.length === 1) this.#makeCall(request);
+  }
+
+  #makeCall({ make, onAnswer }: Request): void {
+    const { schedule } = this.#surroundings;
+    this.#afterNetlink(() => {
+      const sinceMs = schedule.nowMs;
+      this.machine.kernel.change(() => {
+        const answer = { ...make(), durationMs: schedule.nowMs - sinceMs, waitedForCpuMs: 0 };
+        this.#afterAnswer(() => onAnswer(answer));
+        this.#requests.shift();
+        const [next] = this.#requests;
+        if (next !== undefined) this.#makeCall(next);
+      });
+    });
+  }
+
+  #afterAnswer(run: () => void): void {
+    const { schedule, random } = this.#surroundings;
+    const { kernel, lateAnswersMs } = this.machine;
+    if (lateAnswersMs === 0) {
+      this.#afterNetlink(run);
+      return;
+    }
+    const lateMs = random.between(0, lateAnswersMs);
+    kernel.noteSlow(schedule.nowMs + lateMs);
+    schedule.after(lateMs, { run: () => this.#enter(run) });
   }
 
   #closeConnections(handedOver: boolean, onEnd: () => void): void {

@@ -17,6 +17,8 @@ const FAULTS = [
   'cut',
   'refuse',
   'sockets',
+  'lock',
+  'answers',
   'link',
   'remove',
   'api',
@@ -32,6 +34,7 @@ type Fault = (typeof FAULTS)[number];
 /** Between faults, in advertisement intervals, as a mean of one round. */
 const MEAN_GAP = { low: 3, high: 25 };
 const MAX_LOSS_RATE = 0.4;
+const MAX_LATE_ANSWER_MS = 3000;
 
 export class Faults {
   readonly #cluster: Cluster;
@@ -40,6 +43,26 @@ export class Faults {
   readonly #kinds: readonly Fault[];
   readonly #meanGapMs: number;
   #isOver = false;
+  readonly #effects: Readonly<Record<Fault, () => void>> = {
+    partition: () => this.#partition(),
+    oneWay: () => this.#oneWay(),
+    degrade: () => this.#degrade(),
+    pause: () => this.#pause(),
+    kill: () => this.#kill(),
+    cut: () => this.#cut(),
+    refuse: () => this.#refuse(),
+    sockets: () => this.#sockets(),
+    lock: () => this.#lock(),
+    answers: () => this.#answers(),
+    link: () => this.#link(),
+    remove: () => this.#remove(),
+    api: () => this.#api(),
+    allApis: () => this.#allApis(),
+    blind: () => this.#blind(),
+    drain: () => this.#target().daemon?.give({ type: 'drain', force: this.#random.chance(0.2) }),
+    undrain: () => this.#target().daemon?.give({ type: 'undrain' }),
+    stop: () => this.#stopOne(),
+  };
 
   constructor(cluster: Cluster, random: Random) {
     this.#cluster = cluster;
@@ -63,6 +86,8 @@ export class Faults {
     for (const host of cluster.hosts) {
       host.kernel.refuses = false;
       host.refusesSockets = false;
+      host.lateAnswersMs = 0;
+      host.kernel.free();
       if (host.isBlind && random.chance(0.7)) this.#cluster.setBlind(host, false);
       if (host.api !== 'up') host.api = random.chance(0.7) ? 'up' : 'failing';
       if (random.chance(0.9)) host.setCarrier(true);
@@ -78,63 +103,10 @@ export class Faults {
     this.#cluster.schedule.after(this.#random.exponential(this.#meanGapMs), {
       run: () => {
         if (this.#isOver) return;
-        this.#apply(this.#random.pick(this.#kinds));
+        this.#effects[this.#random.pick(this.#kinds)]();
         this.#next();
       },
     });
-  }
-
-  #apply(fault: Fault): void {
-    switch (fault) {
-      case 'partition':
-        this.#partition();
-        break;
-      case 'oneWay':
-        this.#oneWay();
-        break;
-      case 'degrade':
-        this.#degrade();
-        break;
-      case 'pause':
-        this.#pause();
-        break;
-      case 'kill':
-        this.#kill();
-        break;
-      case 'cut':
-        this.#cut();
-        break;
-      case 'refuse':
-        this.#refuse();
-        break;
-      case 'sockets':
-        this.#sockets();
-        break;
-      case 'link':
-        this.#link();
-        break;
-      case 'remove':
-        this.#remove();
-        break;
-      case 'api':
-        this.#api();
-        break;
-      case 'allApis':
-        this.#allApis();
-        break;
-      case 'blind':
-        this.#blind();
-        break;
-      case 'drain':
-        this.#target().daemon?.give({ type: 'drain', force: this.#random.chance(0.2) });
-        break;
-      case 'undrain':
-        this.#target().daemon?.give({ type: 'undrain' });
-        break;
-      case 'stop':
-        this.#stopOne();
-        break;
-    }
   }
 
   /** Any host, or as often as not the one that has most to lose. */
@@ -256,6 +228,24 @@ export class Faults {
     });
   }
 
+  /** Another program holds the lock of the kernel's network configuration: every call waits. */
+  #lock(): void {
+    const host = this.#target();
+    const durationMs = this.#durationMs();
+    this.#cluster.note(host, `the kernel's configuration is locked for ${durationMs.toFixed(0)} ms`);
+    host.kernel.hold(durationMs);
+  }
+
+  /** The network thread gets no processor to report what it has done. */
+  #answers(): void {
+    const host = this.#target();
+    host.lateAnswersMs = Math.min(this.#durationMs(), MAX_LATE_ANSWER_MS);
+    this.#cluster.note(host, `answers of the kernel are up to ${host.lateAnswersMs.toFixed(0)} ms late`);
+    this.#afterwards(() => {
+      host.lateAnswersMs = 0;
+    });
+  }
+
   /** Sockets fail under the router, or the kernel has no room for what it sends; none can be opened for a while. */
   #sockets(): void {
     const cluster = this.#cluster;
@@ -286,7 +276,7 @@ export class Faults {
     for (let times = this.#random.pick([1, 1, 2, 6]); times > 0; times -= 1) {
       this.#cluster.schedule.after(this.#random.between(0, 20) * times, {
         run: () => {
-          if (!this.#isOver) host.kernel.remove('somebody');
+          if (!this.#isOver) host.kernel.change(() => host.kernel.remove('somebody'));
         },
       });
     }
@@ -331,7 +321,7 @@ export class Faults {
     const random = this.#random;
     const disturb = random.pick([
       () => daemon.give({ type: 'drain', force: random.chance(0.2) }),
-      () => host.kernel.remove('somebody'),
+      () => host.kernel.change(() => host.kernel.remove('somebody')),
     ]);
     for (let times = random.integer(1, 5); times > 0; times -= 1) {
       cluster.schedule.after(random.between(0, cluster.scenario.longestIntervalMs), { run: disturb });

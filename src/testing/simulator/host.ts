@@ -25,6 +25,7 @@ export class Host implements Machine, LinkEnd {
   /** Fault: none of its health checks gets through, its own API server's included. */
   isBlind = false;
   refusesSockets = false;
+  lateAnswersMs = 0;
   link: RouterLink;
   daemon: Daemon | null = null;
   /** When its last daemon ended, in simulated time. */

@@ -1,4 +1,7 @@
-/** One host's kernel, as far as the VIP goes: an address with a lifetime, and a notification when it is gone. */
+/**
+ * One host's kernel, as far as the VIP goes: an address with a lifetime, a notification when it is gone, and a lock for
+ * which every change waits (rtnl).
+ */
 import type { HostClock } from './clock.ts';
 import type { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';
@@ -24,8 +27,14 @@ export class Kernel {
   readonly #options: KernelOptions;
   /** The lifetime that it was given last, in seconds. */
   validSeconds = 0;
+  /** When the address was last added, in simulated time. */
+  boundAtMs = -Infinity;
   #expiresAtMs = -Infinity;
   #isBound = false;
+  #lockedUntilMs = -Infinity;
+  #answersUntilMs = -Infinity;
+  /** What waits for the lock, in order. */
+  #waiting: (() => void)[] = [];
   /** When it is to be looked whether the address has expired. */
   #lookAtMs = Infinity;
 
@@ -35,6 +44,35 @@ export class Kernel {
 
   get bound(): boolean {
     return this.#isBound;
+  }
+
+  /** The latest time at which it has kept a caller waiting, as of now. */
+  get slowUntilMs(): number {
+    return Math.max(this.#lockedUntilMs, this.#answersUntilMs);
+  }
+
+  /** Fault: answers are late, until then. */
+  noteSlow(untilMs: number): void {
+    this.#answersUntilMs = Math.max(this.#answersUntilMs, untilMs);
+  }
+
+  /** Fault: another program holds the lock for so long. */
+  hold(durationMs: number): void {
+    const { schedule } = this.#options;
+    this.#lockedUntilMs = schedule.nowMs + durationMs;
+    schedule.at(this.#lockedUntilMs, { run: () => this.#goOn() });
+  }
+
+  /** The lock is free. */
+  free(): void {
+    this.#lockedUntilMs = Math.min(this.#lockedUntilMs, this.#options.schedule.nowMs);
+    this.#goOn();
+  }
+
+  /** Makes a change when the lock is free, after those that wait already. Also when the caller has died meanwhile. */
+  change(run: () => void): void {
+    this.#waiting.push(run);
+    if (this.#waiting.length === 1) this.#goOn();
   }
 
   /** Adds the address, or starts its lifetime anew; false when that fails. */
@@ -47,11 +85,12 @@ export class Kernel {
     this.#lookAtExpiry();
     if (this.#isBound) return true;
     this.#isBound = true;
+    this.boundAtMs = this.#options.schedule.nowMs;
     this.#options.onAdded();
     return true;
   }
 
-  /** Whether there was an address to remove. */
+  /** Returns whether there was an address to remove. */
   remove(by: RemovedBy): boolean {
     if (!this.#isBound) return false;
     this.#isBound = false;
@@ -63,8 +102,22 @@ export class Kernel {
   run(): void {
     this.#lookAtMs = Infinity;
     if (!this.#isBound) return;
+    if (this.#options.schedule.nowMs < this.#expiresAtMs) this.#lookAtExpiry();
+    else this.change(() => this.#expire());
+  }
+
+  /** It may have been given a new lifetime while this waited for the lock. */
+  #expire(): void {
     if (this.#options.schedule.nowMs >= this.#expiresAtMs) this.remove('expiry');
-    else this.#lookAtExpiry();
+    else if (this.#isBound) this.#lookAtExpiry();
+  }
+
+  #goOn(): void {
+    while (this.#waiting.length > 0 && this.#options.schedule.nowMs >= this.#lockedUntilMs) {
+      const run = this.#waiting[0]!;
+      run();
+      this.#waiting.shift();
+    }
   }
 
   #lookAtExpiry(): void {

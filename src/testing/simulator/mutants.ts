@@ -205,6 +205,22 @@ export const MUTANTS: readonly Mutant[] = [
     createRouter: wrapping((step) => (event, nowMs) => without(step(event, nowMs), 'renew')),
   },
   {
+    name: 'a renewal counts when it is asked for, not when the kernel answers',
+    breaks: ['active-without-address'],
+    createRouter: wrapping(
+      (step) => (event, nowMs) => (event.type === 'leaseOverdue' ? [] : step(event, nowMs)),
+    ),
+  },
+  {
+    name: 'takes the VIP before its kernel has answered',
+    breaks: ['awaits-kernel'],
+    createRouter: wrapping((step) => (event, nowMs) => {
+      const actions = step(event, nowMs);
+      if (hasCause(actions, 'lease_overdue')) step({ type: 'leaseAnswered' }, nowMs);
+      return actions;
+    }),
+  },
+  {
     name: 'announces once only',
     breaks: ['announces-again', 'promotion-announces', 'neighbors-know'],
     createRouter: wrapping((step) => (event, nowMs) => {

@@ -1,5 +1,6 @@
 /** The plots: what happens in a round, and what must then be true besides what always must. */
 import { delayMs, failoverMs, longestDownMs, resignationMs, successorMs, timerMs } from './bounds.ts';
+import { SUCCESSOR_PATIENCE_MS } from '../../vrrp/driver/successor.ts';
 import { LEASE_RENEWAL_MS, LEASE_SECONDS } from '../../vrrp/lease.ts';
 import type { Cluster } from './cluster.ts';
 import { Faults, splitSegment } from './faults.ts';
@@ -12,6 +13,7 @@ import { NoGap, NoMove, Succession, bestOf, priorityOf } from './watchers.ts';
 /** Hosts boot within this. */
 const BOOT_MS = 400;
 const HANDOVERS = 4;
+
 /** By advertisement interval: long enough for holds and health checks, short enough to play thousands of rounds. */
 const FAULT_PHASE_MS: Readonly<Record<number, { readonly shortestMs: number; readonly longestMs: number }>> =
   {
@@ -163,6 +165,7 @@ function handOver(cluster: Cluster, random: Random, active: Host, others: readon
   const succession = new Succession(cluster, active, others);
   cluster.watch(succession);
   const sinceMs = cluster.nowMs;
+  if (random.chance(0.3)) lockKernels(cluster, random, others);
   if (random.chance(0.5)) cluster.stop(active, true);
   else active.daemon?.give({ type: 'drain', force: false });
   const check = (): void =>
@@ -173,6 +176,18 @@ function handOver(cluster: Cluster, random: Random, active: Host, others: readon
   check();
   if (cluster.isActive(active)) cluster.fail('handover-ends', `${active.setup.name} is still Active`);
   cluster.unwatch(succession);
+}
+
+/**
+ * Other programs change the network configuration on the nodes that may succeed, for less time than the old holder
+ * waits: it keeps the VIP until the successor's kernel has it.
+ */
+function lockKernels(cluster: Cluster, random: Random, hosts: readonly Host[]): void {
+  for (const host of hosts) {
+    const durationMs = random.between(0, SUCCESSOR_PATIENCE_MS);
+    cluster.note(host, `the kernel's configuration is locked for ${durationMs.toFixed(0)} ms`);
+    host.kernel.hold(durationMs);
+  }
 }
 
 function bringBack(cluster: Cluster, random: Random): void {

@@ -76,6 +76,8 @@ type Resigned = {
 export class RouterChecker {
   healthClass: HealthClass = 'C';
   isDrained = false;
+  /** Out of elections until the kernel has answered a call that was overdue. */
+  awaitsKernel = false;
   /** Out of elections until then, by the host's clock. */
   heldOffUntilMs = -Infinity;
   /** The longest Active_Adver_Interval that this router may have learned. */
@@ -186,6 +188,9 @@ export class RouterChecker {
       case 'undrain':
         this.isDrained = false;
         break;
+      case 'leaseAnswered':
+        this.awaitsKernel = false;
+        break;
       case 'addressLost':
         this.#repairs += 1;
         break;
@@ -266,6 +271,7 @@ export class RouterChecker {
       this.#fail('promotion-announces', `promoted from ${from} with ${types.join(', ')}`);
     }
     if (this.healthClass === 'C') this.#fail('class-c', 'a router of class C took the addresses');
+    if (this.awaitsKernel) this.#fail('awaits-kernel', 'took the addresses before its kernel has answered');
     if (this.isDrained) this.#fail('drained', 'a drained router took the addresses');
     if (nowMs < this.heldOffUntilMs - ROUNDING_MS) {
       this.#fail('hold-off', 'promoted too soon after it gave the addresses up');
@@ -369,6 +375,7 @@ export class RouterChecker {
   }
 
   #takeTransition(to: StateName, cause: Cause, event: RouterEvent, nowMs: number): void {
+    if (cause.kind === 'lease_overdue') this.awaitsKernel = true;
     if (GIVEN_UP.has(cause.kind)) {
       this.heldOffUntilMs = nowMs + HOLD_OFF_MS;
     }

@@ -7,6 +7,7 @@
  * failed binds that run out, packets that were under way. None depends on what routers do, and all end soon.
  */
 import { ANNOUNCEMENT_REFRESH_MS } from '../../vrrp/announcements.ts';
+import { LEASE_RENEWAL_MS } from '../../vrrp/lease.ts';
 import {
   delayMs,
   driftedMs,
@@ -18,7 +19,7 @@ import {
   timerMs,
 } from './bounds.ts';
 import { type Cluster, type ClusterWatcher, type Transition, leaseOverMs } from './cluster.ts';
-import { releaseMs } from './daemon.ts';
+import { BIND_MS, releaseMs } from './daemon.ts';
 import type { Host } from './host.ts';
 import { BURST_MS, GIVEN_UP, PUNCTUAL_TIMERS } from './router-checker.ts';
 import type { Task } from './schedule.ts';
@@ -59,7 +60,8 @@ class Settling implements ClusterWatcher, Task {
     const resigning = cluster.hosts.some((host) => cluster.isActive(host) && priorityOf(host) === 0);
     const resignedAtMs =
       cluster.nowMs + (resigning ? resignationMs(cluster.scenario, this.#longestIntervalMs) : 0);
-    this.#disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs);
+    const slowUntilMs = Math.max(...cluster.hosts.map(({ kernel }) => kernel.slowUntilMs));
+    this.#disturbedAtMs = Math.max(resignedAtMs, cluster.link.quietAtMs, slowUntilMs + 2 * LEASE_RENEWAL_MS);
   }
 
   /** At the end of a moment in which two may be Active, or an address may still be bound. */
@@ -135,6 +137,7 @@ class Settling implements ClusterWatcher, Task {
     if (to === 'Active') {
       this.#promotedAtMs = cluster.nowMs;
       cluster.schedule.after(overlapMs(cluster.scenario), this);
+      cluster.schedule.after(BIND_MS + INSTANT_MS, this);
     }
     if (to !== 'Active') {
       this.#demotedAtMs = cluster.nowMs;
@@ -189,13 +192,18 @@ class Settling implements ClusterWatcher, Task {
       cluster.fail('one-active', `none of ${namesOf(hosts)} is Active ${sinceText}`);
     }
     const unbound = actives.filter((host) => !host.kernel.bound);
-    if (unbound.length > 0)
+    if (unbound.length > 0 && cluster.nowMs > this.#promotedAtMs + BIND_MS)
       cluster.fail('one-bound', `${namesOf(unbound)} is Active without the VIP ${sinceText}`);
     const strays = hosts.filter(
       (host) =>
         host.kernel.bound &&
         !cluster.isActive(host) &&
-        cluster.nowMs > Math.max(host.endedAtMs + leaseOverMs(host), this.#demotedAtMs + releaseMs(true)),
+        cluster.nowMs >
+          Math.max(
+            host.endedAtMs + leaseOverMs(host),
+            this.#demotedAtMs + releaseMs(true),
+            host.kernel.slowUntilMs + releaseMs(true),
+          ),
     );
     if (strays.length > 0)
       cluster.fail('one-bound', `${namesOf(strays)} has the VIP and is not Active ${sinceText}`);

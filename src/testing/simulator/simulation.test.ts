@@ -26,8 +26,7 @@ const CAUSES: Readonly<Record<CauseKind, boolean>> = {
   bind_failed: true,
   renewal_failed: true,
   address_lost: true,
-  // Its kernel answers every call at once.
-  lease_overdue: false,
+  lease_overdue: true,
 };
 const causesToSee = Object.entries(CAUSES).flatMap(([cause, isPlayed]) => (isPlayed ? [cause] : []));
 const PLOTS: readonly Plot[] = ['faults', 'failover', 'split', 'handover', 'outage'];
