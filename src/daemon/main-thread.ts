@@ -348,6 +348,9 @@ class Daemon {
       case 'health':
         this.#supervisor?.report(message.class, message.confirmedAtMs);
         break;
+      case 'restart':
+        this.#finish({ code: 0, text: message.message });
+        break;
       case 'drain':
         this.#isDrainWanted = true;
         this.#election?.drain(message.force);

@@ -74,4 +74,6 @@ export type FromServices =
   | { readonly type: 'handoverPrepared' }
   | { readonly type: 'drain'; readonly force: boolean }
   | { readonly type: 'undrain' }
+  /** The process has to be started anew, after a handover; the message is for people. */
+  | { readonly type: 'restart'; readonly message: string }
   | { readonly type: 'stopped' };

@@ -5,7 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 import type { Config } from '../config/config.ts';
 import type { BackendHealth } from '../health/backend.ts';
 import type { Credentials } from '../health/credentials.ts';
-import type { HealthCheckerOptions } from '../health/driver/checker.ts';
+import type { HealthReport, HealthCheckerOptions } from '../health/driver/checker.ts';
 import type { CredentialWatchOptions } from '../health/driver/credential-watch.ts';
 import { type IpAddress, parseIp } from '../ip/address.ts';
 import { createProxyCounters, ProxyCounters } from '../proxy/counters.ts';
@@ -72,6 +72,7 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
     checker?: HealthCheckerOptions;
     watch?: CredentialWatchOptions;
     peers?: string[];
+    replaced?: string[];
   } = {};
   const note = (what: string) => async (): Promise<void> => {
     did.push(what);
@@ -125,6 +126,9 @@ function openWorker(context: TestContext, listen: () => Promise<void> = async ()
         return {
           start: () => did.push('watch started'),
           lookAgain: () => 'the certificates have not changed',
+          get replaced() {
+            return given.replaced ?? [];
+          },
           expiries: () => [{ certificate: 'ca', expiryMs: 1 }],
           stop: note('watch stopped'),
         };
@@ -328,4 +332,21 @@ test('an Active that falls to class C is answered by a check at once, and by one
   };
   for (const priority of [254, 62, 62, 254, 62]) hearing(priority);
   assert.deepEqual(did.filter((what) => what === 'checked at once').length, 2);
+});
+
+test('a file that was replaced on the node is reason to restart once nothing can be verified with the old one', (context) => {
+  const { posted, given, start } = openWorker(context);
+  start();
+  const report = (healthClass: HealthReport['class']): void =>
+    given.checker?.onReport({ backends: [], settled: true, class: healthClass, confirmedAtMs: 7 });
+  report('U');
+  given.replaced = ['/etc/kubernetes/pki/ca.crt'];
+  report('A');
+  assert.deepEqual(
+    posted.filter(({ type }) => type === 'restart'),
+    [],
+  );
+  report('U');
+  report('U');
+  assert.equal(posted.filter(({ type }) => type === 'restart').length, 1);
 });

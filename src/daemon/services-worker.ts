@@ -59,7 +59,7 @@ export type ServicesParts = {
   ) => Pick<HealthChecker, 'start' | 'useCredentials' | 'checkNow' | 'stop'>;
   readonly credentialWatch: (
     options: CredentialWatchOptions,
-  ) => Pick<CredentialWatch, 'start' | 'lookAgain' | 'expiries' | 'stop'>;
+  ) => Pick<CredentialWatch, 'start' | 'lookAgain' | 'expiries' | 'replaced' | 'stop'>;
 };
 
 type Start = Extract<ToServices, { type: 'start' }>;
@@ -102,6 +102,7 @@ export class ServicesWorker {
   #election = NOT_STARTED;
   #report = NOT_CHECKED;
   #started: Started | null = null;
+  #isRestarting = false;
 
   /** `post` takes the messages to the main thread. */
   constructor(data: ServicesWorkerData, parts: ServicesParts, post: (message: FromServices) => void) {
@@ -270,10 +271,23 @@ export class ServicesWorker {
     this.#report = latest;
     const backends = this.#backendStates.after(latest.backends);
     if (backends !== null) this.#tellProxy({ type: 'backends', backends });
+    this.#restartIfOutdated(latest);
     // Without a listener this node has nothing to serve, however healthy its API server is.
     const healthClass = this.#proxyCounters.listeners < this.#data.config.proxy.workers ? 'C' : latest.class;
     if (latest.settled)
       this.#post({ type: 'health', class: healthClass, confirmedAtMs: latest.confirmedAtMs });
+  }
+
+  /**
+   * A container's mount of a file goes on showing the file that was there at its start. When another one has taken its
+   * place on the node, and nothing can be verified by the old one, a new container is the only way to it.
+   */
+  #restartIfOutdated({ settled, class: healthClass }: HealthReport): void {
+    const [path] = this.#started?.credentialWatch.replaced ?? [];
+    if (!settled || healthClass !== 'U' || path === undefined || this.#isRestarting) return;
+    this.#isRestarting = true;
+    const message = `${path} was replaced on the node, and no API server can be verified with the old file: a new container gets the new one`;
+    this.#post({ type: 'restart', message });
   }
 
   #tellProxy(command: ProxyCommand): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -7,6 +7,7 @@ import { TestCa } from '../../testing/certificates.ts';
 import {
   CredentialFileError,
   type CredentialPaths,
+  isReplaced,
   readCaInForce,
   readClientPair,
   readCredentials,
@@ -154,4 +155,17 @@ test('the start wants a CA in force, and takes an expired client certificate: 40
     messageOf(() => readCredentials(paths)),
     /ca\.crt expired on /,
   );
+});
+
+test('a file that was replaced behind its mount is noticed by its lack of links', async (context) => {
+  const replaced = join(folder, 'replaced.crt');
+  await writeFile(replaced, 'old');
+  const file = await open(replaced);
+  context.after(() => file.close());
+  // As a bind mount does, this path leads to the file that was there when it was made.
+  const mounted = `/proc/self/fd/${file.fd}`;
+  assert.equal(isReplaced(mounted), false);
+  await writeFile(`${replaced}.new`, 'new');
+  await rename(`${replaced}.new`, replaced);
+  assert.deepEqual([isReplaced(mounted), isReplaced(replaced)], [true, false]);
 });

@@ -82,6 +82,14 @@ export function readClientPair(certPath: string, keyPath: string): ClientPair {
   return { cert, key, periods: [periodOf(certificate)] };
 }
 
+/**
+ * Whether the path leads to a file that its folder no longer has: a file that is mounted by itself, as in a pod, and
+ * has been replaced by another one (rename(2)) or removed. What is there now cannot be read through the mount.
+ */
+export function isReplaced(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.nlink === 0;
+}
+
 /** More than any of these files has; whatever lies there instead is not read. */
 const MAX_FILE_BYTES = 1024 * 1024;
 

@@ -16,11 +16,18 @@ import {
   recordLook,
 } from '../credentials.ts';
 import { nextCheckMs } from '../schedule.ts';
-import { CredentialFileError, type CredentialPaths, readCa, readClientPair } from './credential-files.ts';
+import {
+  CredentialFileError,
+  type CredentialPaths,
+  isReplaced,
+  readCa,
+  readClientPair,
+} from './credential-files.ts';
 
 /** Renewals come once a year: what counts is that a rotation of the CA, step by step, is noticed between two steps. */
 const LOOK_MS = 60_000;
 const DAY_MS = 24 * 3600 * 1000;
+const HOUR_MS = 3600 * 1000;
 
 export type CredentialExpiry = {
   readonly certificate: 'ca' | 'client';
@@ -43,7 +50,9 @@ export type CredentialWatchOptions = {
 export class CredentialWatch {
   readonly #options: CredentialWatchOptions;
   readonly #expiryLimit = new LogLimit(DAY_MS, 2);
+  readonly #replacedLimit = new LogLimit(HOUR_MS, 3);
   readonly #stopping = new AbortController();
+  #replaced: readonly string[] = [];
   #ca: Watched<CaCertificates>;
   #client: Watched<ClientPair> | null;
   #loop: Promise<void> | null = null;
@@ -84,6 +93,11 @@ export class CredentialWatch {
     await this.#loop;
   }
 
+  /** The files that have been replaced or removed behind this process, as of the last look; see isReplaced. */
+  get replaced(): readonly string[] {
+    return this.#replaced;
+  }
+
   /** Of what is in use. */
   expiries(): CredentialExpiry[] {
     const ca = { certificate: 'ca', expiryMs: expiryMs(this.#ca.inUse) } as const;
@@ -109,12 +123,22 @@ export class CredentialWatch {
   #look(): void {
     const { paths, onChange } = this.#options;
     const { caFile: ca, clientCertFile: cert, clientKeyFile: key } = paths;
+    this.#lookForReplaced([ca, cert, key]);
     const before = { ca: this.#ca.inUse, client: this.#client?.inUse ?? null };
     this.#ca = this.#record(this.#ca, () => readCa(ca));
     if (this.#client !== null && cert !== null && key !== null)
       this.#client = this.#record(this.#client, () => readClientPair(cert, key));
     const after = { ca: this.#ca.inUse, client: this.#client?.inUse ?? null };
     if (after.ca !== before.ca || after.client !== before.client) onChange(after);
+  }
+
+  #lookForReplaced(paths: readonly (string | null)[]): void {
+    this.#replaced = paths.filter((path) => path !== null && isReplaced(path)) as string[];
+    for (const path of this.#replaced) {
+      if (this.#replacedLimit.take(path, monotonicMs()) === null) continue;
+      const text = `${path} was replaced or removed on the node, and this pod still has the old file: write it in place, or restart the pod; it restarts itself when it can no longer verify any API server`;
+      this.#options.log('warn', text, { event: 'credentials_replaced', path });
+    }
   }
 
   #record<Kind extends CaCertificates | ClientPair>(before: Watched<Kind>, read: () => Kind): Watched<Kind> {
