@@ -81,6 +81,18 @@ suite('kube-vrrp check on a host of its own', { concurrency: 3 }, () => {
     assert.match(stranger.stdout, /^fail {2}vrid +10\.77\.0\.9 advertises .*, and is not in peers$/m);
   });
 
+  test('does not claim to have listened for IPv6 where that is off, as the kernel drops all of it', async () => {
+    const setUp = [...SUBNET.setUp, 'sysctl --quiet --write net.ipv6.conf.eth0.disable_ipv6=1'];
+    const args = ['check', '--vip', '10.77.0.100,fd00:77::100', '--peers', '10.77.0.1'];
+    const { stdout, stderr } = await kubeVrrpOn({ setUp }, args);
+    assert.match(
+      stdout,
+      /^skip {2}vrid +did not listen for other IPv6 routers .*: IPv6 is off on eth0/m,
+      stderr,
+    );
+    assert.match(stdout, /^ok +vrid +no other router used vrid 51 on eth0/m);
+  });
+
   test('says why it does not listen for unicast on a node that is not in peers', async () => {
     const outcome = await check(SUBNET, '10.77.0.9,10.77.0.2', '--vrrp-transport', 'unicast');
     assert.match(

@@ -101,12 +101,18 @@ test('another CA, and an expired certificate, are told apart', async () => {
   );
 });
 
-test('before kubeadm init there is neither a CA nor a server, which is no failure', async () => {
+/** A port of 127.0.0.1 that nothing listens on. */
+async function closedPort(): Promise<number> {
   const closed = createServer().listen(0, '127.0.0.1');
   await once(closed, 'listening');
   const { port } = closed.address() as AddressInfo;
   closed.close();
   await once(closed, 'close');
+  return port;
+}
+
+test('before kubeadm init there is neither a CA nor a server, which is no failure', async () => {
+  const port = await closedPort();
   assert.deepEqual(await resultsAt(port, join(folder, 'none.crt')), [
     "warn CA: /none.crt does not exist; health.caFile must be the cluster's CA certificate",
     'skip certificate: nothing listens on 127.0.0.1:PORT, so neither certificate nor health was looked at; its certificate will need 10.0.0.10 and fd00::10 among its names',
@@ -193,9 +199,9 @@ test('a peer of another CA, one whose certificate has expired, one that lacks th
 test('while no API server runs here, the CA is held against that of a peer', async () => {
   const names = [...VIPS, 'IP:127.0.0.2'];
   const server = createHttpsServer(await (await TestCa.create('other')).issue({ names }));
-  server.listen(0, '127.0.0.2');
+  const port = await closedPort();
+  server.listen(port, '127.0.0.2');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
   const peers = ['127.0.0.1', '127.0.0.2'].map((text) => parseIp(text)!);
   const lines = await resultsOf({ ...config(port, caFile), peers }, ({ text }) => text === '127.0.0.1');
   server.close();

@@ -4,7 +4,7 @@
  * for as long as it is there. What takes the first global address of an interface for that of the node, as kubelet and
  * kubeadm do without --node-ip and advertiseAddress, takes the VIP on the holder.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 import type { Config } from '../../config/config.ts';
 import { parseIp } from '../../ip/address.ts';
@@ -14,14 +14,19 @@ const NAME = 'node-ip';
 const FIX =
   'start kubelet with --node-ip and this node\'s own address ("kube-vrrp kubeadm" prints where), then restart it';
 
-/** The words that kubelet was started with; null where there is none that this process can see, as from a container. */
+/**
+ * The words that the kubelet of this node was started with: one on the same network, as others run in containers. Null
+ * where there is none that this process can see, as from a container of its own.
+ */
 function readKubeletWords(): readonly string[] | null {
+  const network = readlinkSync('/proc/self/ns/net');
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() !== 'kubelet') continue;
+      if (readlinkSync(`/proc/${pid}/ns/net`) !== network) continue;
       return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
     } catch {
-      // The process has ended meanwhile.
+      // The process has ended meanwhile, or may not be looked at.
     }
   }
   return null;

@@ -1,4 +1,6 @@
 /** Checks of the network segment: who else has the VIP, and who else uses the virtual router ID. */
+import { existsSync, readFileSync } from 'node:fs';
+
 import { knownSenders, listedSenders, vipFamilies, type Config } from '../../config/config.ts';
 import { ipFromOctets, isLinkLocal, type Family, type IpAddress } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
@@ -52,12 +54,20 @@ const UNSPECIFIED: Readonly<Record<Family, IpAddress>> = {
   IPv6: ipFromOctets(new Uint8Array(16)),
 };
 
+/** The kernel then drops every IPv6 packet of the link, and joins groups all the same. */
+function isIpv6Off(linkName: string): boolean {
+  const path = `/proc/sys/net/ipv6/conf/${linkName}/disable_ipv6`;
+  return !existsSync(path) || readFileSync(path, 'utf8').trim() !== '0';
+}
+
 /** Listens for the advertisements of one family; never rejects. */
 async function listenFor(family: Family, config: Config, segment: Segment): Promise<Listening> {
   if (config.vrrp.transport === 'unicast' && segment.sourceByFamily[family] === null) {
     const refusal = `vrrp.transport is unicast, and ${segment.link.name} has no ${family} address of peers that others send to`;
     return { family, heard: [], refusal };
   }
+  if (family === 'IPv6' && isIpv6Off(segment.link.name))
+    return { family, heard: [], refusal: `IPv6 is off on ${segment.link.name} (disable_ipv6)` };
   try {
     return { family, heard: await hear(family, config, segment), refusal: null };
   } catch (error) {
