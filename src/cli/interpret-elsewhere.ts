@@ -13,8 +13,17 @@ export function interpretElsewhere(words: readonly string[]): Promise<Outcome> {
   return outcomeOf(startThread(words));
 }
 
+/** Standard input has been read to its end, or would be waited for. */
+function isFromStandardInput(words: readonly string[]): boolean {
+  const flag = words.findLastIndex((word) => word === '--config' || word.startsWith('--config='));
+  if (flag === -1) return process.env['KUBE_VRRP_CONFIG'] === '-';
+  return words[flag] === '--config=-' || (words[flag] === '--config' && words[flag + 1] === '-');
+}
+
 /** Interprets the words of a daemon that runs once more. Never rejects, and prints nothing. */
 export async function rereadElsewhere(words: readonly string[]): Promise<Reread> {
+  if (isFromStandardInput(words))
+    return { problems: 'it came from standard input, which cannot be read again: name a file with --config' };
   try {
     const worker = startThread(words, { stderr: true });
     const complaints = text(worker.stderr);

@@ -98,7 +98,7 @@ test('SIGHUP reads the configuration again: the log level is used, and all else 
   );
   assert.match(
     await reload('log: {level: shout}\n'),
-    /^SIGHUP: the configuration has errors, so the one in use stays: .*log\.level/u,
+    /^SIGHUP: the configuration cannot be used, so the one before stays in use: .*log\.level/u,
   );
   assert.equal(lines.at(-1)?.level, 'info', 'the level of the configuration in use');
   assert.equal(await reload('{}\n'), `SIGHUP: the configuration has not changed; ${certificates}`);

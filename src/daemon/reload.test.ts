@@ -26,7 +26,7 @@ test('the log level is used at once, and what needs a restart is named', () => {
 test('a configuration with errors changes nothing', () => {
   assert.deepEqual(reloadOf(configOf('log: {level: warn}'), { problems: 'vip: is no address' }), {
     logLevel: 'warn',
-    text: 'the configuration has errors, so the one in use stays: vip: is no address',
+    text: 'the configuration cannot be used, so the one before stays in use: vip: is no address',
   });
 });
 

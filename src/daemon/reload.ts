@@ -13,7 +13,7 @@ export type Reload = {
 /** What to do about `reread` while `config` is in use. */
 export function reloadOf(config: Config, reread: Reread): Reload {
   if ('problems' in reread) {
-    const text = `the configuration has errors, so the one in use stays: ${reread.problems}`;
+    const text = `the configuration cannot be used, so the one before stays in use: ${reread.problems}`;
     return { logLevel: config.log.level, text };
   }
   const changed = changedKeys(config, reread.config);
