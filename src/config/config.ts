@@ -28,7 +28,7 @@ export type Config = {
     readonly port: number;
     readonly backendPort: number;
     readonly workers: number;
-    /** Clients at a time; auto: what the limit on open files allows. */
+    /** Clients at a time; auto: what the limits on open files and memory allow. */
     readonly maxConnections: 'auto' | number;
     /** Clients at a time; 0: no limit. */
     readonly maxConnectionsPerSource: number;

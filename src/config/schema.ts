@@ -133,7 +133,7 @@ const proxy = group('The TCP proxy in front of the API servers.', {
   maxConnections: withDefault(
     wordOrNumber('auto', 1, 1_000_000),
     'auto',
-    'Most clients at a time; further ones are reset. auto is what the limit on open files allows, at two for each client.',
+    'Most clients at a time; further ones are reset. auto is what the limit on open files allows, at two for each client, and the memory limit of the container, at 7 KiB.',
   ),
   maxConnectionsPerSource: withDefault(
     wholeNumber(0, 1_000_000),

@@ -28,6 +28,7 @@ import type { BackendAddress, ElectionSnapshot, FromServices } from './messages.
 import { Network } from './network/network.ts';
 import type { Place } from './network/view.ts';
 import { logObstacle, Obstacle, type Waiting, untilDone } from './obstacle.ts';
+import { clientsByMemory } from '../proxy/driver/memory-limit.ts';
 import { clientsByOpenFiles } from '../proxy/driver/open-files.ts';
 import { proxyLimits } from './proxy-limits.ts';
 import { ProxyThreads } from './proxy-threads.ts';
@@ -308,7 +309,10 @@ class Daemon {
 
   async #startProxy(backends: readonly BackendAddress[]): Promise<ProxyThreads> {
     const config = this.#config;
-    const { limits, warning } = proxyLimits(config.proxy, clientsByOpenFiles(config.proxy.workers));
+    const { limits, warning } = proxyLimits(config.proxy, {
+      byOpenFiles: clientsByOpenFiles(config.proxy.workers),
+      byMemory: clientsByMemory(),
+    });
     if (warning !== null) this.#log('warn', warning, { event: 'limits' });
     try {
       return await ProxyThreads.start({

@@ -27,6 +27,8 @@ export class ProxyThreads {
   readonly #workers: readonly Worker[];
   readonly #options: ProxyThreadsOptions;
   #isStopping = false;
+  /** Of `closeVip`: a late answer to the one before must not end the wait for the next. */
+  #lastRequest = 0;
   /** The services thread's ends of the channels between it and each proxy thread. */
   readonly servicesPorts: readonly MessagePort[];
 
@@ -64,7 +66,8 @@ export class ProxyThreads {
    * when a thread is too busy to do it soon.
    */
   async closeVip(vip: IpAddress, handedOver: boolean): Promise<void> {
-    const address = vip.text;
+    this.#lastRequest += 1;
+    const request = this.#lastRequest;
     const timeoutMs = handedOver ? HANDED_OVER_TIMEOUT_MS : CLOSE_VIP_TIMEOUT_MS;
     const closed = this.#workers.map(
       (worker) =>
@@ -75,13 +78,13 @@ export class ProxyThreads {
             resolve();
           };
           const onMessage = (event: ProxyEvent): void => {
-            if (event.type === 'vipClosed' && event.address === address) done();
+            if (event.type === 'vipClosed' && event.request === request) done();
           };
           const timer = setTimeout(done, timeoutMs);
           worker.on('message', onMessage);
         }),
     );
-    this.#command({ type: 'closeVip', address, handedOver });
+    this.#command({ type: 'closeVip', request, address: vip.text, handedOver });
     await Promise.all(closed);
   }
 

@@ -69,6 +69,7 @@ export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_INFO = 11;
 export const TCP_USER_TIMEOUT = 18;
+export const TCP_NOTSENT_LOWAT = 25;
 
 // linux/socket.h, shutdown(2), splice(2)
 export const MSG_PEEK = 0x2;

@@ -31,6 +31,16 @@ export function establishedTo(port: number): number {
   return connectionsOf(port, '01').filter(([, , remote]) => remote?.endsWith(hexPort)).length;
 }
 
+/** Bytes that wait in the queues of the sockets that have this port: to be sent, and to be read. */
+export function queuedBytes(port: number): { readonly unsent: number; readonly unread: number } {
+  const hexPort = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const queues = connectionsOf(port, '01')
+    .filter(([, own]) => own?.endsWith(hexPort) === true)
+    .map(([, , , , queue = '0:0']) => queue.split(':').map((hex) => Number.parseInt(hex, 16)));
+  const sum = (index: number): number => queues.reduce((total, queue) => total + (queue[index] ?? 0), 0);
+  return { unsent: sum(0), unread: sum(1) };
+}
+
 /** Closes this process's listener of a port under its owner, as SOCK_DESTROY does for somebody else. */
 export function shutListener(port: number): void {
   const fds = readdirSync('/proc/self/fd').map(Number);

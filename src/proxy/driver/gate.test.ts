@@ -75,6 +75,19 @@ describe('limits', () => {
     );
   });
 
+  test('clients that wait for their turn are reset with the others when the VIP leaves', async (t) => {
+    const backend = await startBackend(t, echo);
+    const { client, counts, proxy } = await startProxy(t, [backend.backend()], {
+      limits: { ...LIMITS, acceptsPerSecond: 10 },
+    });
+    const clients = await Promise.all(Array.from({ length: 40 }, () => client()));
+    const ends = clients.map((socket) => ending(socket));
+    await until(() => counts().rateLimited > 0, 'some wait');
+    proxy.closeVip('127.0.0.1');
+    assert.deepEqual(new Set(await Promise.all(ends)), new Set(['ECONNRESET']));
+    assert.equal(counts().clients, 0);
+  });
+
   test('a connection beyond its age is closed when it is idle, and not before', async (t) => {
     const backend = await startBackend(t, echo);
     const { client, counts } = await startProxy(t, [backend.backend()], {

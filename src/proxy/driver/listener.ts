@@ -111,12 +111,12 @@ export class Listener implements Watcher {
   }
 
   ready(): void {
-    this.#accept(ACCEPTS_PER_TURN);
+    this.#accept(ACCEPTS_PER_TURN, true);
   }
 
-  /** Takes in those who wait already. */
+  /** Takes in those who wait already, however fast they have come: they are connected, and would be forgotten. */
   acceptWaiting(): void {
-    if (this.#isOpen) this.#accept(BACKLOG);
+    if (this.#isOpen) this.#accept(BACKLOG, false);
   }
 
   /** Takes in those who wait already, whom closing would reset, and then no more. */
@@ -134,10 +134,10 @@ export class Listener implements Watcher {
     if (this.#spareFd >= 0) closeSync(this.#spareFd);
   }
 
-  #accept(most: number): void {
+  #accept(most: number, mayHaveToWait: boolean): void {
     for (let count = 0; count < most; count += 1) {
       if (!this.#isOpen) return;
-      const waitMs = this.#options.waitMs();
+      const waitMs = mayHaveToWait ? this.#options.waitMs() : 0;
       if (waitMs > 0) {
         this.#pause(waitMs);
         return;

@@ -25,7 +25,12 @@ export type ProxyWorkerData = {
 export type ProxyCommand =
   | { readonly type: 'backends'; readonly backends: readonly ProxyBackend[] }
   /** `handedOver`: what clients have under way is finished first; see TcpProxy. */
-  | { readonly type: 'closeVip'; readonly address: string; readonly handedOver: boolean }
+  | {
+      readonly type: 'closeVip';
+      readonly request: number;
+      readonly address: string;
+      readonly handedOver: boolean;
+    }
   | { readonly type: 'stop'; readonly graceMs: number }
   /** Asks for what `connectionList` answers, in pieces. */
   | { readonly type: 'listConnections'; readonly request: number }
@@ -33,13 +38,16 @@ export type ProxyCommand =
   | { readonly type: 'connectionsRead' }
   | { readonly type: 'servicesPort'; readonly port: MessagePort };
 
-/** From the worker; `vipClosed` answers `closeVip`; `log` goes to the services port once there is one. */
+/**
+ * From the worker; `vipClosed` answers the `closeVip` with the same `request`; `log` goes to the services port once
+ * there is one.
+ */
 export type ProxyEvent =
   | { readonly type: 'listening' }
   | { readonly type: 'listenFailed'; readonly code: string; readonly message: string }
   /** After `listening`: no client can connect to this thread any longer; `reason` is one sentence. */
   | { readonly type: 'listenerLost'; readonly reason: string }
-  | { readonly type: 'vipClosed'; readonly address: string }
+  | { readonly type: 'vipClosed'; readonly request: number }
   | { readonly type: 'stopped' }
   /** To the services port only; the last piece is empty. */
   | {

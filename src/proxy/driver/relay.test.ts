@@ -24,7 +24,7 @@ import {
   stream,
 } from '../../testing/proxy-clients.ts';
 import { startProxy } from '../../testing/proxy.ts';
-import { closeWaits, openFiles, watchDescriptors } from '../../testing/sockets.ts';
+import { closeWaits, openFiles, queuedBytes, watchDescriptors } from '../../testing/sockets.ts';
 import { until, untilStill } from '../../testing/until.ts';
 
 watchDescriptors();
@@ -321,7 +321,7 @@ describe('backpressure', () => {
         echo(socket);
       });
     });
-    const { client } = await startProxy(t, [backend.backend()]);
+    const { client, port } = await startProxy(t, [backend.backend()]);
     const slow = await client();
     slow.pause();
     slow.write('list');
@@ -337,6 +337,8 @@ describe('backpressure', () => {
       () => roundTrip(other, 'still here?'),
     );
     assert.ok(sent < HELD_BYTES, `the kernel's buffers and one pipe hold ${sent} bytes`);
+    const unsentBytes = queuedBytes(port).unsent;
+    assert.ok(unsentBytes <= 1.5 * MIB, `the proxy's socket to the client holds ${unsentBytes} bytes`);
     globalThis.gc?.();
     const { arrayBuffers, rss } = process.memoryUsage();
     assert.ok(arrayBuffers - memoryBefore.arrayBuffers < 16 * MIB, 'buffers for a client that does not read');

@@ -19,6 +19,7 @@ import {
   TCP_KEEPIDLE,
   TCP_KEEPINTVL,
   TCP_NODELAY,
+  TCP_NOTSENT_LOWAT,
   TCP_USER_TIMEOUT,
 } from '../../net/linux.ts';
 import { encodeSocketAddress } from '../../net/socket-address.ts';
@@ -54,6 +55,13 @@ export function socketAddress(address: IpAddress, port: number): SocketAddress {
   return { memory, lengthBytes: encoded.length };
 }
 
+/**
+ * What the kernel takes for a peer beyond what is in flight (TCP_NOTSENT_LOWAT, tcp(7)); by default it is all of
+ * net.ipv4.tcp_wmem, 4 MiB, which each client that stops reading a large answer would fill. Half of it already costs
+ * bulk transfers a fifth of their speed per core; so does a receive buffer of fixed size.
+ */
+const UNSENT_BYTES = 1024 * 1024;
+
 /** Has the kernel find out that the peer is gone. */
 export function keepWatch(fd: number, { keepAliveIdleMs, userTimeoutMs }: ConnectionOptions): void {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -82,6 +90,7 @@ export function openListener(family: typeof AF_INET | typeof AF_INET6, options: 
     if (family === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     keepWatch(fd, options);
+    setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
     const any = encodeSocketAddress(ipFromOctets(new Uint8Array(family === AF_INET ? 4 : 16)), options.port);
     const what = `cannot listen on port ${options.port}`;
     required(libc.bind(fd, any, any.length), what);
@@ -162,6 +171,7 @@ export function startConnecting(to: SocketAddress): number | { readonly reason: 
   const fd = newSocket({ domain: family, type: SOCK_STREAM });
   if (fd < 0) return { reason: errnoCode(-fd) };
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  setOption(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
   const result = libc.connect(fd, to.memory.address, to.lengthBytes);
   if (result === 0 || result === -EINPROGRESS) return fd;
   libc.close(fd);

@@ -92,8 +92,10 @@ test('listens, passes traffic, follows backends and closeVip, stops and exits', 
   const onVip = await dial(t, port, '127.0.0.2');
   await once(onVip, 'data');
   const lost = new Promise((resolve) => void onVip.once('close', resolve));
-  thread.send({ type: 'closeVip', address: '127.0.0.2', handedOver: false });
+  thread.send({ type: 'closeVip', request: 7, address: '127.0.0.2', handedOver: false });
   await lost;
+  await thread.heard('vipClosed');
+  assert.deepEqual(thread.events.at(-1), { type: 'vipClosed', request: 7 });
   assert.equal(read().endings.vip_removed, 1);
   assert.equal(read().clients, 3);
 

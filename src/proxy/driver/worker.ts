@@ -13,6 +13,8 @@ const REPORT_INTERVAL_MS = 20;
 /** Connections in one piece of a list: a fraction of a millisecond. */
 const LIST_PIECE = 256;
 
+type CloseVip = Extract<ProxyCommand, { type: 'closeVip' }>;
+
 class ProxyWorker {
   readonly #main: MessagePort;
   readonly #loop: EventLoop;
@@ -60,7 +62,7 @@ class ProxyWorker {
         this.#proxy.setBackends(command.backends);
         break;
       case 'closeVip':
-        void this.#closeVip(command.address, command.handedOver);
+        void this.#closeVip(command);
         break;
       case 'listConnections':
         this.#list(command.request);
@@ -78,10 +80,10 @@ class ProxyWorker {
     }
   }
 
-  async #closeVip(address: string, handedOver: boolean): Promise<void> {
+  async #closeVip({ request, address, handedOver }: CloseVip): Promise<void> {
     if (handedOver) await this.#proxy.closeHandedOverVip(address);
     else this.#proxy.closeVip(address);
-    this.#send({ type: 'vipClosed', address });
+    this.#send({ type: 'vipClosed', request });
   }
 
   #attachServices(port: MessagePort): void {
