@@ -157,6 +157,24 @@ describe('operation', () => {
     assert.equal(virtualRouters[0]?.state, 'Active');
   });
 
+  test('HUP, USR1 and USR2 are answered by the holder, and move nothing', async () => {
+    const holder = await cluster.settled();
+    const daemon = cluster.daemon(holder);
+    const fromMs = monotonicMs();
+    for (const [signal, answer] of [
+      ['SIGHUP', 'reload'],
+      ['SIGUSR1', 'state'],
+      ['SIGUSR2', 'signal'],
+    ] as const) {
+      daemon.signal(signal);
+      const { msg } = await daemon.logged(signal, ({ event }) => event === answer, { fromMs });
+      if (signal === 'SIGHUP') assert.match(msg, /the certificates have not changed$/u);
+      if (signal === 'SIGUSR1') assert.match(msg, /^state: 192\.168\.100\.10 Active, .*, bound;/u);
+    }
+    assert.deepEqual(cluster.daemon(holder).transitions(fromMs), [], cluster.describe(fromMs));
+    assert.equal(cluster.holder(), holder);
+  });
+
   test('a transition is one log line with its cause', async () => {
     const holder = await cluster.settled();
     const lines = cluster.daemon(holder).transitions();
