@@ -49,10 +49,10 @@ export const PROMISES: readonly Promised[] = [
     scenarios: ['every core busy and the proxy at full throughput for 30 s: no false failover at 100 ms'],
   },
   {
-    promise: 'the VIP stays while another program holds the lock of the kernel for network configuration',
+    promise: 'the VIP stays while another program changes the network configuration of the machine',
     file: 'network-lock',
     scenarios: [
-      'the network configuration of the machine under other programs the lock held for seconds: the holder advertises on time, nothing moves and no request fails',
+      'the network configuration of the machine under other programs 5000 addresses added to another interface of the holder move nothing',
     ],
   },
   {
