@@ -1,5 +1,5 @@
 /** What a signal does before the daemon listens to any. */
-import { IGNORED_SIGNALS, STOP_SIGNALS } from '../daemon/signals.ts';
+import { IGNORED_SIGNALS, STOP_SIGNALS } from '../daemon/signal-names.ts';
 
 /** Nothing has been read yet that could be read again. */
 const UNHEEDED = ['SIGHUP', ...IGNORED_SIGNALS] as const;

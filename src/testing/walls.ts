@@ -72,7 +72,7 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'src/daemon/metrics node pino prom-client',
     pure:
       'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts ' +
-      'readiness.ts reload.ts state-line.ts supervision.ts waits.ts',
+      'readiness.ts reload.ts signal-names.ts state-line.ts supervision.ts waits.ts',
   },
   'src/daemon/network': {
     imports: 'src/ip src/log src/config src/vrrp src/net src/runtime src/vrrp/driver src/daemon node',
