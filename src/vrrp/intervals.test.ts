@@ -39,6 +39,13 @@ describe('the Active_Down_Timer', () => {
     }
   });
 
+  test('the answer comes sooner when the priority of this router has risen before the next priority 0', () => {
+    const timer = new ActiveDownTimer(3, 1000, 31, 0);
+    timer.answerResignation(31, 500);
+    timer.answerResignation(254, 1000);
+    assert.equal(timer.dueMs, 1000 + skewTimeMs(3, 254, 1000));
+  });
+
   test('an Active that stays after all, or a timer that has fired, ends that answer', () => {
     const timer = new ActiveDownTimer(3, 100, 212, 0);
     timer.answerResignation(212, 10);

@@ -67,13 +67,13 @@ export class ActiveDownTimer {
 
   /**
    * The Active has advertised priority 0: due after Skew_Time (RFC 9568 6.4.2, priority 0). An Active that waits for
-   * its successor repeats it at each interval. A repetition changes nothing: Skew_Time may be longer than that
-   * interval, and the timer would never fire.
+   * its successor repeats it at each interval. A repetition makes nothing later: Skew_Time may be longer than that
+   * interval, and the timer would never fire. It makes it sooner where this router's priority has risen meanwhile.
    */
   answerResignation(priority: number, nowMs: number): void {
-    if (this.answersResignation) return;
+    const dueMs = nowMs + skewTimeMs(this.#version, priority, this.intervalMs);
+    this.atMs = this.answersResignation ? Math.min(this.atMs, dueMs) : dueMs;
     this.answersResignation = true;
-    this.atMs = nowMs + skewTimeMs(this.#version, priority, this.intervalMs);
   }
 }
 
