@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Prints the folder with kind (`kind`) and the files of its node image (`files`), both from Debian's package of kind and
-# its source. They stay in ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp.
+# Prints the folder with kind (`kind`) and the files of its node image (`files`): kind 0.33 from its Go module, and for
+# KUBERNETES=1.20 (the default) kind 0.27 from Debian's package and its source. They stay in
+# ${XDG_CACHE_HOME:-~/.cache}/kube-vrrp.
 set -euo pipefail
-. "$(dirname "$0")/../debian-packages.sh"
+cd "$(dirname "$0")/../.."
+if [ "${KUBERNETES:-1.20}" != 1.20 ]; then exec bash e2e/kind/compile-kind.sh; fi
+. e2e/debian-packages.sh
 
 readonly version=0.27.0
 readonly home=${XDG_CACHE_HOME:-$HOME/.cache}/kube-vrrp/kind-$version

@@ -1,4 +1,4 @@
-/** The images of a cluster: pulled where that is possible, built from Debian's packages where not. */
+/** The images of a cluster: pulled where that is possible, built where not. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -55,7 +55,8 @@ function defaultNodeImage(kind: string): string | null {
   return name;
 }
 
-/** Of the script that makes one, which has a hash in its name. */
+const BUILD_NODE_IMAGE = 'images/kind-node/build.sh';
+/** Of what that script makes, which has a hash in its name. */
 const OWN_NODE_IMAGE = 'kube-vrrp-kind-node';
 
 /** Whether the engine has the image after this. */
@@ -71,8 +72,9 @@ async function hasMadeOne(): Promise<boolean> {
 }
 
 /**
- * The one that KIND_NODE_IMAGE names, else kind's own if the engine has it or can pull it, else the one made here. Once
- * made, that is taken without another try, so that the speed of a network does not decide what is tested.
+ * The one that KIND_NODE_IMAGE names; else one made here of the version that KUBERNETES names, such as 1.37; else
+ * kind's own if the engine has it or can pull it; else the one made here. Once made, that is taken without another try,
+ * so that the speed of a network does not decide what is tested.
  */
 async function nodeImage(kind: string, say: Say): Promise<string> {
   const wanted = process.env['KIND_NODE_IMAGE'];
@@ -80,13 +82,14 @@ async function nodeImage(kind: string, say: Say): Promise<string> {
     if (!(await hasImage(wanted))) await run(['docker', 'pull', '--quiet', wanted], { deadlineMs: PULL_MS });
     return wanted;
   }
+  if (process.env['KUBERNETES'] !== undefined) return script(BUILD_NODE_IMAGE, say);
   const official = defaultNodeImage(kind);
   if (
     official !== null &&
     ((await hasImage(official)) || (!(await hasMadeOne()) && (await canPull(official, say))))
   )
     return official;
-  return script('images/kind-node/build.sh', say);
+  return script(BUILD_NODE_IMAGE, say);
 }
 
 /** Of a container that there is. */

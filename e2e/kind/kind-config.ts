@@ -7,6 +7,8 @@ export type KindConfigOptions = {
   readonly image: string;
   /** What `kube-vrrp kubeadm` printed. */
   readonly kubeadmConfig: string;
+  /** Fields of a KubeletConfiguration. */
+  readonly kubelet: Readonly<Record<string, boolean>>;
   /** kind's own network plug-in is not in the image. */
   readonly withoutNetwork: boolean;
   /** Folders of the host: each control plane's own, and what every node loads when it starts. */
@@ -19,7 +21,8 @@ type ControlPlaneFolders = { readonly manifestsFolder: string; readonly etcdFold
 type Mount = { readonly hostPath: string; readonly containerPath: string; readonly readOnly?: boolean };
 
 const CONTAINERD_DROP_IN = '/etc/systemd/system/containerd.service.d/10-preload.conf';
-export const PRELOAD_DROP_IN = 'containerd.conf';
+const KUBELET_DROP_IN = '/etc/systemd/system/kubelet.service.d/13-preload.conf';
+export const DROP_INS = { containerd: 'containerd.conf', kubelet: 'kubelet.conf' } as const;
 
 /** A drop-in of systemd by which containerd has the images of the folder before anything else runs on the node. */
 export function preloadDropIn(): string {
@@ -28,10 +31,23 @@ export function preloadDropIn(): string {
   return `[Service]\nExecStartPost=/bin/sh -c '${load}'\n`;
 }
 
+/**
+ * A drop-in by which kubelet waits for that. Without it kubelet starts while the images are loaded, finds none, and
+ * asks a registry. From 1.35 on it asks again after a restart, although the image is there by then.
+ */
+export function kubeletDropIn(): string {
+  return '[Unit]\nAfter=containerd.service\n';
+}
+
 function preloadMounts(preloadFolder: string): Mount[] {
   return [
     { hostPath: preloadFolder, containerPath: '/kind/preload', readOnly: true },
-    { hostPath: `${preloadFolder}/${PRELOAD_DROP_IN}`, containerPath: CONTAINERD_DROP_IN, readOnly: true },
+    {
+      hostPath: `${preloadFolder}/${DROP_INS.containerd}`,
+      containerPath: CONTAINERD_DROP_IN,
+      readOnly: true,
+    },
+    { hostPath: `${preloadFolder}/${DROP_INS.kubelet}`, containerPath: KUBELET_DROP_IN, readOnly: true },
   ];
 }
 
@@ -54,7 +70,7 @@ function kubeadmPatches(kubeadmConfig: string): string[] {
 }
 
 export function kindConfig(options: KindConfigOptions): string {
-  const { image, kubeadmConfig, withoutNetwork, controlPlanes, preloadFolder } = options;
+  const { image, kubeadmConfig, kubelet, withoutNetwork, controlPlanes, preloadFolder } = options;
   const preload = preloadMounts(preloadFolder);
   return stringify({
     kind: 'Cluster',
@@ -63,6 +79,7 @@ export function kindConfig(options: KindConfigOptions): string {
     networking: { podSubnet: '10.244.0.0/16', ...(withoutNetwork ? { disableDefaultCNI: true } : {}) },
     kubeadmConfigPatches: [
       ...kubeadmPatches(kubeadmConfig),
+      stringify({ kind: 'KubeletConfiguration', ...kubelet }),
       // kind writes the address of its load balancer here.
       stringify({
         kind: 'JoinConfiguration',

@@ -39,6 +39,7 @@ const USAGE = `usage: npm run e2e -- [--only NAME]... [--keep] [--reuse]
   --only NAME  run this scenario alone; may be repeated
   --keep       leave the last cluster, and the engine if it was started for it, as they are in the end
   --reuse      take the cluster that a run with --keep has left
+KUBERNETES=1.20, 1.34, 1.35, 1.36 or 1.37 in the environment builds a node image of that version
 scenarios:
 ${ALL.map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join('\n')}`;
 

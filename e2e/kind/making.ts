@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { CLUSTER, CONTAINERS, CONTROL_PLANES, ipv4Of, ipv6Of, LOAD_BALANCER, NETWORK } from './addresses.ts';
+import { cgroupSettings } from './cgroup-v1.ts';
 import { run } from './command.ts';
 import type { Images } from './images.ts';
-import { kindConfig, PRELOAD_DROP_IN, preloadDropIn } from './kind-config.ts';
+import { DROP_INS, kindConfig, kubeletDropIn, preloadDropIn } from './kind-config.ts';
 import { stopHaproxy } from './left-over-haproxy.ts';
 import { createNetwork, removeNetwork } from './network.ts';
 import { Node, POD_NAME } from './node.ts';
@@ -58,7 +59,8 @@ export async function makeCluster(making: Making): Promise<void> {
   const preloadFolder = join(FOLDER, 'preload');
   mkdirSync(preloadFolder, { recursive: true });
   for (const node of controlPlanes) node.makeFolders();
-  writeFileSync(join(preloadFolder, PRELOAD_DROP_IN), preloadDropIn());
+  writeFileSync(join(preloadFolder, DROP_INS.containerd), preloadDropIn());
+  writeFileSync(join(preloadFolder, DROP_INS.kubelet), kubeletDropIn());
   await run([
     ...['docker', 'save', '--output', join(preloadFolder, 'kube-vrrp.tar')],
     ...[images.product, images.productUpgrade],
@@ -69,6 +71,7 @@ export async function makeCluster(making: Making): Promise<void> {
   const config = kindConfig({
     image: images.node,
     kubeadmConfig,
+    kubelet: cgroupSettings(images.kubernetesVersion),
     withoutNetwork: images.withoutNetwork,
     controlPlanes,
     preloadFolder,

@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
-# Makes what kind needs where no image can be pulled: a node image with a whole Kubernetes in it, and the image of kind's
-# load balancer. All of it comes from Debian's packages. Prints the name of the node image. About 3 minutes, and 5 more
-# when Kubernetes has yet to be compiled; the engine keeps the result, named by a hash of the files that make it.
+# Makes what kind needs where no image can be pulled: a node image with a whole Kubernetes in it, and the image of
+# kind's load balancer. Prints the name of the node image. KUBERNETES is the version, as for e2e/kubernetes/build.sh.
+# About 3 minutes, and more when Kubernetes has yet to be compiled; the engine keeps the result, named by a hash of the
+# files that make it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . e2e/debian-packages.sh
 
-readonly version=v1.20.2
-readonly registry=k8s.gcr.io
-inputs=$(sha256sum images/kind-node/* e2e/{debian-packages,kubernetes/from-debian,kind/fetch-kind}.sh | LC_ALL=C sort | sha256sum)
+readonly minor=${KUBERNETES:-1.20}
+readonly here=$PWD/images/kind-node
+case $minor in
+  1.20) . images/kind-node/debian.sh ;;
+  *) . images/kind-node/go-modules.sh ;;
+esac
+
+inputs=$(sha256sum images/kind-node/* e2e/debian-packages.sh e2e/kind/*-kind.sh e2e/kubernetes/{*.sh,modules/*/go.*} |
+  LC_ALL=C sort | sha256sum)
 readonly repository=kube-vrrp-kind-node
 readonly node_image=$repository:$version-${inputs:0:12}
-readonly load_balancer_image=kindest/haproxy:v20230606-42a2262b
-readonly here=$PWD/images/kind-node
+# systemd 252 runs on cgroup v1 as well; kind's own base has one that does not.
 readonly packages=(
   systemd systemd-sysv dbus bash ca-certificates curl jq procps pigz iproute2 iptables nftables conntrack ethtool socat
-  ebtables util-linux mount kmod libseccomp2 containerd runc containernetworking-plugins iputils-ping tcpdump
-  netcat-openbsd haproxy
+  ebtables util-linux mount kmod libseccomp2 iputils-ping tcpdump netcat-openbsd haproxy "${runtime_packages[@]}"
 )
 readonly cni_plugins=(host-local loopback ptp portmap)
 
@@ -51,9 +56,14 @@ stage_static() {
   cp "$1" "$2/usr/local/bin/"
 }
 
+stage_haproxy() {
+  stage "$root" "$1" usr/sbin/haproxy usr/bin/{cp,mkdir,kill,dash,cat}
+  ln -sf dash "$1/usr/bin/sh"
+}
+
 stage_kube_proxy() {
   local to=$1 name mode action
-  stage "$root" "$to" usr/sbin/xtables-{nft,legacy}-multi usr/sbin/conntrack usr/bin/{kmod,dash,grep}
+  stage "$root" "$to" usr/sbin/xtables-{nft,legacy}-multi usr/sbin/{conntrack,nft} usr/bin/{kmod,dash,grep}
   # Below the folder of the architecture.
   (cd "$root" && cp -a --parents usr/lib/*/xtables "$to/")
   mkdir -p "$to"/usr/local/{bin,sbin}
@@ -75,49 +85,62 @@ import_image() {
     docker import --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" - "$name" > /dev/null
 }
 
-# The images of kubeadm's static pods and addons, under the names that this version of kubeadm asks for.
-make_control_plane_images() {
-  local program
-  for program in kube-apiserver kube-controller-manager kube-scheduler; do
-    stage_static "$programs/$program" "$work/$program"
-    import_image "$registry/$program:$version" "$work/$program"
-  done
-  stage / "$work/etcd" usr/bin/etcd usr/bin/etcdctl usr/bin/dash
-  ln -sf dash "$work/etcd/usr/bin/sh"
-  import_image "$registry/etcd:3.4.13-0" "$work/etcd"
-  stage_kube_proxy "$work/kube-proxy"
-  import_image "$registry/kube-proxy:$version" "$work/kube-proxy"
-  mkdir -p "$work/pause"
-  gcc -Os -Wall -static -s -o "$work/pause/pause" "$here/pause.c"
-  import_image "$registry/pause:3.2" "$work/pause" --change 'ENTRYPOINT ["/pause"]'
-  # Debian packages no CoreDNS. Nothing in the tests asks it, and the tests scale it to nothing.
-  docker tag "$registry/pause:3.2" "$registry/coredns:1.7.0"
-  docker save --output "$work/images.tar" "$registry"/{kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy}:"$version" \
-    "$registry"/{etcd:3.4.13-0,pause:3.2,coredns:1.7.0}
+# Makes the image of this name, which is one of kubeadm's static pods or addons.
+make_control_plane_image() {
+  local image=$1 program=${1##*/}
+  program=${program%%:*}
+  case $program in
+    pause)
+      mkdir -p "$work/pause"
+      gcc -Os -Wall -static -s "-DVERSION=\"${image##*:}\"" -o "$work/pause/pause" "$here/pause.c"
+      import_image "$image" "$work/pause" --change 'ENTRYPOINT ["/pause"]'
+      return
+      ;;
+    coredns)
+      make_coredns_image "$image"
+      return
+      ;;
+    etcd) stage_etcd "$work/etcd" ;;
+    kube-proxy) stage_kube_proxy "$work/kube-proxy" ;;
+    *) stage_static "$programs/$program" "$work/$program" ;;
+  esac
+  import_image "$image" "$work/$program"
 }
 
-# What kind's own Dockerfile copies, fitted to Debian's containerd, to a Kubernetes below 1.24 (cgroupfs, pause 3.2) and
-# to a root without CAP_SYS_RESOURCE (no lowering of oom_score_adj). Without its /etc/kubernetes/manifests: not every
-# fresh machine has that.
+# Under the names that this version of kubeadm asks for. In this order, as CoreDNS may be a copy of pause.
+make_control_plane_images() {
+  local list image
+  local -a images
+  list=$("$programs/kubeadm" config images list --kubernetes-version "$version")
+  mapfile -t images < <(sort --reverse <<< "$list")
+  for image in "${images[@]}"; do
+    if [[ $image == */pause:* ]]; then pause_image=$image; fi
+    make_control_plane_image "$image"
+  done
+  docker save --output "$work/images.tar" "${images[@]}"
+}
+
+# What kind's own Dockerfile copies, fitted to kubeadm's pause image, to nodes in nodes on cgroup v1 (cgroupfs) and to a
+# root without CAP_SYS_RESOURCE (no lowering of oom_score_adj). Without its /etc/kubernetes/manifests: not every fresh
+# machine has that.
 add_kind_files() {
-  local files=$kind/files config=$root/etc/containerd/config.toml plugin
+  local files=$kind/files config=$root/etc/containerd/config.toml
   mkdir -p "$root"/{kind/bin,kind/manifests,opt/cni/bin}
   cp -R "$files"/. "$root/"
-  install "$here/crictl" "$root/usr/local/bin/crictl"
   chmod 755 "$root"/usr/local/bin/entrypoint "$root"/kind/bin/*
   rm -f "$root/etc/systemd/system/containerd-fuse-overlayfs.service"
-  sed -i -e 's#/usr/local/bin/containerd#/usr/bin/containerd#' -e '/^OOMScoreAdjust=/d' "$root/etc/systemd/system/containerd.service"
+  sed -i -e '/^OOMScoreAdjust=/d' "$root/etc/systemd/system/containerd.service"
   sed -i -e 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' -e 's/SystemdCgroup = true/SystemdCgroup = false/' \
-    -e 's#registry.k8s.io/pause:[0-9.]*#k8s.gcr.io/pause:3.2#' "$config"
+    -e "s#registry.k8s.io/pause:[0-9.]*#$pause_image#" "$config"
   sed -i '/^\[proxy_plugins/,/^$/{/^\[proxy_plugins/d;/fuse-overlayfs/d;/type = "snapshot"/d;/address = /d}' "$config"
-  for plugin in "${cni_plugins[@]}"; do ln -sf "/usr/lib/cni/$plugin" "$root/opt/cni/bin/$plugin"; done
+  add_node_programs
   cp "$programs"/{kubelet,kubeadm,kubectl} "$root/usr/bin/"
   printf %s "$version" > "$root/kind/version"
   # kind applies both files; there is neither a provisioner nor kindnetd in this image.
   cp "$here"/default-storage.yaml "$here"/default-cni.yaml "$root/kind/manifests/"
 }
 
-# On cgroup v1 kubelet 1.20 takes kind's bind mount of its own cgroup for the mount point of the controller and finds no
+# On cgroup v1 kubelet takes kind's bind mount of its own cgroup for the mount point of the controller and finds no
 # cgroup there ("cgroup-root [\"kubelet\"] doesn't exist"). The cgroup is made right before kubelet starts instead.
 fit_cgroup_v1() {
   local bind='  mount --bind "${subsystem}/${cgroup_root}" "${subsystem}/${cgroup_root}"'
@@ -148,7 +171,7 @@ load_images() {
   docker start "$container" > /dev/null
   docker exec "$container" bash -c 'containerd > /tmp/containerd.log 2>&1 &
     for try in $(seq 100); do ctr version > /dev/null 2>&1 && exit 0; sleep .2; done; cat /tmp/containerd.log >&2; exit 1'
-  docker exec -i "$container" ctr --namespace k8s.io images import --no-unpack --all-platforms - < "$work/images.tar" > /dev/null
+  docker exec -i "$container" ctr --namespace k8s.io images import "${import_flags[@]}" - < "$work/images.tar" > /dev/null
   docker exec "$container" bash -c 'kill $(pidof containerd); sleep 1; rm -rf /run/containerd /tmp/*'
   docker commit "$container" "$node_image-loaded" > /dev/null
   docker rm --force --volumes "$container" > /dev/null
@@ -166,24 +189,15 @@ make_node_image() {
 
 # What earlier versions of these files have made, but for what a cluster still uses.
 remove_earlier_images() {
-  docker images --format '{{.Repository}}:{{.Tag}}' "$repository" | { grep --invert-match --fixed-strings "$node_image" || true; } |
+  docker images --format '{{.Repository}}:{{.Tag}}' "$repository" |
+    { grep "^$repository:$version-" || true; } | { grep --invert-match --fixed-strings "$node_image" || true; } |
     xargs --no-run-if-empty docker image rm > /dev/null || say 'an earlier node image is in use, and stays'
-}
-
-make_load_balancer_image() {
-  local to=$work/load-balancer
-  stage "$root" "$to" usr/sbin/haproxy usr/bin/{cp,mkdir,kill,dash,cat}
-  ln -sf dash "$to/usr/bin/sh"
-  mkdir -p "$to/usr/local/etc/haproxy"
-  cp "$kind/haproxy.cfg" "$to/usr/local/etc/haproxy/"
-  import_image "$load_balancer_image-root" "$to"
-  build --build-arg "ROOT=$load_balancer_image-root" --tag "$load_balancer_image" - < "$here/load-balancer.Dockerfile"
 }
 
 main() {
   if ! docker image inspect "$node_image" "$load_balancer_image" > /dev/null 2>&1; then
-    install_missing debootstrap:debootstrap etcdctl:etcd-client gcc:gcc
-    install_missing_services etcd:etcd-server
+    install_missing debootstrap:debootstrap gcc:gcc
+    install_build_needs
     programs=$(bash e2e/kubernetes/build.sh)
     kind=$(bash e2e/kind/fetch-kind.sh)
     work=$(mktemp -d)

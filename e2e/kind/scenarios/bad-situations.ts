@@ -175,7 +175,8 @@ const SITUATIONS: readonly BadSituation[] = [
     name: 'bad-ca',
     what: 'the CA of the cluster not there yet, as before kubeadm has run',
     prepare: (node) => node.exec('mv', '/etc/kubernetes/pki/ca.crt', '/root/ca.crt'),
-    line: /hostPath type check failed: \/etc\/kubernetes\/pki\/ca\.crt is not a file/,
+    // kubelet 1.20 has a colon there, 1.37 a comma.
+    line: /hostPath type check failed[:,] \/etc\/kubernetes\/pki\/ca\.crt is not a file/,
     saidBy: 'kubelet',
     heal: (node) => node.exec('mv', '/root/ca.crt', '/etc/kubernetes/pki/ca.crt'),
     restore: (node) => node.script('mv /root/ca.crt /etc/kubernetes/pki/ca.crt'),
