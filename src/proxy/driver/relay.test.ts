@@ -39,7 +39,7 @@ function sendUrgent(socket: Socket, octet: string): void {
 }
 
 /** More than a client that does not read has room for, and less than the proxy's socket to it takes. */
-const ANSWER_BYTES = 2 * MIB;
+const ANSWER_BYTES = MIB;
 /** A LIST, scaled. */
 const LIST_BYTES = 192 * MIB;
 /**
