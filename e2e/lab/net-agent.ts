@@ -208,7 +208,7 @@ const actions: Record<string, (...given: never[]) => unknown> = {
     return limits.map((limit, index) => {
       const socket = socketNamed(name);
       const take = (datagram: VrrpDatagram): unknown => drained.push(wireDatagram(datagram));
-      const count = index === 0 ? socket.discard(limit) : socket.drain(take, limit);
+      const count = index === 0 ? socket.discard(limit) : socket.readQueued(take, limit);
       return { count, drained: [...drained] };
     });
   },

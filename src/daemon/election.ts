@@ -12,7 +12,7 @@ import { type RouterLink, openRouterSockets } from '../vrrp/driver/router-socket
 import { Router, type RouterSnapshot } from '../vrrp/driver/router.ts';
 import type { HealthClass } from '../node/health-class.ts';
 import { VirtualRouter } from '../vrrp/virtual-router.ts';
-import type { LinkVerdict } from './interfaces.ts';
+import type { LinkVerdict } from './network/interfaces.ts';
 import { prioritiesOf } from './node.ts';
 import type { NetworkView, Place } from './network/view.ts';
 

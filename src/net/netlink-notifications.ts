@@ -74,7 +74,7 @@ export class NotificationSocket {
   }
 
   /** Hands over all that is queued now, without waiting for the event loop. */
-  drain(): void {
+  readQueued(): void {
     while (this.#readTurn() === DATAGRAMS_PER_TURN);
     this.#handlers.onTurn();
   }

@@ -134,7 +134,7 @@ export class RtNetlink {
 
   /** Reports at once what the kernel has notified of by now, such as the effect of a command that has been answered. */
   readNotifications(): void {
-    this.#notifications.drain();
+    this.#notifications.readQueued();
   }
 
   /** All links. Throws NetlinkError. */

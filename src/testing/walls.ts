@@ -71,12 +71,12 @@ export const WALLS: Readonly<Record<string, Row>> = {
       'src/vrrp/driver src/health/driver src/proxy/driver src/takeover/driver src/daemon/network ' +
       'src/daemon/metrics node pino prom-client',
     pure:
-      'backend-states.ts drain-refusal.ts health-log.ts interfaces.ts messages.ts node.ts proxy-limits.ts ' +
+      'backend-states.ts drain-refusal.ts health-log.ts messages.ts node.ts proxy-limits.ts ' +
       'readiness.ts reload.ts signal-names.ts state-line.ts supervision.ts waits.ts',
   },
   'src/daemon/network': {
     imports: 'src/ip src/log src/config src/vrrp src/net src/runtime src/vrrp/driver src/daemon node',
-    pure: 'messages.ts view.ts',
+    pure: 'interfaces.ts messages.ts view.ts',
   },
   'src/daemon/metrics': {
     imports:

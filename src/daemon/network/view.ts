@@ -3,7 +3,7 @@
  */
 import type { Config } from '../../config/config.ts';
 import type { Family, IpAddress } from '../../ip/address.ts';
-import { findInterface, findRouterLink, type InterfaceTable, type LinkVerdict } from '../interfaces.ts';
+import { findInterface, findRouterLink, type InterfaceTable, type LinkVerdict } from './interfaces.ts';
 import type { Route } from '../../net/rtnetlink-messages.ts';
 import { type ResolvedNode, resolveNode } from '../node.ts';
 

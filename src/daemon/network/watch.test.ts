@@ -158,9 +158,9 @@ test('notifications that are lost while everything is being read are made up for
 test('a VIP that appears without an election is removed each time, and logged once a minute', async (context) => {
   const { kernel, said } = await openWatch(context);
   for (const prefixLength of [24, 32, 24, 32]) {
-    const stray = onEth0(VIP, prefixLength);
-    kernel.add(stray);
-    await until(() => !kernel.addresses.includes(stray), `the VIP with /${prefixLength} to be removed`);
+    const stale = onEth0(VIP, prefixLength);
+    kernel.add(stale);
+    await until(() => !kernel.addresses.includes(stale), `the VIP with /${prefixLength} to be removed`);
   }
   assert.deepEqual(kernel.addresses, [OWN]);
   assert.deepEqual(

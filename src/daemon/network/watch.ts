@@ -16,8 +16,8 @@ import {
 } from '../../net/rtnetlink-messages.ts';
 import type { NetlinkListener, RtNetlink } from '../../net/rtnetlink.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import { InterfaceTable } from '../interfaces.ts';
-import { StrayVips } from '../stray-vips.ts';
+import { InterfaceTable } from './interfaces.ts';
+import { StaleVips } from './stale-vips.ts';
 import { isSettled, type NetworkView, type Place, SettledView, viewBefore, viewOf } from './view.ts';
 
 /** What the watch needs of rtnetlink. */
@@ -55,7 +55,7 @@ export class NetworkWatch {
   readonly #options: NetworkWatchOptions;
   readonly #netlink: WatchedNetlink;
   readonly #table = new InterfaceTable();
-  readonly #strays: StrayVips;
+  readonly #stale: StaleVips;
   readonly #settled = new SettledView();
   readonly #logLimit = new LogLimit(LOG_PERIOD_MS, 1);
   /** Where the election runs; null before and after it. */
@@ -82,7 +82,7 @@ export class NetworkWatch {
       onTurn: () => this.#onTurn(),
       onError: (error) => this.#onError(error),
     });
-    this.#strays = new StrayVips({
+    this.#stale = new StaleVips({
       vips: options.config.vips,
       interfaces: this.#table,
       removeExactly: (address) => this.#netlink.removeExactly(address),
@@ -99,7 +99,7 @@ export class NetworkWatch {
     const watch = new NetworkWatch(options);
     try {
       await watch.#read();
-      watch.#strays.sweep();
+      watch.#stale.sweep();
       watch.#look();
     } catch (error) {
       watch.close();
@@ -146,13 +146,13 @@ export class NetworkWatch {
     this.#closed = true;
     if (this.#rereadTimer !== null) clearTimeout(this.#rereadTimer);
     if (this.#graceTimer !== null) clearTimeout(this.#graceTimer);
-    this.#strays.close();
+    this.#stale.close();
     this.#netlink.close();
   }
 
   #onChange(change: NetlinkChange): void {
     this.#table.apply(change);
-    if (change.kind === 'addressAdded') this.#strays.look(change.address);
+    if (change.kind === 'addressAdded') this.#stale.look(change.address);
     if (change.kind === 'addressRemoved') this.#onRemoved(change.address);
   }
 
@@ -162,7 +162,7 @@ export class NetworkWatch {
   }
 
   #onRemoved({ linkIndex, address }: InterfaceAddress): void {
-    if (!this.#strays.isVip(address)) return;
+    if (!this.#stale.isVip(address)) return;
     const key = `${linkIndex} ${address.text}`;
     const expected = this.#removing.get(key) ?? 0;
     if (expected > 0) this.#removing.set(key, expected - 1);
@@ -258,7 +258,7 @@ export class NetworkWatch {
       await this.#read();
       if (this.#closed) return;
       this.#look();
-      this.#strays.sweepAgain();
+      this.#stale.sweepAgain();
     } catch (error) {
       this.#onError(error instanceof Error ? error : new Error(errorText(error)));
     }

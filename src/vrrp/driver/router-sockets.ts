@@ -74,7 +74,7 @@ class LinkSockets implements RouterSockets {
   }
 
   readQueued(): void {
-    this.#vrrp.drain(this.#onDatagram, MAX_QUEUED);
+    this.#vrrp.readQueued(this.#onDatagram, MAX_QUEUED);
   }
 
   discardQueued(): number {

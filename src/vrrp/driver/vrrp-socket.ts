@@ -67,8 +67,8 @@ export interface VrrpSocket {
    * Reads what is queued of what is expected, `maxDatagrams` at most, without waiting; returns how many were read. To
    * be called before believing that nothing has arrived. Throws NetError.
    */
-  drain(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number;
-  /** Forgets what `drain` would read; returns how many that were. Throws NetError. */
+  readQueued(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number;
+  /** Forgets what `readQueued` would read; returns how many that were. Throws NetError. */
   discard(maxDatagrams: number): number;
   /** What the kernel has dropped since the socket was opened, as it came faster than it was read. Modulo 2^32. */
   unread(): { readonly expected: number; readonly unexpected: number };
@@ -84,7 +84,7 @@ const PACKET_BYTES = 8192;
 const EXPECTED_BUFFER_BYTES = 4 << 20;
 /** The kernel doubles what it is told (socket(7)), and charges at least so much for a packet. */
 const PACKET_MIN_CHARGE_BYTES = 512;
-/** What can be queued of what is expected, at most: for `drain` and `discard`, to read all of it. */
+/** What can be queued of what is expected, at most: for `readQueued` and `discard`, to read all of it. */
 export const MAX_QUEUED = (2 * EXPECTED_BUFFER_BYTES) / PACKET_MIN_CHARGE_BYTES;
 /** Some 170 packets, or twice as many where the kernel doubles it. */
 const UNEXPECTED_BUFFER_BYTES = 128 << 10;
@@ -145,7 +145,7 @@ class VrrpSocketPair implements VrrpSocket {
     this.#expected.send(this.#outgoing, headerBytes + payload.length, destination);
   }
 
-  drain(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number {
+  readQueued(onDatagram: (datagram: VrrpDatagram) => void, maxDatagrams: number): number {
     return readAll(this.#expected, maxDatagrams, (packet) => this.#deliver(packet, onDatagram));
   }
 

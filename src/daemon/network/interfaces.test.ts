@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type IpAddress, parseIp } from '../ip/address.ts';
-import type { InterfaceAddress, Link } from '../net/rtnetlink-messages.ts';
-import type { Config } from '../config/config.ts';
+import { type IpAddress, parseIp } from '../../ip/address.ts';
+import type { InterfaceAddress, Link } from '../../net/rtnetlink-messages.ts';
+import type { Config } from '../../config/config.ts';
 import { InterfaceTable, findInterface, findRouterLink } from './interfaces.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);

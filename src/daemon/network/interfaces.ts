@@ -1,9 +1,9 @@
 /** Which interface the election can use now, from what the kernel says about links and addresses. Pure. */
-import type { Config } from '../config/config.ts';
-import { type Family, type IpAddress, HOST_PREFIX_BY_FAMILY } from '../ip/address.ts';
-import { type InterfaceAddress, type Link, type NetlinkChange } from '../net/rtnetlink-messages.ts';
-import type { RouterLink } from '../vrrp/driver/router-sockets.ts';
-import { describeNoSource, findSource, fitLink, linkNamed } from './node.ts';
+import type { Config } from '../../config/config.ts';
+import { type Family, type IpAddress, HOST_PREFIX_BY_FAMILY } from '../../ip/address.ts';
+import { type InterfaceAddress, type Link, type NetlinkChange } from '../../net/rtnetlink-messages.ts';
+import type { RouterLink } from '../../vrrp/driver/router-sockets.ts';
+import { describeNoSource, findSource, fitLink, linkNamed } from '../node.ts';
 
 /** The links and addresses of this host, kept up to date by notifications. */
 export class InterfaceTable {

@@ -1,10 +1,10 @@
 /** VIPs that are on an interface of this node without an election: found, removed, and told. */
-import type { IpAddress } from '../ip/address.ts';
-import { errorText } from '../log/error-text.ts';
-import { LogLimit } from '../log/log-limit.ts';
-import type { Log } from '../log/log.ts';
-import { monotonicMs } from '../runtime/clock.ts';
-import type { InterfaceAddress } from '../net/rtnetlink-messages.ts';
+import type { IpAddress } from '../../ip/address.ts';
+import { errorText } from '../../log/error-text.ts';
+import { LogLimit } from '../../log/log-limit.ts';
+import type { Log } from '../../log/log.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import type { InterfaceAddress } from '../../net/rtnetlink-messages.ts';
 import type { InterfaceTable } from './interfaces.ts';
 
 /** From when a VIP appears that should not be there until it is removed. */
@@ -13,7 +13,7 @@ const SWEEP_MS = 250;
 const LOG_PERIOD_MS = 60_000;
 const LOG_KEYS = 64;
 
-export type StrayVipsOptions = {
+export type StaleVipsOptions = {
   readonly vips: readonly IpAddress[];
   readonly interfaces: Pick<InterfaceTable, 'allAddresses' | 'allLinks'>;
   /** See RtNetlink. */
@@ -23,12 +23,12 @@ export type StrayVipsOptions = {
   readonly log: Log;
 };
 
-export class StrayVips {
-  readonly #options: StrayVipsOptions;
+export class StaleVips {
+  readonly #options: StaleVipsOptions;
   readonly #logLimit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   #sweepTimer: NodeJS.Timeout | null = null;
 
-  constructor(options: StrayVipsOptions) {
+  constructor(options: StaleVipsOptions) {
     this.#options = options;
   }
 
@@ -42,9 +42,9 @@ export class StrayVips {
    */
   sweep(): void {
     const { interfaces, removeExactly, log } = this.#options;
-    for (const stray of interfaces.allAddresses()) {
-      if (!this.#isStray(stray) || !removeExactly(stray)) continue;
-      const { address, linkIndex, prefixLength } = stray;
+    for (const stale of interfaces.allAddresses()) {
+      if (!this.#isStale(stale) || !removeExactly(stale)) continue;
+      const { address, linkIndex, prefixLength } = stale;
       const link = interfaces.allLinks().find(({ index }) => index === linkIndex);
       const what = `${address.text}/${prefixLength} on ${link?.name ?? `link ${linkIndex}`}`;
       const suppressed = this.#logLimit.take(`sweep ${what}`, monotonicMs());
@@ -67,11 +67,11 @@ export class StrayVips {
   }
 
   /**
-   * This address has appeared; if it is a stray one there is a sweep soon. Not at once: word of the last renewal may
+   * This address has appeared; if it is a stale one there is a sweep soon. Not at once: word of the last renewal may
    * come after the lease has ended, and another program may try again.
    */
   look(address: InterfaceAddress): void {
-    if (!this.#isStray(address)) return;
+    if (!this.#isStale(address)) return;
     this.#sweepTimer ??= setTimeout(() => {
       this.#sweepTimer = null;
       this.sweepAgain();
@@ -82,7 +82,7 @@ export class StrayVips {
     if (this.#sweepTimer !== null) clearTimeout(this.#sweepTimer);
   }
 
-  #isStray(address: InterfaceAddress): boolean {
+  #isStale(address: InterfaceAddress): boolean {
     return this.isVip(address.address) && !this.#options.isOurs(address);
   }
 }
