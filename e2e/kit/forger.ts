@@ -7,6 +7,7 @@ import { HOST_INTERFACE, type Host } from './host.ts';
 import type { LabProcess } from './lab-process.ts';
 
 const VRRP_PROTOCOL = 112;
+const UDP_PROTOCOL = 17;
 
 /** An advertisement and what is wrong with it. The defaults make a valid one. */
 export type Forgery = {
@@ -94,13 +95,73 @@ function frame(source: string, forgery: Forgery): Buffer {
   return Buffer.from([...GROUP_MAC, ...FORGER_MAC, 0x08, 0, ...whole]);
 }
 
+/** A datagram of any source to the port where peers listen, as an Ethernet frame. */
+export type DatagramForgery = {
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly to: Host;
+  readonly port: number;
+  readonly payload: Uint8Array;
+};
+
+async function datagramFrame({ source, sourcePort, to, port, payload }: DatagramForgery): Promise<Buffer> {
+  const { stdout } = await to.exec('cat', `/sys/class/net/${HOST_INTERFACE}/address`);
+  const mac = stdout
+    .trim()
+    .split(':')
+    .map((octet) => Number.parseInt(octet, 16));
+  const header = Buffer.from([
+    0x45,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    255,
+    UDP_PROTOCOL,
+    0,
+    0,
+    ...octets(source),
+    ...octets(to.ipv4),
+  ]);
+  // The checksum may be zero with IPv4 (RFC 768).
+  const udp = Buffer.alloc(8);
+  udp.writeUInt16BE(sourcePort, 0);
+  udp.writeUInt16BE(port, 2);
+  udp.writeUInt16BE(udp.length + payload.length, 4);
+  header.writeUInt16BE(header.length + udp.length + payload.length, 2);
+  header.writeUInt16BE(checksum(header), 10);
+  return Buffer.from([...mac, ...FORGER_MAC, 0x08, 0, ...header, ...udp, ...payload]);
+}
+
 export type Flood = { readonly sent: number; readonly seconds: number };
 
+export type FloodRate = { readonly perSecond: number; readonly seconds: number };
+
 /** Sends these forgeries in turn, so many a second in all, for so long, and tells what it has managed. */
-export async function flood(
+export function flood(host: Host, forgeries: readonly Forgery[], rate: FloodRate): Promise<Flood> {
+  return floodFrames(
+    host,
+    forgeries.map((forgery) => frame(host.ipv4, forgery)),
+    rate,
+  );
+}
+
+/** The same with datagrams. */
+export async function floodDatagrams(
   host: Host,
-  forgeries: readonly Forgery[],
-  { perSecond, seconds }: { readonly perSecond: number; readonly seconds: number },
+  forgeries: readonly DatagramForgery[],
+  rate: FloodRate,
+): Promise<Flood> {
+  return floodFrames(host, await Promise.all(forgeries.map(datagramFrame)), rate);
+}
+
+async function floodFrames(
+  host: Host,
+  frames: readonly Buffer[],
+  { perSecond, seconds }: FloodRate,
 ): Promise<Flood> {
   let result: Flood | null = null;
   const script = join(import.meta.dirname, 'flood.py');
@@ -108,7 +169,7 @@ export async function flood(
     command: ['python3', script, HOST_INTERFACE, String(perSecond), String(seconds)],
     onLine: (line) => (result = JSON.parse(line) as Flood),
   });
-  for (const forgery of forgeries) running.writeLine(frame(host.ipv4, forgery).toString('hex'));
+  for (const octetsOfFrame of frames) running.writeLine(octetsOfFrame.toString('hex'));
   running.writeLine('');
   await running.exited;
   if (result === null) throw new Error(`the flood did not end well: ${running.stderr}`);

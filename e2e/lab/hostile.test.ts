@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 
 import { monotonicMs } from '../../src/runtime/clock.ts';
-import { Cluster } from '../kit/cluster.ts';
+import { Cluster, PROXY_PORT } from '../kit/cluster.ts';
 import { cpuMs } from '../kit/cost.ts';
 import { eventually } from '../kit/eventually.ts';
 import { assertNoTwoHolders, assertVipStayed } from '../kit/expectations.ts';
-import { flood, Forger, type Forgery } from '../kit/forger.ts';
+import { flood, floodDatagrams, Forger, type Forgery } from '../kit/forger.ts';
 import type { Host } from '../kit/host.ts';
 import { createLab, VIP_IPV4, type Lab } from '../kit/lab.ts';
 import { enterLab } from '../kit/privileges.ts';
@@ -200,6 +200,60 @@ describe('a flood', () => {
       await lab.remove();
     }
   });
+});
+
+describe('a flood of datagrams to the port where peers listen', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 4, clients: 1, ipv6: false });
+    const config = { vrrp: { advertisementInterval: '500ms' } };
+    cluster = await Cluster.start(lab, { hosts: lab.hosts.slice(0, 3), config });
+  });
+  after(async () => lab.remove());
+
+  for (const { who, maxCpuPercent, maxHeard } of [
+    { who: 'a stranger', maxCpuPercent: 15, maxHeard: () => 0 },
+    // A thousand a second, and what is queued when the kernel begins to turn them away.
+    { who: 'a peer', maxCpuPercent: 40, maxHeard: (seconds: number) => (seconds + 1) * 2000 },
+  ]) {
+    test(`50,000 a second in the name of ${who}: the kernel turns them away, and the services thread is idle`, async (t) => {
+      const holder = await cluster.settled();
+      await cluster.stopClients();
+      const [target, peer] = cluster.others(holder) as [Host, Host];
+      const daemon = cluster.daemon(target);
+      const heard = async (): Promise<number> =>
+        total(await daemon.metricBy('reason', 'kube_vrrp_takeover_messages_rejected_total'));
+      const dropped = (): Promise<number> => daemon.metric('kube_vrrp_takeover_datagrams_dropped_total');
+      const fromMs = monotonicMs();
+      const [heardBefore, droppedBefore, cpuBeforeMs] = [await heard(), await dropped(), cpuMs(daemon.pid)];
+      const forger = lab.hosts[3]!;
+      const source = who === 'a peer' ? peer.ipv4 : forger.ipv4;
+      const forgery = {
+        source,
+        sourcePort: PROXY_PORT,
+        to: target,
+        port: PROXY_PORT,
+        payload: new Uint8Array(8),
+      };
+      const { sent, seconds } = await floodDatagrams(forger, [forgery], {
+        perSecond: 50_000,
+        seconds: FLOOD_SECONDS,
+      });
+      const cpuPercent = ((cpuMs(daemon.pid) - cpuBeforeMs) / (monotonicMs() - fromMs)) * 100;
+      const [heardNow, droppedNow] = [(await heard()) - heardBefore, (await dropped()) - droppedBefore];
+      t.diagnostic(
+        `${sent} in ${seconds.toFixed(1)} s: ${droppedNow} dropped by the kernel, ${heardNow} read, ${cpuPercent.toFixed(0)} % of a core`,
+      );
+      assert.ok(droppedNow + heardNow >= sent / 2, 'the flood has arrived');
+      assert.ok(heardNow <= maxHeard(seconds), `${heardNow}`);
+      assert.ok(cpuPercent <= maxCpuPercent, `${cpuPercent}`);
+      const lines = daemon.log(fromMs).filter(({ event }) => event === 'takeover_flood');
+      assert.equal(lines.length, who === 'a peer' ? 1 : 0, daemon.describe());
+      await assertVipStayed(cluster, holder, fromMs);
+    });
+  }
 });
 
 describe('hostile packets in unicast', () => {

@@ -68,13 +68,24 @@ async function dropsInvalid(host: Host): Promise<void> {
   assert.equal(exitCode, 0, stderr);
 }
 
-/** One datagram of one octet to the port where peers listen. */
-async function sendUdp(host: Host, to: string, ttl: number): Promise<void> {
+type Datagram = { readonly from: string; readonly sourcePort: number; readonly ttl: number };
+
+/** Sends one datagram of one octet to the port where peers listen. */
+async function sendUdp(host: Host, to: string, { from, sourcePort, ttl }: Datagram): Promise<void> {
+  // A raw socket, as the daemon has the port. The kernel wants a checksum with IPv6 alone.
   const script = `
-    const socket = require('node:dgram').createSocket('${to.includes(':') ? 'udp6' : 'udp4'}');
-    socket.bind(0, () => { socket.setTTL(${ttl}); socket.send('x', ${PROXY_PORT}, '${to}', () => socket.close()); });
-  `;
-  const { exitCode, stderr } = await host.exec(process.execPath, '-e', script);
+import socket, struct
+is_ipv6 = ':' in '${to}'
+raw = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+if is_ipv6:
+    raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, 6)
+    raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ${ttl})
+else:
+    raw.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ${ttl})
+raw.bind(('${from}', 0))
+raw.sendto(struct.pack('!HHHH', ${sourcePort}, ${PROXY_PORT}, 9, 0) + b'x', ('${to}', 0))
+`;
+  const { exitCode, stderr } = await host.exec('python3', '-c', script);
   assert.equal(exitCode, 0, stderr);
 }
 
@@ -191,23 +202,23 @@ for (const vip of [VIP_IPV4, VIP_IPV6]) {
     test('what did not come from a peer, on this link, in the right form, is dropped and counted', async () => {
       await cluster.settled();
       const [target, peer] = cluster.hosts as [Host, Host];
-      const toAddress = vip === VIP_IPV4 ? target.ipv4 : (target.ipv6 ?? '');
-      const rejected = (): Promise<Map<string, number>> =>
-        cluster.daemon(target).metricBy('reason', 'kube_vrrp_takeover_messages_rejected_total');
-      const earlier = await rejected();
-      const grown = async (): Promise<Record<string, number>> => {
-        const now = [...(await rejected())].map(
-          ([reason, count]) => [reason, count - (earlier.get(reason) ?? 0)] as const,
-        );
-        // Words of peers that overtake each other on the way are none of this.
-        return Object.fromEntries(now.filter(([reason, count]) => count > 0 && reason !== 'stale'));
-      };
-      await sendUdp(peer, toAddress, 64);
-      await sendUdp(peer, toAddress, 255);
-      await eventually(async () => (await grown())['too_short'] === 1, { what: 'a message too short' });
-      await sendUdp(lab.client, toAddress, 255);
-      await eventually(async () => (await grown())['not_a_peer'] === 1, { what: 'a message of no peer' });
-      assert.deepEqual(await grown(), { too_short: 1, not_a_peer: 1 });
+      const addressOf = ({ ipv4, ipv6 }: Host): string => (vip === VIP_IPV4 ? ipv4 : (ipv6 ?? ''));
+      const daemon = cluster.daemon(target);
+      const dropped = (): Promise<number> => daemon.metric('kube_vrrp_takeover_datagrams_dropped_total');
+      const malformed = async (): Promise<number> =>
+        (await daemon.metricBy('reason', 'kube_vrrp_takeover_messages_rejected_total')).get('too_short') ?? 0;
+      const [droppedBefore, malformedBefore] = [await dropped(), await malformed()];
+      const fromPeer = { from: addressOf(peer), sourcePort: PROXY_PORT, ttl: 255 };
+      await sendUdp(peer, addressOf(target), { ...fromPeer, ttl: 64 });
+      await sendUdp(peer, addressOf(target), { ...fromPeer, sourcePort: PROXY_PORT + 1 });
+      await sendUdp(lab.client, addressOf(target), { ...fromPeer, from: addressOf(lab.client) });
+      await eventually(async () => (await dropped()) === droppedBefore + 3, { what: 'three to be dropped' });
+      assert.equal(await malformed(), malformedBefore, 'nothing of that has reached the daemon');
+      await sendUdp(peer, addressOf(target), fromPeer);
+      await eventually(async () => (await malformed()) === malformedBefore + 1, {
+        what: 'a message too short',
+      });
+      assert.equal(await dropped(), droppedBefore + 3);
     });
 
     test('a planned handover: clients that only read come back at once', async (t) => {

@@ -37,6 +37,8 @@ export const XOR_INDEX = 0xac; // BPF_ALU | BPF_XOR | BPF_X
  * drivers that leave even headers in pages. A load that fails drops the packet. Offsets from 0 have no such limit.
  */
 export const NETWORK_HEADER = 0xfff00000;
+/** Loads the index of the interface that a packet came in by (SKF_AD_OFF + SKF_AD_IFINDEX), as a word. */
+export const INTERFACE_INDEX = 0xfffff008;
 export const ACCEPT: Instruction = [RETURN, 0, 0, 0xffff];
 export const DROP: Instruction = [RETURN, 0, 0, 0];
 

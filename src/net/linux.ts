@@ -93,6 +93,7 @@ export const ENONET = 64;
 export const EPROTO = 71;
 export const ENOPROTOOPT = 92;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
 export const ECONNABORTED = 103;

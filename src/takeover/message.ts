@@ -29,7 +29,6 @@ export type ClientsMessage = {
 
 /** Why a message is not accepted; also the label of the counter. */
 export const MESSAGE_REJECTS = [
-  'not_a_peer',
   'too_short',
   'version',
   'family',

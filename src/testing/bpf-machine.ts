@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 
 import {
+  INTERFACE_INDEX,
   JUMP,
   JUMP_IF_EQUAL,
   JUMP_IF_GREATER,
@@ -23,6 +24,8 @@ export type Arrival = {
   readonly dataAt: number;
   /** How much of the packet, from the network header on, is in its first piece; the rest lies in pages. */
   readonly linearBytes: number;
+  /** Of the interface that it came in by, for filters that look at it. */
+  readonly linkIndex?: number;
 };
 
 /**
@@ -32,7 +35,7 @@ export type Arrival = {
 export function octetsKept(
   filter: SocketFilter,
   packet: Uint8Array,
-  { dataAt, linearBytes }: Arrival,
+  { dataAt, linearBytes, linkIndex }: Arrival,
 ): number {
   const octets = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
   let accumulator = 0;
@@ -40,6 +43,7 @@ export function octetsKept(
     const [code, whenTrue, whenFalse, operand] = filter[at] ?? assert.fail('ran off the end of the program');
     if (code === RETURN) return operand;
     if (code === JUMP) at += operand;
+    else if (operand === INTERFACE_INDEX) accumulator = linkIndex ?? assert.fail('no interface');
     else if (code === LOAD_LENGTH) accumulator = packet.length - dataAt;
     else if (code === JUMP_IF_EQUAL || code === JUMP_IF_GREATER) {
       assert.ok(whenTrue <= 255 && whenFalse <= 255, 'a jump further than its octet says');

@@ -48,6 +48,11 @@ export const TAKEOVER_METRICS: readonly Metric[] = [
     'Messages about clients that did not arrive, seen from gaps in their sequence',
     ({ messagesLost }) => messagesLost,
   ),
+  count(
+    'kube_vrrp_takeover_datagrams_dropped_total',
+    "Datagrams that the kernel dropped on the peers' port: not sent by a peer from that port on the VIP's interface, or too many",
+    ({ dropped }) => dropped,
+  ),
   labeled(
     'reason',
     'kube_vrrp_takeover_messages_rejected_total',

@@ -3,6 +3,16 @@ import { readFileSync } from 'node:fs';
 
 export type LinkFacts = { readonly index: number; readonly mac: Uint8Array; readonly mtuBytes: number };
 
+/** Null for an interface that is not there. */
+export function readLinkIndex(name: string): number | null {
+  try {
+    return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
+  } catch {
+    // It went away.
+    return null;
+  }
+}
+
 /** Null for an interface that is not there, or has no Ethernet address. */
 export function readLinkFacts(name: string): LinkFacts | null {
   const read = (file: string): string => readFileSync(`/sys/class/net/${name}/${file}`, 'utf8').trim();

@@ -4,16 +4,19 @@ import { errorText } from '../../log/error-text.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
-import { type OnLinkUdp, openOnLinkUdp } from './on-link-udp.ts';
+import { type OnLinkUdp, openOnLinkUdp, type Reception } from './on-link-udp.ts';
 import type { ClientShare } from '../client-share.ts';
 import { isHandoverNotice } from '../handover-notice.ts';
 import { decodeMessage, MESSAGE_REJECTS, type MessageReject } from '../message.ts';
 import type { PeerClients } from '../peer-clients.ts';
+import { SenderQuota } from '../sender-quota.ts';
 
 export type PeerChannelOptions = {
   /** Of this node; what is said comes from it. */
   readonly self: IpAddress;
   readonly peers: readonly IpAddress[];
+  /** The index of the interface that the VIPs are on now; null when it is gone. */
+  readonly linkIndex: () => number | null;
   readonly vrid: number;
   /** UDP, on all nodes. */
   readonly port: number;
@@ -31,21 +34,32 @@ export type PeerChannelCounts = {
   readonly messagesReceived: number;
   readonly sentBytes: number;
   readonly sendErrors: number;
+  /** Datagrams that the kernel has turned away, and those that it had no room for. */
+  readonly dropped: number;
   readonly rejected: Readonly<Record<MessageReject, number>>;
 };
 
 const REOPEN_MS = 10_000;
 const LOG_PERIOD_MS = 60_000;
+/** One for failures, the others for peers. */
+const LOG_KEYS = 8;
+/** Twice what a peer that serves two VIPs sends in a burst of changes (client-share.ts). */
+const DATAGRAMS_PER_PERIOD = 1000;
+const PERIOD_MS = 1000;
 
 export class PeerChannel {
   readonly #options: PeerChannelOptions;
-  readonly #limit = new LogLimit(LOG_PERIOD_MS, 1);
+  readonly #limit = new LogLimit(LOG_PERIOD_MS, LOG_KEYS);
   readonly #rejected = Object.fromEntries(MESSAGE_REJECTS.map((reason) => [reason, 0])) as Record<
     MessageReject,
     number
   >;
   readonly #counts = { messagesSent: 0, messagesReceived: 0, sentBytes: 0, sendErrors: 0 };
+  readonly #quota = new SenderQuota(DATAGRAMS_PER_PERIOD, PERIOD_MS);
   #socket: OnLinkUdp | null = null;
+  #linkIndex: number | null = null;
+  /** Runs while a peer is not listened to. */
+  #muted: NodeJS.Timeout | null = null;
   #telling: { readonly timer: NodeJS.Timeout; readonly atMs: number } | null = null;
   #reopening: NodeJS.Timeout | null = null;
   #isClosed = false;
@@ -67,13 +81,23 @@ export class PeerChannel {
     this.#telling = { timer: setTimeout(() => this.#tell(), Math.ceil(atMs - nowMs)), atMs };
   }
 
+  /** To be called now and then, and when the VIPs are on another interface. */
+  lookAtLink(): void {
+    const linkIndex = this.#options.linkIndex();
+    // One that is gone has nothing to receive from.
+    if (linkIndex === null || linkIndex === this.#linkIndex) return;
+    this.#linkIndex = linkIndex;
+    this.#receive();
+  }
+
   /** Sends something else to one peer, if the channel is open; it may be lost. */
   send(octets: Uint8Array, peer: IpAddress): void {
     this.#socket?.send(octets, peer);
   }
 
   read(): PeerChannelCounts {
-    return { ...this.#counts, rejected: { ...this.#rejected } };
+    const dropped = this.#socket?.dropped() ?? 0;
+    return { ...this.#counts, dropped, rejected: { ...this.#rejected } };
   }
 
   /** Connections end after this, too; no timer for their sake keeps the thread from ending. */
@@ -81,6 +105,7 @@ export class PeerChannel {
     this.#isClosed = true;
     if (this.#telling !== null) clearTimeout(this.#telling.timer);
     if (this.#reopening !== null) clearTimeout(this.#reopening);
+    if (this.#muted !== null) clearTimeout(this.#muted);
     this.#socket?.close();
     this.#socket = null;
   }
@@ -88,10 +113,12 @@ export class PeerChannel {
   #open(): void {
     const { self, port, log } = this.#options;
     this.#reopening = null;
+    this.#linkIndex = this.#options.linkIndex();
     try {
       this.#socket = openOnLinkUdp({
         address: self,
         port,
+        reception: this.#reception(),
         onDatagram: (octets, source) => this.#onDatagram(octets, source),
         onError: (error) => this.#onError(error),
       });
@@ -131,12 +158,40 @@ export class PeerChannel {
     }
   }
 
-  #onDatagram(octets: Uint8Array, source: IpAddress | null): void {
-    const peer = this.#options.peers.find(({ text }) => text === source?.text);
-    if (peer === undefined) {
-      this.#rejected.not_a_peer += 1;
-      return;
+  /** All peers, but for those that have sent too much. */
+  #reception(): Reception {
+    const nowMs = monotonicMs();
+    const neighbors = this.#options.peers.filter(({ text }) => !this.#quota.isUsedUp(text, nowMs));
+    return { neighbors, linkIndex: this.#linkIndex };
+  }
+
+  #receive(): void {
+    try {
+      this.#socket?.receive(this.#reception());
+    } catch (error) {
+      this.#onError(error as Error);
     }
+  }
+
+  /** What a flood in a peer's name costs is bounded: the kernel turns the rest of the second away. */
+  #mute(peer: IpAddress, nowMs: number): void {
+    this.#receive();
+    this.#muted ??= setTimeout(() => {
+      this.#muted = null;
+      this.#receive();
+    }, PERIOD_MS);
+    const suppressed = this.#limit.take(peer.text, nowMs);
+    if (suppressed === null) return;
+    const text = `more than ${DATAGRAMS_PER_PERIOD} datagrams a second come from ${peer.text} to UDP port ${this.#options.port}: the rest of each second is dropped, and with it what that peer sends about its clients`;
+    this.#options.log('warn', text, { event: 'takeover_flood', peer: peer.text, suppressed });
+  }
+
+  #onDatagram(octets: Uint8Array, source: IpAddress | null): void {
+    // The kernel lets no others through.
+    const peer = this.#options.peers.find(({ text }) => text === source?.text);
+    if (peer === undefined) return;
+    const nowMs = monotonicMs();
+    if (this.#quota.take(peer.text, nowMs)) this.#mute(peer, nowMs);
     if (isHandoverNotice(octets)) {
       if (!this.#options.onNotice(octets, peer)) this.#rejected.notice += 1;
       return;

@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { type Family, type IpAddress, parseSocketAddress } from '../../ip/address.ts';
 import { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
-import { type LinkFacts, readLinkFacts } from './link-facts.ts';
+import { type LinkFacts, readLinkFacts, readLinkIndex } from './link-facts.ts';
 import { ClientShare } from '../client-share.ts';
 import { decodeHandoverNotice } from '../handover-notice.ts';
 import { PeerClients } from '../peer-clients.ts';
@@ -102,6 +102,7 @@ export class Takeover {
     });
     this.#channel = new PeerChannel({
       ...options,
+      linkIndex: () => readLinkIndex(this.#interfaceName),
       shares: this.#vips.map(({ share }) => share),
       known: this.#known,
       onNotice: (octets, peer) => this.#onNotice(octets, peer),
@@ -140,9 +141,13 @@ export class Takeover {
     this.#shelter.becameActive(() => vip.isActive && this.#begin(vip));
   }
 
-  /** VIPs are on this interface from now on: it has another name, or another one has their subnet. */
+  /**
+   * VIPs are on this interface from now on: it has another name, or another one has their subnet. To be called now and
+   * then with the same name as well, because an interface that is made anew has another index.
+   */
   useInterface(name: string): void {
     this.#interfaceName = name;
+    this.#channel.lookAtLink();
   }
 
   /** This node is about to give its VIPs up. Resolves when whoever may take them is prepared, or after some 200 ms. */

@@ -15,7 +15,7 @@ import {
   RETURN,
   type SocketFilter,
 } from '../../net/bpf.ts';
-import { isSentOnLink } from '../../net/on-link-filter.ts';
+import { fromAnyOf, isSentOnLink } from '../../net/on-link-filter.ts';
 import { IP_LAYOUT, IPV4_WITHOUT_OPTIONS } from '../../wire/ip.ts';
 
 /** The data of a raw socket begins with the IPv4 header, or behind the IPv6 header and its extensions (raw(7)). */
@@ -96,12 +96,8 @@ function sharedOut(
     ...octetIs(messageAt, (version << 4) | ADVERTISEMENT),
     ...octetIs(messageAt + 1, vrid),
   ];
-  const from = (source: IpAddress, what: Instruction): Instruction[] => [
-    ...checked(addressIs(NETWORK_HEADER + IP_LAYOUT[family].sourceAt, source), 1),
-    what,
-  ];
-  const fromSources = sources === null ? [verdict] : sources.flatMap((source) => from(source, verdict));
-  const fromSelf = from(self, [JUMP, 0, 0, fromSources.length]);
+  const fromSources = sources === null ? [verdict] : fromAnyOf(sources, verdict);
+  const fromSelf = fromAnyOf([self], [JUMP, 0, 0, fromSources.length]);
   // A conditional jump reaches 255 instructions, and the sources can be more: `rest` stands on both sides of them.
   return [...checked(header, 1), [JUMP, 0, 0, rest.length], ...rest, ...fromSelf, ...fromSources, ...rest];
 }
