@@ -31,6 +31,19 @@ describe('Admission', () => {
     assert.equal(limited.admit('::ffff:192.0.2.1', 0), 'sourceLimit');
   });
 
+  test('the last places are for sources with few connections, whatever one noisy source does', () => {
+    const limited = admission({ maxConnections: 1600 });
+    let clients = 0;
+    while (limited.admit('192.0.2.1', clients) === null) clients += 1;
+    assert.equal(clients, 1500);
+    assert.equal(limited.admit('192.0.2.1', clients), 'reserved');
+    for (let kubelet = 2; kubelet < 102; kubelet += 1) {
+      assert.equal(limited.admit(`192.0.2.${kubelet}`, clients), null);
+      clients += 1;
+    }
+    assert.equal(limited.admit('192.0.2.200', clients), 'limit');
+  });
+
   test('only sources in the allowed networks may connect, in whatever form the socket has them', () => {
     const limited = admission({ allowedSources: [network('192.0.2.0', 24), network('2001:db8::', 32)] });
     for (const source of ['192.0.2.7', '::ffff:192.0.2.7', '2001:db8::1', '2001:db8:ffff::1']) {

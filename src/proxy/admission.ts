@@ -30,12 +30,17 @@ export type AdmissionMemory = {
 
 /** Memory for these limits, with nobody counted; `seed` is any 32-bit number. */
 export function createAdmissionMemory(limits: AdmissionLimits, seed: number): AdmissionMemory {
-  const maxSources = limits.maxConnectionsPerSource === 0 ? 0 : limits.maxConnections;
-  return { sources: SourceCounts.createMemory(maxSources, seed), acceptRate: AcceptRate.createMemory() };
+  const sources = SourceCounts.createMemory(limits.maxConnections, seed);
+  return { sources, acceptRate: AcceptRate.createMemory() };
 }
 
 /** Why a client is turned away. */
-export type Refusal = 'forbidden' | 'limit' | 'sourceLimit';
+export type Refusal = 'forbidden' | 'limit' | 'sourceLimit' | 'reserved';
+
+/** The last sixteenth of the places is for sources with few connections, such as kubelets and the other nodes. */
+const RESERVED_PART = 1 / 16;
+/** A source with fewer connections than this gets one of the reserved places. */
+export const FEW_CONNECTIONS = 32;
 
 /** Verdicts about sources are remembered, as a few clients connect again and again. Bounded: then it starts anew. */
 const MAX_REMEMBERED = 1024;
@@ -55,13 +60,16 @@ export class Admission {
     const { maxConnections, maxConnectionsPerSource, allowedSources } = this.#limits;
     if (allowedSources.length > 0 && !this.#isAllowed(source)) return 'forbidden';
     if (clients >= maxConnections) return 'limit';
-    if (maxConnectionsPerSource === 0) return null;
-    return this.#perSource.take(source, maxConnectionsPerSource) ? null : 'sourceLimit';
+    const ownLimit = maxConnectionsPerSource === 0 ? Infinity : maxConnectionsPerSource;
+    const isReserved = clients >= maxConnections - Math.floor(maxConnections * RESERVED_PART);
+    if (this.#perSource.take(source, isReserved ? Math.min(ownLimit, FEW_CONNECTIONS) : ownLimit))
+      return null;
+    return isReserved && ownLimit > FEW_CONNECTIONS ? 'reserved' : 'sourceLimit';
   }
 
   /** An admitted client has left. */
   left(source: string): void {
-    if (this.#limits.maxConnectionsPerSource > 0) this.#perSource.give(source);
+    this.#perSource.give(source);
   }
 
   #isAllowed(source: string): boolean {

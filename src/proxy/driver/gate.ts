@@ -1,7 +1,13 @@
 /** Lets clients in or turns them away: counts them, and says why, within limits. */
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import { AcceptRate } from '../accept-rate.ts';
-import { Admission, type AdmissionMemory, type ProxyLimits, type Refusal } from '../admission.ts';
+import {
+  Admission,
+  FEW_CONNECTIONS,
+  type AdmissionMemory,
+  type ProxyLimits,
+  type Refusal,
+} from '../admission.ts';
 import type { ProxyCounters } from '../counters.ts';
 
 export type GateOptions = {
@@ -75,6 +81,15 @@ export class Gate {
           'warn',
           `client refused: ${client} has ${maxConnectionsPerSource} connections, which is the limit (proxy.maxConnectionsPerSource)`,
           { client, limit: maxConnectionsPerSource },
+        );
+        break;
+      case 'reserved':
+        counters.add('overSourceLimit');
+        log(
+          refusal,
+          'warn',
+          `client refused: nearly all of ${maxConnections} places are taken, and the rest is for sources with fewer than ${FEW_CONNECTIONS} connections, and ${client} has more: find out what connects from there, or raise proxy.maxConnections`,
+          { client, limit: maxConnections },
         );
         break;
       case 'forbidden':
