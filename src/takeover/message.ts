@@ -18,7 +18,7 @@ export type ClientsMessage = {
   readonly vrid: number;
   /** 0-255, counts the passes over all of the sender's clients; a client missing from two whole passes is gone. */
   readonly sweep: number;
-  /** 32 bits, another one each time the sender starts: what it said before is void. */
+  /** 32 bits, another one each time the sender starts. */
   readonly generation: number;
   /** 32 bits, one more with each message. */
   readonly sequence: number;

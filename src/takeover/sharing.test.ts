@@ -22,10 +22,10 @@ function newShare(generation = 1, family: Family = 'IPv4'): ClientShare {
   return new ClientShare({ family, vrid: VRID, generation });
 }
 
-function deliver(known: PeerClients, octets: Uint8Array): boolean {
+function deliver(known: PeerClients, octets: Uint8Array, nowMs = 0): boolean {
   const decoded = decodeMessage(octets, VRID);
   assert.ok(decoded.ok, JSON.stringify(decoded));
-  return known.accept(PEER, decoded.message);
+  return known.accept(PEER, decoded.message, nowMs);
 }
 
 describe('a peer that hears everything', () => {
@@ -88,24 +88,51 @@ describe('a peer that hears everything', () => {
     assert.equal(known.size, 0);
   });
 
-  test('forgets all of a sender that has started anew and has nobody', () => {
-    const known = new PeerClients();
-    const before = newShare(1);
-    before.opened(key(1));
-    for (const octets of before.take(0)) deliver(known, octets);
-    for (const octets of newShare(2).take(0)) deliver(known, octets);
-    assert.equal(known.size, 0);
-  });
+  for (const clients of [0, 3]) {
+    test(`replaces what a sender said before it started anew, without a gap: ${clients} clients now`, () => {
+      const known = new PeerClients();
+      const before = newShare(1);
+      before.opened(key(1));
+      for (const octets of before.take(0)) deliver(known, octets);
+      const after = newShare(2);
+      const now = Array.from({ length: clients }, (_, index) => key(100 + index));
+      for (const client of now) after.opened(client);
+      let nowMs = 2000;
+      for (const octets of after.take(nowMs)) deliver(known, octets, nowMs);
+      assert.equal(known.size, 1 + clients, 'what it said before was heard a moment ago');
+      for (; nowMs < 24_000; nowMs += SHARE_INTERVAL_MS)
+        for (const octets of after.take(nowMs)) deliver(known, octets, nowMs);
+      assert.deepEqual(new Set(known.take('IPv4')), new Set(now));
+    });
+  }
 
-  test('forgets all of a sender that has started anew', () => {
+  test('keeps what a sender has said whatever another generation says in its name, and bounds that', () => {
     const known = new PeerClients();
-    const before = newShare(1);
-    before.opened(key(1));
-    for (const octets of before.take(0)) deliver(known, octets);
-    const after = newShare(2);
-    after.opened(key(2));
-    for (const octets of after.take(0)) deliver(known, octets);
-    assert.deepEqual(known.take('IPv4'), [key(2)]);
+    const share = newShare(1);
+    const real = Array.from({ length: 20 }, (_, index) => key(index));
+    for (const client of real) share.opened(client);
+    for (const octets of share.take(0)) deliver(known, octets);
+    let sequence = 0;
+    const forge = (generation: number, sweep: number, start: number, nowMs: number): boolean => {
+      sequence += 1;
+      const opened = Array.from({ length: 190 }, (_, index) => key(1000 + start + index));
+      const message = {
+        family: 'IPv4',
+        vrid: VRID,
+        sweep,
+        generation,
+        sequence,
+        opened,
+        closed: real,
+      } as const;
+      return known.accept(PEER, message, nowMs);
+    };
+    for (let count = 0; count < 345; count += 1) forge(7, count & 0xff, count * 190, 10 + count);
+    assert.ok(known.size <= 20 + 16_384, `${known.size}`);
+    assert.equal(forge(8, 1, 0, 500), false, 'a third generation');
+    for (let nowMs = 1000; nowMs < 40_000; nowMs += SHARE_INTERVAL_MS)
+      for (const octets of share.take(nowMs)) deliver(known, octets, nowMs);
+    assert.deepEqual(new Set(known.take('IPv4')), new Set(real), 'nothing is left of the forged ones');
   });
 
   test('refuses what is old or repeated, and counts what is missing', () => {
@@ -206,33 +233,37 @@ describe('its cost', () => {
     });
   }
 
-  test('a burst of 20,000 clients is spread out, and all of it is told', () => {
+  test('a burst of 16,000 clients is spread out, and all of it is told', () => {
     const share = newShare();
     const known = new PeerClients();
-    for (let index = 0; index < 20_000; index += 1) share.opened(key(index));
+    for (let index = 0; index < 16_000; index += 1) share.opened(key(index));
     for (let nowMs = 0; nowMs < 2000; nowMs += SHARE_INTERVAL_MS) {
       const messages = share.take(nowMs);
       assert.ok(messages.length <= 10);
       for (const octets of messages) deliver(known, octets);
     }
-    assert.equal(known.size, 20_000);
+    assert.equal(known.size, 16_000);
   });
 
   test('a peer that tells of more clients than a proxy takes is not remembered beyond that', () => {
     const known = new PeerClients();
     let sequence = 0;
-    for (let start = 0; start < 80_000; start += 100) {
-      sequence += 1;
-      const opened = Array.from({ length: 100 }, (_, index) => key(start + index));
-      known.accept(PEER, {
-        family: 'IPv4',
-        vrid: VRID,
-        sweep: 0,
-        generation: 1,
-        sequence,
-        opened,
-        closed: [],
-      });
+    for (let sweep = 0; sweep < 8; sweep += 1) {
+      for (let start = 0; start < 80_000; start += 100) {
+        sequence += 1;
+        const opened = Array.from({ length: 100 }, (_, index) => key(start + index));
+        const message = {
+          family: 'IPv4',
+          vrid: VRID,
+          sweep,
+          generation: 1,
+          sequence,
+          opened,
+          closed: [],
+        } as const;
+        known.accept(PEER, message, sweep * 10_000);
+      }
+      if (sweep === 0) assert.equal(known.size, 16_384, 'no second sweep has confirmed them');
     }
     assert.equal(known.size, 65_536);
   });

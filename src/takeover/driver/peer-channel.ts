@@ -201,7 +201,7 @@ export class PeerChannel {
       this.#rejected[decoded.reason] += 1;
       return;
     }
-    if (this.#options.known.accept(peer.text, decoded.message)) this.#counts.messagesReceived += 1;
+    if (this.#options.known.accept(peer.text, decoded.message, nowMs)) this.#counts.messagesReceived += 1;
     else this.#rejected.stale += 1;
   }
 }
