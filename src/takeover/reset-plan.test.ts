@@ -25,7 +25,7 @@ describe('the plan of a takeover', () => {
     const plan = new ResetPlan(clients(100), 0);
     const sent = run(plan, 5);
     assert.equal(sent.length, 300);
-    assert.deepEqual(plan.fates, { told: 0, gone: 0, silent: 100 });
+    assert.deepEqual(plan.fates, { told: 0, gone: 0, elsewhere: 0, silent: 100 });
     assert.deepEqual(
       sent.filter(({ round }) => round === 0).map(({ key }) => key),
       clients(100),
@@ -39,7 +39,7 @@ describe('the plan of a takeover', () => {
       plan.settle(key, 'gone'); // a second answer changes nothing
     });
     assert.equal(sent.length, 100);
-    assert.deepEqual(plan.fates, { told: 98, gone: 2, silent: 0 });
+    assert.deepEqual(plan.fates, { told: 98, gone: 2, elsewhere: 0, silent: 0 });
   });
 
   test('at most 5,000 a second, whatever the timer does, and 1,000 clients within 300 ms', () => {

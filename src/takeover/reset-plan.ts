@@ -14,8 +14,9 @@ const LINGER_MS = 500;
 
 /**
  * `told`: it knows that its connection is lost. `gone`: it had none any more, as when the holder's last act was a RST.
+ * `elsewhere`: it is not prompted, because no route of the VIP's interface leads to it.
  */
-export type Fate = 'told' | 'gone';
+export type Fate = 'told' | 'gone' | 'elsewhere';
 
 export type Prompt = { readonly key: ClientKey; readonly round: number };
 
@@ -26,7 +27,7 @@ export class ResetPlan {
   #round = 0;
   #position = 0;
   #roundStartedMs: number;
-  readonly #counts: Record<Fate, number> = { told: 0, gone: 0 };
+  readonly #counts: Record<Fate, number> = { told: 0, gone: 0, elsewhere: 0 };
 
   /** `clients` in the order in which they are to be served; those of the first rounds first. */
   constructor(clients: readonly ClientKey[], nowMs: number) {

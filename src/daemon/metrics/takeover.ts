@@ -68,7 +68,7 @@ export const TAKEOVER_METRICS: readonly Metric[] = [
   labeled(
     'fate',
     'kube_vrrp_takeover_clients_total',
-    'Clients of old holders: told of the move, gone (without a connection any more), or silent',
+    "Clients of old holders: told of the move, gone (no longer connected), elsewhere (no route of the VIP's interface), or silent",
     ({ takeover }) => (takeover === null ? [] : Object.entries(takeover.fates)),
   ),
 ];

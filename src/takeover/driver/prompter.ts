@@ -5,18 +5,19 @@
  * tracking may take that answer for invalid and drop it, so answers are also read before the filter, from a packet
  * socket, and replied to from here. Two RSTs do no harm.
  */
-import type { IpAddress } from '../../ip/address.ts';
+import { type IpAddress, ipFromOctets } from '../../ip/address.ts';
 import { errorText } from '../../log/error-text.ts';
 import type { LogLimit } from '../../log/log-limit.ts';
 import type { Log } from '../../log/log.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from '../../wire/frames.ts';
 import { EVERY_LINK, LinkSocket } from '../../net/link-socket.ts';
+import { RouteLookup } from '../../net/route-lookup.ts';
 import { SegmentSocket } from './segment-socket.ts';
 import { bareSegmentsTo } from './tcp-filters.ts';
 import { type Fate, ResetPlan } from '../reset-plan.ts';
 import { promptSegment, readWord, resetSegment, type Service } from '../segment.ts';
-import type { ClientKey } from '../tuple.ts';
+import { addressOf, type ClientKey } from '../tuple.ts';
 
 export type PromptCounts = {
   prompts: number;
@@ -27,6 +28,8 @@ export type PromptCounts = {
 
 export type PrompterOptions = {
   readonly service: Service;
+  /** The index of the interface that the VIP is on now; null when it is gone. */
+  readonly linkIndex: () => number | null;
   readonly log: Log;
   /** Of lines about prompts that cannot be sent. */
   readonly limit: LogLimit;
@@ -44,6 +47,10 @@ type Run = {
   readonly startedMs: number;
   readonly clients: number;
   readonly segments: SegmentSocket;
+  readonly routes: RouteLookup;
+  readonly linkIndex: number | null;
+  /** By address: whether it is this host's own, or a route of the VIP's interface leads to it. */
+  readonly reachable: Map<string, boolean>;
   readonly tap: LinkSocket | null;
   readonly timer: NodeJS.Timeout;
 };
@@ -60,11 +67,14 @@ export class Prompter {
   /** Prompts these, the first first; ends what is under way. */
   begin(clients: readonly ClientKey[]): void {
     if (clients.length === 0) return;
-    const { service, log } = this.#options;
-    let segments: SegmentSocket;
+    const { service, linkIndex, log } = this.#options;
+    let segments: SegmentSocket | null = null;
+    let routes: RouteLookup;
     try {
       segments = new SegmentSocket(service.vip.family);
+      routes = new RouteLookup();
     } catch (error) {
+      segments?.close();
       const text = `${clients.length} clients of the old holder are left to their timeouts: ${errorText(error)}`;
       log('warn', text, { event: 'takeover_failed', vip: service.vip.text });
       return;
@@ -76,6 +86,9 @@ export class Prompter {
       startedMs,
       clients: clients.length,
       segments,
+      routes,
+      linkIndex: linkIndex(),
+      reachable: new Map(),
       tap: this.#openTap(service.vip),
       timer: setInterval(() => this.#turn(), TURN_MS),
     };
@@ -94,12 +107,17 @@ export class Prompter {
     this.#run = null;
     clearInterval(run.timer);
     run.segments.close();
+    run.routes.close();
     run.tap?.close();
     const { fates } = run.plan;
-    for (const fate of ['told', 'gone', 'silent'] as const) counts.fates[fate] += fates[fate];
+    for (const fate of ['told', 'gone', 'elsewhere', 'silent'] as const) counts.fates[fate] += fates[fate];
     const tookMs = Math.round(monotonicMs() - run.startedMs);
     const text = `of ${run.clients} clients of the old holder ${fates.told} were told within ${tookMs} ms, ${fates.gone} had no connection any more, ${fates.silent} did not answer`;
-    log('info', why === null ? text : `${text}; ended early: ${why}`, {
+    const unreached =
+      fates.elsewhere === 0
+        ? ''
+        : `, ${fates.elsewhere} were left alone because no route of the VIP's interface leads to them`;
+    log('info', `${text}${unreached}${why === null ? '' : `; ended early: ${why}`}`, {
       event: 'takeover',
       vip: service.vip.text,
       clients: run.clients,
@@ -126,6 +144,10 @@ export class Prompter {
     try {
       this.#answer(run);
       for (const { key, round } of run.plan.due(monotonicMs())) {
+        if (!reaches(run, key)) {
+          run.plan.settle(key, 'elsewhere');
+          continue;
+        }
         counts.prompts += 1;
         this.#send(run, promptSegment(service, key, round));
       }
@@ -161,4 +183,15 @@ export class Prompter {
       log('warn', `cannot prompt a client: ${errorText(error)}`, { event: 'takeover_send', suppressed });
     }
   }
+}
+
+/** What peers tell may be invented: no segment goes by another interface than the VIP's. Throws NetError. */
+function reaches({ routes, linkIndex, reachable }: Run, client: ClientKey): boolean {
+  const address = addressOf(client);
+  const known = reachable.get(address);
+  if (known !== undefined) return known;
+  const target = routes.find(ipFromOctets(Uint8Array.from(address, (octet) => octet.charCodeAt(0))));
+  const isReachable = target?.kind === 'host' || target?.linkIndex === linkIndex;
+  reachable.set(address, isReachable);
+  return isReachable;
 }

@@ -72,7 +72,7 @@ export class Takeover {
   readonly #promptCounts: PromptCounts = {
     prompts: 0,
     sendErrors: 0,
-    fates: { told: 0, gone: 0, silent: 0 },
+    fates: { told: 0, gone: 0, elsewhere: 0, silent: 0 },
   };
 
   /** Begins to listen to peers at once. */
@@ -80,12 +80,13 @@ export class Takeover {
     const { port, vrid, log } = options;
     const generation = randomBytes(4).readUInt32BE();
     const limit = new LogLimit(LOG_PERIOD_MS, 1);
+    const linkIndex = (): number | null => readLinkIndex(this.#interfaceName);
     this.#vips = options.vips.map((vip) => {
       const service = { vip, port };
       return {
         service,
         share: new ClientShare({ family: vip.family, vrid, generation }),
-        prompter: new Prompter({ service, log, limit, counts: this.#promptCounts }),
+        prompter: new Prompter({ service, linkIndex, log, limit, counts: this.#promptCounts }),
         isActive: false,
       };
     });
@@ -102,7 +103,7 @@ export class Takeover {
     });
     this.#channel = new PeerChannel({
       ...options,
-      linkIndex: () => readLinkIndex(this.#interfaceName),
+      linkIndex,
       shares: this.#vips.map(({ share }) => share),
       known: this.#known,
       onNotice: (octets, peer) => this.#onNotice(octets, peer),
