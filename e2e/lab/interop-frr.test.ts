@@ -45,7 +45,7 @@ describe('frr', { concurrency: 3 }, () => {
         intervalMs: 10,
         virtualLinks: true,
         // 1 of 254 is 128 of the band of class A.
-        vrrp: { advertisementInterval: '10ms', preempt: 'always', priority: isOurs ? 63 : 1 },
+        vrrp: { advertisementInterval: '10ms', preempt: 'always', priority: isOurs ? 31 : 1 },
         makePeer: (lab, host) =>
           frrPeer(lab, host, {
             version: 3,

@@ -32,14 +32,6 @@ describe('operation', () => {
   });
   after(async () => lab.remove());
 
-  /** Waits until a Backup says who is Active: what it tells may be a second old. */
-  async function knowsActive(backup: Host, holder: Host): Promise<void> {
-    await eventually(
-      async () => (await cluster.daemon(backup).status()).virtualRouters[0]?.active?.address === holder.ipv4,
-      { what: `${backup.name} to name ${holder.ipv4} as the Active`, deadlineMs: 5000 },
-    );
-  }
-
   test('check passes on a node that is ready for the first start', async () => {
     const [host] = cluster.hosts as [Host];
     const { exitCode, stdout, stderr } = await cluster.runCommand(host, 'check');
@@ -73,9 +65,27 @@ describe('operation', () => {
     assert.equal(exitCode, 1, stdout + stderr);
     assert.ok((stdout + stderr).includes(mac), stdout + stderr);
   });
+});
+
+describe('operation of a running cluster', () => {
+  let lab: Lab;
+  let cluster: Cluster;
+
+  before(async () => {
+    lab = await createLab({ hosts: 3, clients: 1, ipv6: false });
+    cluster = await Cluster.start(lab);
+  });
+  after(async () => lab.remove());
+
+  /** Waits until a Backup says who is Active: what it tells may be a second old. */
+  async function knowsActive(backup: Host, holder: Host): Promise<void> {
+    await eventually(
+      async () => (await cluster.daemon(backup).status()).virtualRouters[0]?.active?.address === holder.ipv4,
+      { what: `${backup.name} to name ${holder.ipv4} as the Active`, deadlineMs: 5000 },
+    );
+  }
 
   test('admin endpoints: alive, ready, status and metrics tell the same story on every node', async () => {
-    for (const host of cluster.hosts) cluster.startDaemon(host);
     const holder = await cluster.settled();
     for (const host of cluster.hosts) {
       const daemon = cluster.daemon(host);

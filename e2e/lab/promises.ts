@@ -100,9 +100,9 @@ export const PROMISES: readonly Promised[] = [
     file: 'operation',
     scenarios: [
       'operation check passes on a node that is ready for the first start',
-      'operation admin endpoints: alive, ready, status and metrics tell the same story on every node',
-      'operation status prints who holds the VIP, for people and for scripts',
-      'operation a transition is one log line with its cause',
+      'operation of a running cluster admin endpoints: alive, ready, status and metrics tell the same story on every node',
+      'operation of a running cluster status prints who holds the VIP, for people and for scripts',
+      'operation of a running cluster a transition is one log line with its cause',
     ],
   },
 ];

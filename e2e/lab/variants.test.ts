@@ -56,7 +56,7 @@ const VARIANTS: readonly Variant[] = [
 
 /** Different on each node, and the first host's is the highest. */
 function numberedPriorities(host: Host): ClusterOptions['config'] & object {
-  const priorities: Record<string, number> = { 'host-1': 60, 'host-2': 40, 'host-3': 20 };
+  const priorities: Record<string, number> = { 'host-1': 30, 'host-2': 20, 'host-3': 10 };
   return { vrrp: { priority: priorities[host.name] } };
 }
 
