@@ -10,7 +10,7 @@ import { getSystemErrorName } from 'node:util';
 
 import koffi from 'koffi';
 
-import { LAST_ERRNO } from './linux.ts';
+import { EIO, LAST_ERRNO } from './linux.ts';
 import { NetError } from './net-error.ts';
 
 /** The symbols of the process itself, so of the C library that Node is linked with. */
@@ -24,7 +24,8 @@ function declare<Parameters extends readonly unknown[]>(prototype: string): Call
   const call = symbols.func(prototype) as Call<Parameters>;
   return (...parameters) => {
     const result = call(...parameters);
-    return result === -1 ? -koffi.errno() : result;
+    // Whatever has changed errno meanwhile: a call that failed must not look like one that returned 0.
+    return result === -1 ? -(koffi.errno() || EIO) : result;
   };
 }
 

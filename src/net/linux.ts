@@ -85,6 +85,7 @@ export const F_GETPIPE_SZ = 1032;
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENFILE = 23;

@@ -48,8 +48,10 @@ export class HandedOverVips {
       const { address, sinceMs, resolve } = leaving;
       const relays = this.#connections.on(address);
       const isOver = mayLeave(relays.length, nowMs - sinceMs);
-      const isDone = ({ acceptedAtMs, activeAtMs, awaitsAnswer }: Relay): boolean =>
-        isOver || isIdle({ ageMs: nowMs - acceptedAtMs, quietMs: nowMs - activeAtMs, awaitsAnswer });
+      // What is held back is the rest of an answer that its client reads slowly.
+      const isDone = ({ acceptedAtMs, activeAtMs, awaitsAnswer, isHeldBack }: Relay): boolean =>
+        isOver ||
+        (!isHeldBack && isIdle({ ageMs: nowMs - acceptedAtMs, quietMs: nowMs - activeAtMs, awaitsAnswer }));
       leaving.closed += this.#connections.reset(address, relays.filter(isDone));
       if (!isOver) continue;
       this.#leaving.delete(leaving);

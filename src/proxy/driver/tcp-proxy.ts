@@ -267,9 +267,11 @@ export class TcpProxy {
   }
 
   #closeListener(): void {
-    if (this.#listener === null) return;
-    this.#listener.close();
+    const listener = this.#listener;
+    if (listener === null) return;
+    // First: to close it takes in what waits, which may find that it was closed from outside, and come here again.
     this.#listener = null;
+    listener.close();
     this.#counters.addListeners(-1);
   }
 

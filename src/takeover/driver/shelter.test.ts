@@ -206,3 +206,10 @@ test('a link whose queue is full loses a frame, and the shelter goes on', (conte
   context.mock.timers.tick(1);
   assert.equal(kernel.outgoing.length, 1);
 });
+
+test('a node that leaves itself shelters no other holder: its listeners are about to close', (context) => {
+  const { shelter, kernel, answers } = openShelter(context);
+  shelter.close();
+  shelter.expect(HOLDER, HOLDER_MAC);
+  assert.deepEqual([answers, kernel.isSilent, kernel.tapsOpened, shelter.isOpen], [[], false, 0, false]);
+});

@@ -86,6 +86,7 @@ export class Shelter {
   readonly #frame = new Uint8Array(FRAME_BYTES);
   #guest: Guest | null = null;
   #whenOver: (() => void)[] = [];
+  #isClosed = false;
 
   /** The service's listeners must be open already. */
   constructor(options: ShelterOptions) {
@@ -101,7 +102,7 @@ export class Shelter {
   /** The holder says that it will give the VIP up, and where frames reach it. Answers it once this node is prepared. */
   expect(holder: IpAddress, holderMac: Uint8Array): void {
     const link = this.#options.link();
-    if (link === null) return;
+    if (link === null || this.#isClosed) return;
     // A repeated notice costs no new sockets: a flood of them must not keep this thread busy.
     if (this.#guest !== null && isFrom(this.#guest, holder, holderMac)) this.#endIn(this.#guest, EXPECTED_MS);
     else {
@@ -124,8 +125,9 @@ export class Shelter {
     this.#guest.turns ??= setInterval(() => this.#turn(), TURN_MS);
   }
 
-  /** To be called before the service's listeners close. */
+  /** To be called before the service's listeners close: a stray listener alone on the port would have every client. */
   close(): void {
+    this.#isClosed = true;
     this.#end();
   }
 
