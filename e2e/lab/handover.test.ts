@@ -172,7 +172,7 @@ describe('draining a node', () => {
     assert.equal(exitCode, 1);
     assert.match(
       stderr,
-      /^kube-vrrp drain: no other node is healthy \(.*\), so nobody would take over: use --force/u,
+      /^kube-vrrp drain: no other node is healthy \(.*\), so no node would take over: use --force/u,
     );
     assert.equal((await cluster.daemon(holder).status()).drained, false);
     assert.equal(cluster.holder(), holder);
@@ -185,7 +185,7 @@ describe('draining a node', () => {
     await othersSeenDown(holder);
     const { exitCode, stdout, stderr } = await cluster.daemon(holder).command('drain', '--force');
     assert.equal(exitCode, 1, 'no node serves clients');
-    assert.match(stdout, new RegExp(`${VIP_IPV4} given up, and nobody has taken it`, 'u'));
+    assert.match(stdout, new RegExp(`${VIP_IPV4} given up, and no node has taken it`, 'u'));
     assert.match(stderr, new RegExp(`^kube-vrrp drain: no node holds ${VIP_IPV4} now`, 'u'));
     const [router] = (await cluster.daemon(holder).status()).virtualRouters;
     assert.equal(router?.priority, 0, 'a drained node stands for no election');

@@ -467,7 +467,7 @@ suite('kube-vrrp', { concurrency: 3 }, () => {
         () => cli(['drain', '--force', '--admin-socket', path]),
       );
       assert.equal(outcome.code, 1);
-      assert.match(outcome.stdout, /10\.0\.0\.10 given up, and nobody has taken it, within/u);
+      assert.match(outcome.stdout, /10\.0\.0\.10 given up, and no node has taken it, within/u);
       assert.match(
         outcome.stderr,
         /^kube-vrrp drain: no node holds 10\.0\.0\.10 now, so clients reach no API server/u,

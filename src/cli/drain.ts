@@ -33,7 +33,7 @@ function reportMoves(before: Held, status: Status, elapsedMs: number): void {
   for (const vip of before.keys()) {
     if (now.has(vip)) continue;
     const holder = status.virtualRouters.find((router) => router.vip === vip)?.active?.address;
-    const what = holder === undefined ? 'given up, and nobody has taken it,' : `handed over to ${holder}`;
+    const what = holder === undefined ? 'given up, and no node has taken it,' : `handed over to ${holder}`;
     print(`${vip} ${what} within ${Math.round(elapsedMs)} ms`);
   }
 }

@@ -88,7 +88,7 @@ const vrrp = group('The election.', {
   preempt: withDefault(
     choice('never', 'unhealthy', 'always'),
     'unhealthy',
-    'When a node of higher priority takes the VIP from the node that has it: never, only when that one has no API server left to serve, or always. Every move resets the connections of all clients.',
+    'When a node of higher priority takes the VIP from the node that has it: never; unhealthy, only when that one has no healthy API server (class C) or can verify none (class U); or always. Every move resets the connections of all clients.',
   ),
   preemptDelay: withDefault(
     duration(0, 3_600_000),

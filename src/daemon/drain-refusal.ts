@@ -9,5 +9,5 @@ export function drainRefusal(election: ElectionSnapshot, backends: readonly Back
   const others = backends.filter((backend) => !backend.local);
   if (!holds || others.some((backend) => backend.state === 'up')) return null;
   const states = others.map((backend) => `${backend.id} ${backend.state}`).join(', ') || 'there is none';
-  return `no other node is healthy (${states}), so nobody would take over: use --force to drain all the same`;
+  return `no other node is healthy (${states}), so no node would take over: use --force to drain all the same`;
 }

@@ -173,7 +173,7 @@ export class Election {
 
   #adopt(router: Router, before: RouterLink, link: RouterLink): void {
     if (String(before.mac) !== String(link.mac)) {
-      const text = `${link.name} has another hardware address: whoever has the VIP here announces it anew`;
+      const text = `${link.name} has another hardware address: this node announces the VIP again if it holds it`;
       this.#options.log('info', text, { event: 'interface', interface: link.name });
     }
     router.adopt(link);

@@ -6,7 +6,7 @@ import type { Log } from '../log/log.ts';
 const CLASS_TEXT = {
   A: 'the local API server is healthy',
   B: 'only API servers of peers are healthy',
-  U: 'API servers answer, but none can be verified; this node may hold the VIP while no node knows better: see the lines on each API server, and correct their certificates, health.caFile or health.path',
+  U: 'API servers answer, but none can be verified; this node may hold the VIP while no node is of class A or B: see the lines on each API server, and correct their certificates, health.caFile or health.path',
   C: 'no API server is healthy; this node does not take the VIP, but keeps it if it has it',
 } as const;
 

@@ -93,7 +93,7 @@ export class LineWriter {
     const lines = this.#linesDropped - this.#linesTold;
     if (lines === 0) return;
     this.#linesTold = this.#linesDropped;
-    const why = this.#failure ?? 'nobody read it';
+    const why = this.#failure ?? 'its reader did not keep up';
     this.#failure = null;
     this.#onLoss(lines, why);
   }

@@ -45,6 +45,6 @@ export async function untilDone<Result>(
 
 /** One line for each obstacle of `subject`, and one when there is none any more (null). */
 export function logObstacle(log: Log, subject: string, text: string | null): void {
-  if (text === null) log('info', `${subject}: nothing is in the way any more`, { event: 'resumed' });
+  if (text === null) log('info', `${subject}: the wait is over`, { event: 'resumed' });
   else log('error', `waiting for ${subject}: ${text}`, { event: 'waiting' });
 }

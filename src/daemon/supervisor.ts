@@ -68,7 +68,7 @@ export class Supervisor {
   #onChange(impediment: string | null): void {
     const text =
       impediment === null
-        ? `every thread moves again: health class ${this.#reported?.healthClass ?? 'C'} counts`
+        ? `every thread runs and the checks report: health class ${this.#reported?.healthClass ?? 'C'} is in force again`
         : `health class C, so that a healthy node can take over: ${impediment}`;
     this.#write(impediment === null ? 'info' : 'error', text, 'supervision');
     this.#tellElection();

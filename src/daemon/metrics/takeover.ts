@@ -15,12 +15,12 @@ function count(name: string, help: string, read: (counts: TakeoverCounts) => num
 export const TAKEOVER_METRICS: readonly Metric[] = [
   count(
     'kube_vrrp_takeover_shared_clients',
-    'Clients of the VIP on this node that peers are told of',
+    'Clients of the VIP on this node that are announced to peers',
     ({ shared }) => shared,
   ),
   count(
     'kube_vrrp_takeover_known_clients',
-    'Clients of the VIP on other nodes that peers have told of',
+    'Clients of the VIP on other nodes that peers have announced',
     ({ known }) => known,
   ),
   count(

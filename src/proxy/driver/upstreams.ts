@@ -125,7 +125,7 @@ export class Upstreams {
     const backend = this.idOf(index);
     this.#options.log(
       'error',
-      `backend ${backend} is this proxy itself and is not used any more: check peers and proxy.backendPort`,
+      `API server ${backend} is this proxy itself and is no longer used: check peers and proxy.backendPort`,
       { backend },
     );
   }

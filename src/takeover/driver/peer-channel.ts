@@ -123,7 +123,7 @@ export class PeerChannel {
         onError: (error) => this.#onError(error),
       });
     } catch (error) {
-      const text = `peers cannot be told of clients, so theirs hang should this node be lost: ${errorText(error)}; trying again in ${REOPEN_MS / 1000} s`;
+      const text = `no channel to the peers, so they do not learn the clients of this node, and clients that only read will hang if this node is lost: ${errorText(error)}; trying again in ${REOPEN_MS / 1000} s`;
       log('warn', text, { event: 'takeover_channel' });
       this.#reopening = setTimeout(() => this.#open(), REOPEN_MS);
     }
@@ -133,7 +133,7 @@ export class PeerChannel {
     this.#counts.sendErrors += 1;
     const suppressed = this.#limit.take('send', monotonicMs());
     if (suppressed === null) return;
-    this.#options.log('warn', `cannot tell a peer of clients: ${error.message}`, {
+    this.#options.log('warn', `cannot send a peer the list of clients: ${error.message}`, {
       event: 'takeover_channel',
       suppressed,
     });

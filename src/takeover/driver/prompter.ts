@@ -112,7 +112,7 @@ export class Prompter {
     const { fates } = run.plan;
     for (const fate of ['told', 'gone', 'elsewhere', 'silent'] as const) counts.fates[fate] += fates[fate];
     const tookMs = Math.round(monotonicMs() - run.startedMs);
-    const text = `of ${run.clients} clients of the old holder ${fates.told} were told within ${tookMs} ms, ${fates.gone} had no connection any more, ${fates.silent} did not answer`;
+    const text = `of ${run.clients} clients of the old holder, ${fates.told} noticed the move within ${tookMs} ms, ${fates.gone} no longer had a connection, ${fates.silent} did not answer`;
     const unreached =
       fates.elsewhere === 0
         ? ''
