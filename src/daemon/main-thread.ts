@@ -235,7 +235,7 @@ class Daemon {
       place,
     );
     if (this.#isDrainWanted) this.#election.drain(false);
-    network.begin(place.interfaceName);
+    network.begin(place);
     if (network.view !== null) this.#election.show(network.view);
     this.#supervisor = new Supervisor({
       vitals: this.#vitals,

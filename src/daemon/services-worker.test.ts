@@ -335,18 +335,43 @@ test('an Active that falls to class C is answered by a check at once, and by one
 });
 
 test('a file that was replaced on the node is reason to restart once nothing can be verified with the old one', (context) => {
-  const { posted, given, start } = openWorker(context);
+  const { worker, posted, given, start } = openWorker(context);
   start();
-  const report = (healthClass: HealthReport['class']): void =>
-    given.checker?.onReport({ backends: [], settled: true, class: healthClass, confirmedAtMs: 7 });
-  report('U');
+  const restarts = (): number => posted.filter(({ type }) => type === 'restart').length;
+  const report = (healthClass: HealthReport['class'], seconds: number): void => {
+    const lastCheck = { ok: false, detail: 'certificate is not signed', durationMs: 3, atMs: 1000 * seconds };
+    given.checker?.onReport({
+      backends: [healthOf(SELF, { lastCheck })],
+      settled: true,
+      class: healthClass,
+      confirmedAtMs: 7,
+    });
+  };
+  worker.receive({ type: 'election', snapshot: snapshotOf('Backup') });
+  for (let seconds = 0; seconds <= 100; seconds += 1) report('U', seconds);
   given.replaced = ['/etc/kubernetes/pki/ca.crt'];
-  report('A');
-  assert.deepEqual(
-    posted.filter(({ type }) => type === 'restart'),
-    [],
-  );
-  report('U');
-  report('U');
-  assert.equal(posted.filter(({ type }) => type === 'restart').length, 1);
+  for (let seconds = 100; seconds <= 200; seconds += 1) report('A', seconds);
+  for (let seconds = 200; seconds <= 214; seconds += 1) report('U', seconds);
+  assert.equal(restarts(), 0, 'not all nodes at once');
+  for (let seconds = 215; seconds <= 276; seconds += 1) report('U', seconds);
+  assert.equal(restarts(), 1);
+});
+
+test('a node that has the VIP leaves the others the time to take it over before it restarts', (context) => {
+  const { worker, posted, given, start } = openWorker(context);
+  start();
+  given.replaced = ['/etc/kubernetes/pki/ca.crt'];
+  worker.receive({ type: 'election', snapshot: snapshotOf('Active') });
+  const restarts = (seconds: number): number => {
+    const lastCheck = { ok: false, detail: 'certificate is not signed', durationMs: 3, atMs: 1000 * seconds };
+    given.checker?.onReport({
+      backends: [healthOf(SELF, { lastCheck })],
+      settled: true,
+      class: 'U',
+      confirmedAtMs: 7,
+    });
+    return posted.filter(({ type }) => type === 'restart').length;
+  };
+  for (let seconds = 0; seconds < 180; seconds += 1) assert.equal(restarts(seconds), 0);
+  assert.equal(restarts(241), 1);
 });

@@ -85,6 +85,12 @@ const NOT_STARTED: ElectionSnapshot = {
 const REMINDER_LOOK_MS = 30_000;
 const NOT_CHECKED: HealthReport = { backends: [], settled: false, class: 'C', confirmedAtMs: 0 };
 
+/** From when nothing can be verified with a replaced file to the restart, at least; and of a node that has the VIP. */
+const RESTART_MS = 15_000;
+const ACTIVE_RESTART_MS = 180_000;
+/** By up to this much longer, so that nodes restart one after another. */
+const RESTART_SPREAD_MS = 60_000;
+
 export class ServicesWorker {
   readonly #data: ServicesWorkerData;
   readonly #parts: ServicesParts;
@@ -103,6 +109,10 @@ export class ServicesWorker {
   #report = NOT_CHECKED;
   #started: Started | null = null;
   #isRestarting = false;
+  /** Since when nothing can be verified with a file that has been replaced, by the time of the checks. */
+  #outdatedSinceMs: number | null = null;
+  /** Another one on each node. */
+  readonly #restartDelayMs = Math.random() * RESTART_SPREAD_MS;
 
   /** `post` takes the messages to the main thread. */
   constructor(data: ServicesWorkerData, parts: ServicesParts, post: (message: FromServices) => void) {
@@ -280,11 +290,21 @@ export class ServicesWorker {
 
   /**
    * A container's mount of a file goes on showing the file that was there at its start. When another one has taken its
-   * place on the node, and nothing can be verified by the old one, a new container is the only way to it.
+   * place on the node, and nothing can be verified by the old one, a new container is the only way to it. A rotation
+   * reaches all nodes at once, so they do not restart at once: a Backup first, and the Active long after, when a node
+   * that can verify again should have taken over from it.
    */
-  #restartIfOutdated({ settled, class: healthClass }: HealthReport): void {
+  #restartIfOutdated({ settled, class: healthClass, backends }: HealthReport): void {
     const [path] = this.#started?.credentialWatch.replaced ?? [];
-    if (!settled || healthClass !== 'U' || path === undefined || this.#isRestarting) return;
+    if (!settled || healthClass !== 'U' || path === undefined) {
+      this.#outdatedSinceMs = null;
+      return;
+    }
+    const nowMs = Math.max(0, ...backends.map(({ lastCheck }) => lastCheck?.atMs ?? 0));
+    this.#outdatedSinceMs ??= nowMs;
+    const isActive = this.#election.routers.some(({ state }) => state === 'Active');
+    const patienceMs = (isActive ? ACTIVE_RESTART_MS : RESTART_MS) + this.#restartDelayMs;
+    if (this.#isRestarting || nowMs - this.#outdatedSinceMs < patienceMs) return;
     this.#isRestarting = true;
     const message = `${path} was replaced on the node, and no API server can be verified with the old file: a new container gets the new one`;
     this.#post({ type: 'restart', message });

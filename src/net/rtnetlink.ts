@@ -175,6 +175,8 @@ export class RtNetlink {
     if (this.#deleteAddress(linkIndex, address, HOST_PREFIX_BY_FAMILY[address.family])) return true;
     for (const other of await this.addresses()) {
       if (other.linkIndex !== linkIndex || other.address.text !== address.text) continue;
+      // Not the one that was tried: it may have been leased anew while the addresses were read.
+      if (other.prefixLength === HOST_PREFIX_BY_FAMILY[address.family]) continue;
       if (this.#deleteAddress(linkIndex, address, other.prefixLength)) return true;
     }
     return false;

@@ -986,3 +986,42 @@ test('whatever happens: bound only while Active, every promotion announces, only
     { numRuns: 500 },
   );
 });
+
+describe('an Active that has lost its source address', () => {
+  const LOST = { type: 'linkDown', text: 'eth0 has no address', handover: true } as const;
+
+  test('leaves when no other node takes over, also when a drain had begun before', () => {
+    for (const begin of [
+      (_stage: Stage): void => undefined,
+      (stage: Stage): void => void stage.give({ type: 'drain', force: false }),
+    ]) {
+      const stage = Stage.active();
+      begin(stage);
+      stage.give(LOST);
+      stage.give({ type: 'undrain' });
+      stage.advance(3000);
+      assert.equal(stage.router.stateName, 'Initialize');
+    }
+  });
+
+  test('goes on when the address is back, and announces the addresses anew', () => {
+    const stage = Stage.active();
+    stage.advance(5000);
+    stage.give(LOST);
+    assert.equal(stage.router.priority, 0);
+    stage.give({ type: 'linkUp', primary: SELF });
+    assert.deepEqual([stage.router.stateName, stage.router.priority], ['Active', 212]);
+    assert.ok(stage.advance(50).some(({ type }) => type === 'announce'));
+  });
+
+  test('goes on to hand over when it was drained meanwhile', () => {
+    const stage = Stage.active();
+    stage.give(LOST);
+    stage.give({ type: 'drain', force: false });
+    stage.give({ type: 'linkUp', primary: SELF });
+    assert.deepEqual(
+      [stage.router.stateName, stage.router.priority, stage.router.drained],
+      ['Active', 0, true],
+    );
+  });
+});

@@ -340,6 +340,9 @@ export class VirtualRouter {
     this.#primary = null;
     if (state.name === 'Active' && event.handover === true) {
       if (state.resignation === null) this.#resign(state, 'linkDown', event.text, nowMs, actions);
+      // A drain that fails would keep the addresses, which without a source this router cannot.
+      else if (state.resignation.reason !== 'shutdown')
+        state.resignation = { ...state.resignation, reason: 'linkDown', text: event.text };
       return;
     }
     this.#heard = null;
@@ -349,8 +352,11 @@ export class VirtualRouter {
 
   /** The link can be used again before a successor was heard. */
   #cancelDeparture(nowMs: number, actions: Action[]): void {
-    if (this.state.name !== 'Active' || this.state.resignation?.reason !== 'linkDown') return;
-    this.#cancelResignation(this.state, nowMs, actions);
+    const { state } = this;
+    if (state.name !== 'Active' || state.resignation?.reason !== 'linkDown') return;
+    state.announcements.beginAnew(nowMs);
+    if (this.isDrained) this.#resign(state, 'drain', 'drained', nowMs, actions);
+    else this.#cancelResignation(state, nowMs, actions);
   }
 
   #onShutdown(

@@ -4,7 +4,7 @@ import type { IpAddress } from '../../ip/address.ts';
 import type { LogFields, LogLevel } from '../../log/log.ts';
 import type { AddressLease } from '../../net/rtnetlink-messages.ts';
 import type { LeaseAnswer } from '../../vrrp/driver/kernel-lease.ts';
-import type { NetworkView } from './view.ts';
+import type { NetworkView, Place } from './view.ts';
 
 export type NetworkWorkerData = {
   readonly config: Config;
@@ -23,8 +23,8 @@ export type ToNetwork =
       readonly linkIndex: number;
       readonly address: IpAddress;
     }
-  /** The election begins on this interface, by which the next views go. */
-  | { readonly type: 'begin'; readonly interfaceName: string }
+  /** The election begins at this place, by which the next views go. */
+  | { readonly type: 'begin'; readonly place: Place }
   /** The election has ended: what happens to the interface is no longer of interest. */
   | { readonly type: 'end' }
   | { readonly type: 'stop' };

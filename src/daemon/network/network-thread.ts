@@ -1,6 +1,7 @@
 /** The network thread: every call that may wait for the kernel's configuration lock (rtnl) is made here. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { errorText } from '../../log/error-text.ts';
+import type { Log } from '../../log/log.ts';
 import { RtNetlink } from '../../net/rtnetlink.ts';
 import { raisePriority } from '../../runtime/process.ts';
 import { beat } from '../../runtime/thread-vitals.ts';
@@ -18,18 +19,17 @@ const post = (message: FromNetwork): void => main.postMessage(message);
 // A renewal that waits for a processor behind other work costs the VIP as surely as a late advertisement.
 raisePriority();
 const stopBeat = beat(vitals.buffer, vitals.thread);
-const memberships = config.vrrp.transport === 'multicast' ? new GroupMemberships() : null;
+const log: Log = (level, message, fields = {}) => post({ type: 'log', level, message, fields });
+const memberships = config.vrrp.transport === 'multicast' ? new GroupMemberships(log) : null;
 
 async function open(): Promise<NetworkWatch | null> {
   try {
     return await NetworkWatch.open({
       openNetlink: (listener) => RtNetlink.open(listener),
       config,
-      log: (level, message, fields = {}) => post({ type: 'log', level, message, fields }),
+      log,
       onView: (view) => {
-        for (const verdict of Object.values(view.links)) {
-          if (verdict.usable) memberships?.join(verdict.link.source.family, verdict.link.index);
-        }
+        memberships?.follow(view);
         post({ type: 'view', view });
       },
       onAddressGone: (linkIndex, address) => post({ type: 'addressGone', linkIndex, address }),
@@ -63,7 +63,7 @@ main.on('message', (message: ToNetwork) => {
       void calls.answer(message.id, () => watch.remove(message.linkIndex, message.address));
       break;
     case 'begin':
-      watch.begin(message.interfaceName);
+      watch.begin(message.place);
       break;
     case 'end':
       watch.end();

@@ -12,7 +12,7 @@ import { THREAD_NETWORK } from '../../runtime/thread-vitals.ts';
 import type { LeaseAnswer, LeaseCalls } from '../../vrrp/driver/kernel-lease.ts';
 import { ended, startThread } from '../threads.ts';
 import type { FromNetwork, NetworkWorkerData, ToNetwork } from './messages.ts';
-import type { NetworkView } from './view.ts';
+import type { NetworkView, Place } from './view.ts';
 
 /** A thread that waits for rtnl ends when it gets it; the process cannot end before. */
 const STOP_TIMEOUT_MS = 1000;
@@ -39,7 +39,12 @@ export class Network implements LeaseCalls {
   /** Resolves when links and addresses have been read and stale VIPs removed; rejects with one sentence. */
   static async open(options: NetworkOptions): Promise<Network> {
     const network = new Network(options);
-    await network.#opened();
+    try {
+      await network.#opened();
+    } catch (error) {
+      await network.stop();
+      throw error;
+    }
     return network;
   }
 
@@ -66,9 +71,9 @@ export class Network implements LeaseCalls {
     });
   }
 
-  /** The election begins on this interface. */
-  begin(interfaceName: string): void {
-    this.#post({ type: 'begin', interfaceName });
+  /** The election begins at this place. */
+  begin(place: Place): void {
+    this.#post({ type: 'begin', place });
   }
 
   /** The election has ended. */

@@ -6,7 +6,7 @@ import type { Interest } from '../../net/notification-filter.ts';
 import type { InterfaceAddress, Link, NetlinkChange } from '../../net/rtnetlink-messages.ts';
 import { NetlinkError, type NetlinkListener } from '../../net/rtnetlink.ts';
 import { until } from '../../testing/until.ts';
-import type { NetworkView } from './view.ts';
+import type { NetworkView, Place } from './view.ts';
 import { NetworkWatch, type WatchedNetlink } from './watch.ts';
 
 const ip = (text: string): IpAddress => parseIp(text) ?? assert.fail(`not an address: ${text}`);
@@ -113,6 +113,11 @@ class FakeNetlink implements WatchedNetlink {
   close(): void {}
 }
 
+/** Where the latest view has put this node. */
+function placeIn(views: readonly NetworkView[]): Place {
+  return views.at(-1)?.place ?? assert.fail('no place was found');
+}
+
 async function openWatch(context: TestContext, kernel = new FakeKernel()) {
   const said: string[] = [];
   const views: NetworkView[] = [];
@@ -139,7 +144,7 @@ test('notifications that are lost again and again are one line, and read again e
 
 test('notifications that are lost while everything is being read are made up for by one more reading', async (context) => {
   const { kernel, watch, views } = await openWatch(context);
-  watch.begin('eth0');
+  watch.begin(placeIn(views));
   let open = (): void => undefined;
   kernel.gate = new Promise((resolve) => {
     open = resolve;
@@ -193,7 +198,7 @@ test('an own removal is not reported; one by another program right after it is',
 test('while the election runs, the kernel is asked for this interface and the VIP alone, and for all when it is gone', async (context) => {
   const { kernel, watch, views } = await openWatch(context);
   assert.deepEqual(kernel.interests, []);
-  watch.begin('eth0');
+  watch.begin(placeIn(views));
   assert.deepEqual(kernel.interests, [{ linkIndex: 2, addresses: [VIP] }]);
   const before = kernel.readings;
   kernel.links = [];
@@ -205,7 +210,7 @@ test('while the election runs, the kernel is asked for this interface and the VI
 
 test('the own address that is removed and added again at once changes nothing', async (context) => {
   const { kernel, watch, views } = await openWatch(context);
-  watch.begin('eth0');
+  watch.begin(placeIn(views));
   const before = views.length;
   kernel.take(OWN);
   kernel.add(OWN);
@@ -214,9 +219,52 @@ test('the own address that is removed and added again at once changes nothing', 
 
 test('the own address that stays away is reported after a grace, without another notification', async (context) => {
   const { kernel, watch, views } = await openWatch(context);
-  watch.begin('eth0');
+  watch.begin(placeIn(views));
   kernel.take(OWN);
   await until(() => views.at(-1)?.links.IPv4?.usable === false, 'the missing address to be reported');
   const verdict = views.at(-1)?.links.IPv4;
   assert.ok(verdict?.usable === false && verdict.lacks === 'source');
+});
+
+test('an interface that went away between the finding of the place and the begin is reported as unusable', async (context) => {
+  const { kernel, watch, views } = await openWatch(context);
+  const place = placeIn(views);
+  kernel.take(OWN);
+  await until(() => views.at(-1)?.place === null, 'the place to be lost');
+  watch.begin(place);
+  assert.equal(views.at(-1)?.place?.interfaceName, 'eth0');
+  assert.equal(views.at(-1)?.links.IPv4?.usable, false);
+  kernel.add(OWN);
+  assert.equal(views.at(-1)?.links.IPv4?.usable, true);
+});
+
+test('a link that goes down while everything is being read is reported at once', async (context) => {
+  const { kernel, watch, views } = await openWatch(context);
+  watch.begin(placeIn(views));
+  let open = (): void => undefined;
+  kernel.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  kernel.listener?.onError(LOST);
+  await until(() => kernel.readings === 2, 'a reading to be under way');
+  kernel.notify({ kind: 'link', link: { ...ETH0, up: false } });
+  assert.equal(views.at(-1)?.links.IPv4?.usable, false);
+  kernel.links = [{ ...ETH0, up: false }];
+  kernel.gate = null;
+  open();
+});
+
+test('an address that is leased while everything is being read is not taken for lost', async (context) => {
+  const { kernel, watch, gone } = await openWatch(context);
+  let open = (): void => undefined;
+  kernel.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  kernel.listener?.onError(LOST);
+  await until(() => kernel.readings === 2, 'a reading to be under way');
+  watch.lease({ linkIndex: ETH0.index, address: VIP, validSeconds: 1 });
+  kernel.gate = null;
+  open();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(gone, []);
 });

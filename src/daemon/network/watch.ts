@@ -61,11 +61,15 @@ export class NetworkWatch {
   /** Where the election runs; null before and after it. */
   #place: Place | null = null;
   #hasEnded = false;
+  /** What there is has been read once; from then on the table is kept up to date, also while it is read again. */
+  #hasRead = false;
   #routes: readonly Route[] = [];
   /** The interface whose notifications alone are delivered; null: all are. */
   #followedLinkIndex: number | null = null;
   /** By VIP: the link on which it is leased. */
   readonly #leased = new Map<string, number>();
+  /** VIPs that were leased since the latest reading began, which may not have seen them. */
+  readonly #leasedLately = new Set<string>();
   /** Addresses that are being removed, and how many notifications of that are still to come. */
   readonly #removing = new Map<string, number>();
   #reading: Promise<void> | null = null;
@@ -99,6 +103,7 @@ export class NetworkWatch {
     const watch = new NetworkWatch(options);
     try {
       await watch.#read();
+      watch.#hasRead = true;
       watch.#stale.sweep();
       watch.#look();
     } catch (error) {
@@ -108,11 +113,9 @@ export class NetworkWatch {
     return watch;
   }
 
-  /** The election begins, on this interface. */
-  begin(interfaceName: string): void {
-    const { current } = this.#settled;
-    if (current?.place === undefined || current.place === null) return;
-    this.#place = { ...current.place, interfaceName };
+  /** The election begins at this place, which was found a while ago: it need no longer fit. */
+  begin(place: Place): void {
+    this.#place = place;
     this.#look();
   }
 
@@ -124,6 +127,7 @@ export class NetworkWatch {
   /** Adds the address, or starts its lifetime anew. Throws NetlinkError. */
   lease(lease: AddressLease): void {
     this.#leased.set(lease.address.text, lease.linkIndex);
+    this.#leasedLately.add(lease.address.text);
     this.#netlink.leaseAddress(lease);
   }
 
@@ -157,7 +161,7 @@ export class NetworkWatch {
   }
 
   #onTurn(): void {
-    if (this.#closed || this.#reading !== null) return;
+    if (this.#closed || !this.#hasRead) return;
     this.#look();
   }
 
@@ -224,9 +228,15 @@ export class NetworkWatch {
     const link = name === undefined ? null : this.#table.linkByName(name);
     const wanted = view !== null && isSettled(view) && link !== null ? link.index : null;
     if (wanted === this.#followedLinkIndex) return;
-    this.#followedLinkIndex = wanted;
     const addresses = this.#options.config.vips;
-    this.#netlink.follow(wanted === null ? null : { linkIndex: wanted, addresses });
+    try {
+      this.#netlink.follow(wanted === null ? null : { linkIndex: wanted, addresses });
+      this.#followedLinkIndex = wanted;
+    } catch (error) {
+      // The filter stays as it was; the next reading tries again.
+      this.#onError(error instanceof Error ? error : new Error(errorText(error)));
+      return;
+    }
     // What happened to other interfaces meanwhile was not reported.
     if (wanted === null) void this.#reread();
   }
@@ -261,6 +271,7 @@ export class NetworkWatch {
       this.#stale.sweepAgain();
     } catch (error) {
       this.#onError(error instanceof Error ? error : new Error(errorText(error)));
+      this.#look();
     }
   }
 
@@ -282,6 +293,7 @@ export class NetworkWatch {
 
   async #readOnce(): Promise<void> {
     const { vips } = this.#options.config;
+    this.#leasedLately.clear();
     this.#table.beginReading();
     try {
       const links = await this.#netlink.links();
@@ -295,7 +307,8 @@ export class NetworkWatch {
     }
     for (const vip of vips) {
       const linkIndex = this.#leased.get(vip.text);
-      if (linkIndex !== undefined && !this.#table.hasOn(linkIndex, vip))
+      const isOld = !this.#leasedLately.has(vip.text);
+      if (linkIndex !== undefined && isOld && !this.#table.hasOn(linkIndex, vip))
         this.#options.onAddressGone(linkIndex, vip);
     }
   }

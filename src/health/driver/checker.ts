@@ -45,6 +45,7 @@ export class HealthChecker {
   readonly #stopping = new AbortController();
   /** Wakes each loop that waits for its next check. */
   readonly #sleepers = new Set<() => void>();
+  #wokenAtMs = -Infinity;
   #loops: readonly Promise<void>[] | null = null;
 
   /** Throws when the credentials are not PEM, or the client's no pair. */
@@ -64,15 +65,25 @@ export class HealthChecker {
     this.#trust = trustFrom(credentials);
   }
 
-  /** Checks every backend at once, but for those that are being checked; the rhythm goes on from there. */
+  /**
+   * Checks every backend at once, but for those that are being checked; the rhythm goes on from there. Not more often
+   * than once in an interval, so that failures in a row stand for the time that they should.
+   */
   checkNow(): void {
+    const nowMs = monotonicMs();
+    if (nowMs - this.#wokenAtMs < this.#options.intervalMs) return;
+    this.#wokenAtMs = nowMs;
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
     for (const wake of [...this.#sleepers]) wake();
   }
 
   /** Ends the checks in flight and closes their connections. No callback is called from now on. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.checkNow();
+    this.#wakeAll();
     await Promise.allSettled(this.#loops ?? []);
   }
 

@@ -192,6 +192,9 @@ export class Router {
   attach(link: RouterLink): void {
     if (this.#isStopping) return;
     this.#stopReopening?.();
+    // An Active that was waiting for a successor on another interface has its address there.
+    if (this.isActive && this.#attachment?.link.index !== link.index)
+      this.give({ type: 'linkDown', text: `the VIP's subnet is on ${link.name} now` });
     this.#closeSockets();
     this.#wanted = link;
     this.#receiver.begin(link.source);
@@ -201,6 +204,7 @@ export class Router {
       this.#onSocketError(error);
       return;
     }
+    if (this.isActive) this.#conflicts.watch(this.#attachment.sockets);
     this.#askForPeers(this.#attachment, ASKS);
     this.give({ type: 'linkUp', primary: link.source });
   }
