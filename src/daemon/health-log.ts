@@ -1,5 +1,5 @@
 /** The log's lines about health: the node's class, and what changes at each API server. */
-import type { BackendHealth, BackendState } from '../health/backend.ts';
+import { type BackendHealth, type BackendState, latestCheckMs } from '../health/backend.ts';
 import type { HealthReport } from '../health/driver/checker.ts';
 import type { Log } from '../log/log.ts';
 
@@ -55,7 +55,7 @@ export class HealthLog {
 
   /** Nodes that cannot verify any API server do not go unnoticed: every minute, by the time of the latest check. */
   #isReminderDue({ class: healthClass, backends }: HealthReport): boolean {
-    const atMs = Math.max(0, ...backends.map(({ lastCheck }) => lastCheck?.atMs ?? 0));
+    const atMs = latestCheckMs(backends);
     if (healthClass !== 'U') this.#remindedAtMs = null;
     else if (this.#remindedAtMs === null || atMs - this.#remindedAtMs >= REMINDER_MS) {
       this.#remindedAtMs = atMs;

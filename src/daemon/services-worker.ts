@@ -22,6 +22,7 @@ import {
 import type { Takeover, TakeoverOptions } from '../takeover/driver/takeover.ts';
 import type { Admin, AdminOptions } from './admin.ts';
 import { BackendStates } from './backend-states.ts';
+import { latestCheckMs } from '../health/backend.ts';
 import type { HealthClass } from '../node/health-class.ts';
 import { classOfPriority } from '../vrrp/priority.ts';
 import { ConnectionLists } from './connection-lists.ts';
@@ -300,7 +301,7 @@ export class ServicesWorker {
       this.#outdatedSinceMs = null;
       return;
     }
-    const nowMs = Math.max(0, ...backends.map(({ lastCheck }) => lastCheck?.atMs ?? 0));
+    const nowMs = latestCheckMs(backends);
     this.#outdatedSinceMs ??= nowMs;
     const isActive = this.#election.routers.some(({ state }) => state === 'Active');
     const patienceMs = (isActive ? ACTIVE_RESTART_MS : RESTART_MS) + this.#restartDelayMs;

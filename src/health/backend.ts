@@ -1,4 +1,4 @@
-/** What the rest of the daemon sees of health: the state of each backend. Pure types. */
+/** What the rest of the daemon sees of health: the state of each backend. Pure. */
 import type { IpAddress } from '../ip/address.ts';
 
 /** formatHostPort(address, port). */
@@ -33,3 +33,8 @@ export type BackendHealth = {
    */
   readonly withheld: 'notReady' | 'flapping' | null;
 };
+
+/** When the latest check of any backend began (monotonicMs); 0 before the first. */
+export function latestCheckMs(backends: readonly BackendHealth[]): number {
+  return Math.max(0, ...backends.map(({ lastCheck }) => lastCheck?.atMs ?? 0));
+}

@@ -234,19 +234,19 @@ export class NetworkWatch {
       this.#followedLinkIndex = wanted;
     } catch (error) {
       // The filter stays as it was; the next reading tries again.
-      this.#onError(error instanceof Error ? error : new Error(errorText(error)));
+      this.#onError(error);
       return;
     }
     // What happened to other interfaces meanwhile was not reported.
     if (wanted === null) void this.#reread();
   }
 
-  #onError(error: Error): void {
+  #onError(error: unknown): void {
     if (this.#closed) return;
     this.#rereadIn(REREAD_MS);
     const suppressed = this.#logLimit.take('netlink', monotonicMs());
     if (suppressed === null) return;
-    this.#options.log('warn', `rtnetlink: ${error.message}; reading links and addresses again`, {
+    this.#options.log('warn', `rtnetlink: ${errorText(error)}; reading links and addresses again`, {
       event: 'netlink',
       suppressed,
     });
@@ -270,7 +270,7 @@ export class NetworkWatch {
       this.#look();
       this.#stale.sweepAgain();
     } catch (error) {
-      this.#onError(error instanceof Error ? error : new Error(errorText(error)));
+      this.#onError(error);
       this.#look();
     }
   }
